@@ -1,0 +1,1 @@
+//! The load generator, and the floor that every figure stands beside.

@@ -1,0 +1,1 @@
+//! The queue door of the web application.

@@ -1,0 +1,1 @@
+//! The only rooms that name a product: Redis, RabbitMQ and the embedded queue.

@@ -1,0 +1,1 @@
+//! Turns frames into commands and pushes into frames' payloads.

@@ -1,0 +1,1 @@
+//! Channels, fan-out, history and presence.

@@ -1,0 +1,1 @@
+//! The nouns of Jackfield: channels, publications, commands, events and codes.

@@ -1,0 +1,1 @@
+//! One client: its commands in, effects out.
