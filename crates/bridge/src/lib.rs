@@ -1,1 +1,5 @@
-//! The queue door of the web application.
+//! The queue door of the web application: events and calls out, commands and answers in.
+
+pub mod queue;
+
+pub use queue::{Delivery, Queue, QueueError, Receipt};

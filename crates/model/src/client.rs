@@ -1,0 +1,234 @@
+//! What clients say (commands) and hear (replies and pushes), whatever dialect carries it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{ClientError, ClientId, ClientInfo, Payload, Position, Publication};
+
+/// One command of a client, borrowed from the bytes it came in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command<'a> {
+    /// Echoed by the reply; 0 where the client wants none.
+    pub id: u32,
+    /// What it asks.
+    pub request: Request<'a>,
+}
+
+/// The kinds of commands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request<'a> {
+    /// Says who it is.
+    Connect(Connect<'a>),
+    /// Reads a channel's history.
+    History(History<'a>),
+    /// Asks whether we live.
+    Ping,
+    /// Answers our ping.
+    Pong,
+    /// Asks who is in a channel.
+    Presence(Cow<'a, str>),
+    /// Asks how many are in a channel.
+    PresenceStats(Cow<'a, str>),
+    /// Publishes into a channel.
+    Publish(Publish<'a>),
+    /// Brings a new connection token.
+    Refresh(Cow<'a, str>),
+    /// Calls a method of the application.
+    Rpc(Rpc<'a>),
+    /// Tells the application something.
+    Send(Data<'a>),
+    /// Joins a channel.
+    Subscribe(Subscribe<'a>),
+    /// Brings a new subscription token.
+    SubRefresh(Cow<'a, str>),
+    /// Leaves a channel.
+    Unsubscribe(Cow<'a, str>),
+}
+
+/// Client data still lying in the receive buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Data<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// What they are.
+    pub content: crate::Content,
+}
+
+impl Data<'_> {
+    /// Copies the bytes out of the receive buffer, once, to be shared from there on.
+    #[must_use]
+    pub fn to_payload(self) -> Payload {
+        Payload { bytes: Bytes::copy_from_slice(self.bytes), content: self.content }
+    }
+}
+
+/// `connect`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Connect<'a> {
+    /// A JWT, or whatever the application's connect handler understands.
+    pub token: Cow<'a, str>,
+    /// For the application's connect handler.
+    pub data: Option<Data<'a>>,
+    /// Name of the client program.
+    pub name: Cow<'a, str>,
+    /// Its version.
+    pub version: Cow<'a, str>,
+}
+
+/// `subscribe`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subscribe<'a> {
+    /// The channel.
+    pub channel: Cow<'a, str>,
+    /// A subscription token.
+    pub token: Cow<'a, str>,
+    /// Whether it wants what it missed since `since`.
+    pub recover: bool,
+    /// The last position it has seen.
+    pub since: Position,
+    /// Whether it wants to hear who comes and goes.
+    pub join_leave: bool,
+    /// Kind of subscription: 0 is a stream, others (map, shared poll) are not built.
+    pub kind: u32,
+    /// A delta format it understands.
+    pub delta: Cow<'a, str>,
+}
+
+/// `publish`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Publish<'a> {
+    /// The channel.
+    pub channel: Cow<'a, str>,
+    /// The data.
+    pub data: Data<'a>,
+    /// 0 is a stream publication; map publications are not built.
+    pub kind: u32,
+}
+
+/// `rpc`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rpc<'a> {
+    /// Method of the application.
+    pub method: Cow<'a, str>,
+    /// Its argument.
+    pub data: Data<'a>,
+}
+
+/// `history`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History<'a> {
+    /// The channel.
+    pub channel: Cow<'a, str>,
+    /// 0: the position only; negative: all; else at most so many.
+    pub limit: i32,
+    /// Exclusive start.
+    pub since: Option<Position>,
+    /// From the top downwards.
+    pub reverse: bool,
+}
+
+/// The reply to one command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// Id of the command.
+    pub id: u32,
+    /// What came of it.
+    pub outcome: Result<Answer, ClientError>,
+}
+
+/// A successful outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Welcome.
+    Connect(Box<Connected>),
+    /// A stretch of history.
+    History(HistoryPage),
+    /// We live.
+    Ping,
+    /// Who is there.
+    Presence(Vec<Arc<ClientInfo>>),
+    /// How many are there.
+    PresenceStats(PresenceStats),
+    /// It is published, or the queue has it.
+    Publish,
+    /// The new token is good.
+    Refresh(Refreshed),
+    /// What the application returned.
+    Rpc(Payload),
+    /// The queue has it.
+    Send,
+    /// It is in.
+    Subscribe(Subscribed),
+    /// It is out.
+    Unsubscribe,
+}
+
+/// Result of `connect`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Connected {
+    /// The connection's id.
+    pub client: ClientId,
+    /// Version of the server.
+    pub version: &'static str,
+    /// Seconds until the token runs out.
+    pub ttl: Option<u64>,
+    /// From the application's connect handler.
+    pub data: Option<Payload>,
+    /// Seconds between pings; 0 where there are none.
+    pub ping_seconds: u32,
+    /// Whether pings must be answered.
+    pub pong: bool,
+}
+
+/// Result of `subscribe`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subscribed {
+    /// Top of the history, where the channel has one.
+    pub position: Option<Position>,
+    /// The client asked to recover (and is told that it did not happen).
+    pub was_recovering: bool,
+}
+
+/// Result of `refresh`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Refreshed {
+    /// The connection's id.
+    pub client: ClientId,
+    /// Version of the server.
+    pub version: &'static str,
+    /// Seconds until the token runs out.
+    pub ttl: Option<u64>,
+}
+
+/// Result of `presence_stats`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PresenceStats {
+    /// Connections in the channel.
+    pub num_clients: u32,
+    /// Different users among them.
+    pub num_users: u32,
+}
+
+/// Result of `history`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HistoryPage {
+    /// Oldest first, unless reversed.
+    pub publications: Vec<Arc<Publication>>,
+    /// Top of the stream.
+    pub position: Position,
+}
+
+/// What the server says unasked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Push {
+    /// Somebody came into a channel.
+    Join(Arc<str>, Arc<ClientInfo>),
+    /// Somebody left it.
+    Leave(Arc<str>, Arc<ClientInfo>),
+    /// A message to this client outside of any channel.
+    Message(Payload),
+    /// A publication in a channel.
+    Publication(Arc<str>, Arc<Publication>),
+}
