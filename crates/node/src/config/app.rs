@@ -1,0 +1,164 @@
+//! The sections about the application: the queue to it, the embedded queue, and calls.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::duration;
+use super::schema::{Key, Kind};
+use super::secret::Secret;
+
+/// The queue between the server and the application.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AppLink {
+    /// Which queue: `none`, `embedded` (this server is the queue), `redis` or `rabbitmq`.
+    pub(crate) driver: Driver,
+    /// Where Redis or RabbitMQ is: `redis://host:6379/0` or `amqp://user:password@host:5672/vhost`.
+    pub(crate) url: Secret,
+    /// What the names of streams, exchanges and queues begin with; the application has the same.
+    pub(crate) prefix: String,
+    /// Lanes; messages keep their order within one. The application has the same number.
+    pub(crate) partitions: usize,
+    /// Events that may wait in the queue before clients are refused.
+    pub(crate) max_backlog: usize,
+    /// Largest command or event, in bytes.
+    pub(crate) max_payload_bytes: usize,
+    /// What the application is told about; what is not listed costs nothing.
+    pub(crate) events: Vec<EventType>,
+    /// Time the application has to answer a call that has no timeout of its own.
+    #[serde(with = "duration")]
+    pub(crate) call_timeout: Duration,
+}
+
+impl Default for AppLink {
+    fn default() -> Self {
+        Self {
+            driver: Driver::None,
+            url: Secret::default(),
+            prefix: "jackfield".to_owned(),
+            partitions: 8,
+            max_backlog: 100_000,
+            max_payload_bytes: 1_048_576,
+            events: vec![
+                EventType::Connect,
+                EventType::Disconnect,
+                EventType::Message,
+            ],
+            call_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The queue to the application.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Driver {
+    /// This server is the queue.
+    Embedded,
+    /// No application.
+    #[default]
+    None,
+    /// RabbitMQ.
+    Rabbitmq,
+    /// Redis or Valkey.
+    Redis,
+}
+
+/// What the application can be told about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EventType {
+    /// A client has connected.
+    Connect,
+    /// A client is gone.
+    Disconnect,
+    /// A client has sent a message.
+    Message,
+}
+
+/// The queue inside the server, for the driver `embedded`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Embedded {
+    /// Address a Redis client of the application connects to; loopback, as it asks for no password.
+    pub(crate) address: String,
+    /// Port a Redis client of the application connects to; 0 for any free one.
+    pub(crate) port: u16,
+    /// Bytes the queue may hold.
+    pub(crate) memory_limit: usize,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1".to_owned(),
+            port: 8402,
+            memory_limit: 268_435_456,
+        }
+    }
+}
+
+/// Calls of clients that the application answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rpc {
+    /// Calls whose method names no namespace.
+    pub(crate) without_namespace: RpcOptions,
+    /// Time the application has to answer.
+    #[serde(with = "duration")]
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Rpc {
+    fn default() -> Self {
+        Self {
+            without_namespace: RpcOptions::default(),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What becomes of a client's call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RpcOptions {
+    /// Hand calls to the application; without it they are refused.
+    pub(crate) proxy_enabled: bool,
+}
+
+/// The keys of `app_link`.
+pub(super) const APP_LINK: &[Key] = &[
+    Key::new(
+        "driver",
+        Kind::Choice(&["none", "embedded", "redis", "rabbitmq"]),
+    ),
+    Key::new("url", Kind::Secret),
+    Key::new("prefix", Kind::Text),
+    Key::new("partitions", Kind::Integer),
+    Key::new("max_backlog", Kind::Integer),
+    Key::new("max_payload_bytes", Kind::Integer),
+    Key::new(
+        "events",
+        Kind::Choices(&["connect", "disconnect", "message"]),
+    ),
+    Key::new("call_timeout", Kind::Duration),
+];
+
+/// The keys of `embedded`.
+pub(super) const EMBEDDED: &[Key] = &[
+    Key::new("address", Kind::Text),
+    Key::new("port", Kind::Port),
+    Key::new("memory_limit", Kind::Integer),
+];
+
+/// The keys of `rpc`.
+pub(super) const RPC: &[Key] = &[
+    Key::new(
+        "without_namespace",
+        Kind::Section("RpcOptions", RPC_OPTIONS),
+    ),
+    Key::new("timeout", Kind::Duration),
+];
+
+const RPC_OPTIONS: &[Key] = &[Key::new("proxy_enabled", Kind::Bool)];

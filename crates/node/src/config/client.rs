@@ -1,0 +1,158 @@
+//! The section `client`: who may connect, and what one connection may cost.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::duration;
+use super::schema::{Key, Kind};
+use super::secret::Secret;
+
+/// Rules for everyone who connects.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Client {
+    /// Origins of web pages that may connect, such as `https://example.com` or `https://*.example.com`; `*` allows
+    /// all. A request without an Origin header (not a browser) always passes, one that matches no entry never does.
+    pub(crate) allowed_origins: Vec<String>,
+    /// How connection tokens (JWT) are checked.
+    pub(crate) token: Token,
+    /// Accept everyone, ask for no token, allow everything. For development.
+    pub(crate) insecure: bool,
+    /// Accept a client without a token as an anonymous user.
+    pub(crate) allow_anonymous_connect_without_token: bool,
+    /// Refuse tokens that name no user.
+    pub(crate) disallow_anonymous_connection_tokens: bool,
+    /// Time between two pings to a client.
+    #[serde(with = "duration")]
+    pub(crate) ping_interval: Duration,
+    /// Time a client has to answer a ping; less than `ping_interval`.
+    #[serde(with = "duration")]
+    pub(crate) pong_timeout: Duration,
+    /// Time a connection has to say who it is.
+    #[serde(with = "duration")]
+    pub(crate) stale_close_delay: Duration,
+    /// Time a client has to bring a new token once its token has expired.
+    #[serde(with = "duration")]
+    pub(crate) expired_close_delay: Duration,
+    /// Channels one connection may be in.
+    pub(crate) channel_limit: usize,
+    /// Bytes that may wait for one slow client before it is disconnected.
+    pub(crate) queue_max_size: usize,
+    /// Connections one user may have on this node; 0 for no limit.
+    pub(crate) user_connection_limit: usize,
+    /// Connections this node accepts; 0 for as many as the limit of open files allows.
+    pub(crate) connection_limit: usize,
+    /// Publications one history request may return.
+    pub(crate) history_max_publication_limit: usize,
+    /// Messages a connection may send per second; 0 for no limit.
+    pub(crate) message_rate_limit: usize,
+    /// Questions of one connection that may wait for the application's answer.
+    pub(crate) max_calls_in_flight: usize,
+    /// What the application is asked about clients.
+    pub(crate) proxy: ClientProxy,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            token: Token::default(),
+            insecure: false,
+            allow_anonymous_connect_without_token: false,
+            disallow_anonymous_connection_tokens: false,
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(8),
+            stale_close_delay: Duration::from_secs(10),
+            expired_close_delay: Duration::from_secs(25),
+            channel_limit: 128,
+            queue_max_size: 1_048_576,
+            user_connection_limit: 0,
+            connection_limit: 0,
+            history_max_publication_limit: 300,
+            message_rate_limit: 200,
+            max_calls_in_flight: 32,
+            proxy: ClientProxy::default(),
+        }
+    }
+}
+
+/// How connection tokens are checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Token {
+    /// Key of tokens signed with HS256, HS384 or HS512.
+    pub(crate) hmac_secret_key: Secret,
+    /// The key before it, accepted while tokens signed with it are still about.
+    pub(crate) hmac_previous_secret_key: Secret,
+    /// The `aud` a token must carry; empty for any.
+    pub(crate) audience: String,
+    /// The `iss` a token must carry; empty for any.
+    pub(crate) issuer: String,
+    /// The claim that names the user; empty for `sub`.
+    pub(crate) user_id_claim: String,
+}
+
+/// What the application is asked about clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ClientProxy {
+    /// Whether the application decides about clients that bring no token.
+    pub(crate) connect: ConnectProxy,
+}
+
+/// Whether the application decides about clients that bring no token.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ConnectProxy {
+    /// Ask the application when a client without a token connects.
+    pub(crate) enabled: bool,
+    /// Time the application has to answer.
+    #[serde(with = "duration")]
+    pub(crate) timeout: Duration,
+}
+
+impl Default for ConnectProxy {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The keys of the section.
+pub(super) const KEYS: &[Key] = &[
+    Key::new("allowed_origins", Kind::Texts),
+    Key::new("token", Kind::Section("Token", TOKEN)),
+    Key::new("insecure", Kind::Bool),
+    Key::new("allow_anonymous_connect_without_token", Kind::Bool),
+    Key::new("disallow_anonymous_connection_tokens", Kind::Bool),
+    Key::new("ping_interval", Kind::Duration),
+    Key::new("pong_timeout", Kind::Duration),
+    Key::new("stale_close_delay", Kind::Duration),
+    Key::new("expired_close_delay", Kind::Duration),
+    Key::new("channel_limit", Kind::Integer),
+    Key::new("queue_max_size", Kind::Integer),
+    Key::new("user_connection_limit", Kind::Integer),
+    Key::new("connection_limit", Kind::Integer),
+    Key::new("history_max_publication_limit", Kind::Integer),
+    Key::new("message_rate_limit", Kind::Integer),
+    Key::new("max_calls_in_flight", Kind::Integer),
+    Key::new("proxy", Kind::Section("ClientProxy", PROXY)),
+];
+
+const TOKEN: &[Key] = &[
+    Key::new("hmac_secret_key", Kind::Secret),
+    Key::new("hmac_previous_secret_key", Kind::Secret),
+    Key::new("audience", Kind::Text),
+    Key::new("issuer", Kind::Text),
+    Key::new("user_id_claim", Kind::Text),
+];
+
+const PROXY: &[Key] = &[Key::new("connect", Kind::Section("ConnectProxy", CONNECT))];
+
+const CONNECT: &[Key] = &[
+    Key::new("enabled", Kind::Bool),
+    Key::new("timeout", Kind::Duration),
+];

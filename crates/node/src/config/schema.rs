@@ -1,0 +1,174 @@
+//! The tree of known keys: what a file, a variable or a flag may name, and what kind of value it takes.
+//!
+//! Each section's file lists its keys below its structs; tests hold the two against each other.
+
+use super::{app, channel, client, listeners, process};
+
+/// One known key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    /// The last part of its path.
+    pub(super) name: &'static str,
+    /// What it takes.
+    pub(super) kind: Kind,
+    /// Whether the table that holds it makes no sense without it.
+    pub(super) required: bool,
+}
+
+impl Key {
+    /// A key that may be left out.
+    pub(super) const fn new(name: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            required: false,
+        }
+    }
+
+    /// A key that must be given.
+    pub(super) const fn required(name: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            required: true,
+        }
+    }
+}
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any of these words.
+    Choices(&'static [&'static str]),
+    /// A time with its unit.
+    Duration,
+    /// A whole number, 0 or more.
+    Integer,
+    /// A port number.
+    Port,
+    /// A text that is never shown.
+    Secret,
+    /// A table; the name of its struct, and its keys.
+    Section(&'static str, &'static [Key]),
+    /// Any number of such tables.
+    Sections(&'static str, &'static [Key]),
+    /// Any text.
+    Text,
+    /// Any number of texts.
+    Texts,
+}
+
+/// The top of the tree.
+pub(super) const ROOT: &[Key] = &[
+    Key::new("dev", Kind::Bool),
+    Key::new("workers", Kind::Integer),
+    Key::new("node", Kind::Section("Node", process::NODE)),
+    Key::new(
+        "http_server",
+        Kind::Section("HttpServer", listeners::HTTP_SERVER),
+    ),
+    Key::new("client", Kind::Section("Client", client::KEYS)),
+    Key::new("channel", Kind::Section("Channel", channel::KEYS)),
+    Key::new("rpc", Kind::Section("Rpc", app::RPC)),
+    Key::new(
+        "websocket",
+        Kind::Section("WebSocket", listeners::WEBSOCKET),
+    ),
+    Key::new("raw", Kind::Sections("RawEndpoint", listeners::RAW)),
+    Key::new("tcp", Kind::Sections("TcpListener", listeners::TCP)),
+    Key::new("app_link", Kind::Section("AppLink", app::APP_LINK)),
+    Key::new("embedded", Kind::Section("Embedded", app::EMBEDDED)),
+    Key::new("http_api", Kind::Section("HttpApi", listeners::HTTP_API)),
+    Key::new("health", Kind::Section("Health", listeners::HEALTH)),
+    Key::new("log", Kind::Section("Log", process::LOG)),
+    Key::new("shutdown", Kind::Section("Shutdown", process::SHUTDOWN)),
+];
+
+/// The path of every key that takes a value, in the order of the tree; tables in lists are one value.
+pub(super) fn paths() -> Vec<(String, Kind)> {
+    let mut found = Vec::new();
+    collect(ROOT, "", &mut found);
+    found
+}
+
+fn collect(keys: &[Key], above: &str, found: &mut Vec<(String, Kind)>) {
+    for key in keys {
+        let path = join(above, key.name);
+        match key.kind {
+            Kind::Section(_, keys) => collect(keys, &path, found),
+            kind => found.push((path, kind)),
+        }
+    }
+}
+
+/// A path and one more name.
+pub(super) fn join(above: &str, name: &str) -> String {
+    if above.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{above}.{name}")
+    }
+}
+
+/// The environment variable that sets a key.
+pub(super) fn variable(path: &str) -> String {
+    format!("JACKFIELD_{}", path.replace('.', "_").to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_tree_and_the_structs_name_the_same_keys_in_the_same_places() {
+        let structs = serde_json::to_value(Config::dev()).unwrap();
+        let mut known = BTreeSet::new();
+        let mut written = BTreeSet::new();
+        names(ROOT, "", &mut known);
+        leaves(&structs, "", &mut written);
+        assert_eq!(known, written);
+    }
+
+    #[test]
+    fn each_variable_sets_one_key() {
+        let paths = paths();
+        let variables: BTreeSet<_> = paths.iter().map(|(path, _)| variable(path)).collect();
+        assert_eq!(variables.len(), paths.len());
+        assert!(variables.contains("JACKFIELD_CLIENT_TOKEN_HMAC_SECRET_KEY"));
+    }
+
+    fn names(keys: &[Key], above: &str, into: &mut BTreeSet<String>) {
+        for key in keys {
+            let path = join(above, key.name);
+            match key.kind {
+                Kind::Section(_, keys) | Kind::Sections(_, keys) => names(keys, &path, into),
+                _ => _ = into.insert(path),
+            }
+        }
+    }
+
+    fn leaves(value: &Value, above: &str, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(table) => {
+                for (name, value) in table {
+                    leaves(value, &join(above, name), into);
+                }
+            }
+            Value::Array(list) if list.iter().any(Value::is_object) => {
+                for value in list {
+                    leaves(value, above, into);
+                }
+            }
+            _ => _ = into.insert(above.to_owned()),
+        }
+    }
+}
