@@ -7,6 +7,8 @@
 mod head;
 mod parse;
 mod response;
+#[cfg(test)]
+mod tests;
 
 pub use head::Head;
 pub use parse::{HeadError, MAX_HEADERS, looks_like_http, parse};

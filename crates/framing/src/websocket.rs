@@ -6,6 +6,8 @@ pub mod handshake;
 mod fragments;
 pub(crate) mod header;
 pub(crate) mod mask;
+#[cfg(test)]
+mod tests;
 
 pub use fragments::MAX_FRAGMENTS;
 pub use header::Opcode;

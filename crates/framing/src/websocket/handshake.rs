@@ -177,3 +177,90 @@ fn is_key(key: &str) -> bool {
     let mut bytes = [0; 18];
     key.len() == 24 && STANDARD.decode_slice(key, &mut bytes) == Ok(16)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client;
+
+    /// Checks the request of the client with lines of it replaced.
+    fn checked(replace: &[(&str, &str)]) -> Result<(String, Vec<String>), HandshakeError> {
+        let headers = [("Sec-WebSocket-Protocol", "chat, superchat")];
+        let mut text = String::from_utf8(client::request("a", "/ws", &headers)).unwrap();
+        for (from, to) in replace {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        let head = http::parse(text.as_bytes(), 8192).unwrap().unwrap();
+        let handshake = check(&head)?;
+        let protocols = handshake.protocols.iter().map(ToString::to_string);
+        Ok((handshake.key.to_owned(), protocols.collect()))
+    }
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        assert_eq!(accept(client::KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let answer = String::from_utf8(response(client::KEY, Some("chat"))).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "));
+        assert!(answer.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(answer.ends_with("\r\nSec-WebSocket-Protocol: chat\r\n\r\n"));
+        let answer = String::from_utf8(response(client::KEY, Some("a\r\nb"))).unwrap();
+        assert!(!answer.contains("Protocol:"));
+    }
+
+    #[test]
+    fn good_requests_pass() {
+        let (key, protocols) = checked(&[]).unwrap();
+        assert_eq!(key, client::KEY);
+        assert_eq!(protocols, ["chat", "superchat"]);
+        let variants = [
+            ("Upgrade: websocket", "upgrade: foo, WebSocket"),
+            ("Connection: Upgrade", "connection: keep-alive, upgrade"),
+            (
+                "Connection: Upgrade",
+                "Connection: keep-alive\r\nConnection: UPGRADE",
+            ),
+            ("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n"),
+            ("GET /ws", "GET ws://a/ws"),
+        ];
+        for variant in variants {
+            assert!(checked(&[variant]).is_ok(), "{variant:?}");
+        }
+        let (_, protocols) = checked(&[("chat, superchat", ",")]).unwrap();
+        assert_eq!(protocols, [""; 0]);
+    }
+
+    #[test]
+    fn bad_requests_are_refused() {
+        use HandshakeError as E;
+        let length = "\r\nContent-Length: 1\r\n\r\n";
+        let chunked = "\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (from, to, error) in [
+            ("GET", "POST", E::Method),
+            ("HTTP/1.1", "HTTP/1.0", E::OldHttp),
+            ("Upgrade: websocket\r\n", "", E::UpgradeLost),
+            ("Upgrade: websocket", "Upgrade: h2c", E::UpgradeLost),
+            ("Connection: Upgrade\r\n", "", E::Connection),
+            ("Connection: Upgrade", "Connection: close", E::Connection),
+            ("Version: 13", "Version: 8", E::Version),
+            ("Version: 13", "Version: 13, 8", E::Version),
+            ("Sec-WebSocket-Version: 13\r\n", "", E::Version),
+            (client::KEY, "", E::Key),
+            (client::KEY, "dGhlIHNhbXBsZSBub25jZQ", E::Key),
+            (client::KEY, "dGhlIHNhbXBsZSBub25jZSEh", E::Key),
+            (client::KEY, "dGhlIHNhbXBsZSBub25jZ!==", E::Key),
+            ("\r\n\r\n", length, E::Body),
+            ("\r\n\r\n", chunked, E::Body),
+            ("superchat", "super chat", E::Protocols),
+        ] {
+            assert_eq!(checked(&[(from, to)]), Err(error), "{from} to {to}");
+            assert!(error.response().starts_with(b"HTTP/1.1 4"));
+        }
+        let plain = http::parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 8192);
+        let plain = plain.unwrap().unwrap();
+        assert_eq!(check(&plain), Err(HandshakeError::NotAnUpgrade));
+        let answer = String::from_utf8(HandshakeError::Version.response()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+        assert!(answer.contains("\r\nSec-WebSocket-Version: 13\r\n"));
+    }
+}
