@@ -213,7 +213,6 @@ fn answers_are_whole() {
                 Connection: close\r\nX-Content-Type-Options: nosniff\r\nA: b\r\n\r\nhi";
     assert_eq!(String::from_utf8(answer).unwrap(), text);
     let answer = String::from_utf8(response(204, "No Content", "", &[], b"x")).unwrap();
-    assert!(!answer.contains("Content-") || answer.contains("X-Content-Type-Options"));
     assert!(!answer.contains("Content-Length"));
     assert!(answer.ends_with("\r\n\r\n"));
 }
