@@ -6,25 +6,35 @@
 
 mod app;
 mod channel;
+mod check;
 mod client;
 mod dev;
 mod duration;
+mod fault;
+mod layers;
 mod listeners;
 mod process;
+mod rules;
+mod rules_app;
+mod rules_channel;
+mod rules_doors;
 mod schema;
 mod secret;
+mod template;
+mod tree;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use app::{AppLink, Driver, Embedded, EventType, Rpc, RpcOptions};
 pub(crate) use channel::{Channel, Namespace, NamespaceOptions, PublishTo};
-pub(crate) use client::{Client, ClientProxy, ConnectProxy, Token};
+pub(crate) use client::Client;
+pub(crate) use fault::{ConfigError, Fault, Warning};
 pub(crate) use listeners::{
-    DataForm, Feed, Health, HttpApi, HttpServer, RawEndpoint, TcpDialect, TcpFraming, TcpListener,
-    WebSocket,
+    DataForm, Feed, Health, HttpApi, HttpServer, RawEndpoint, TcpDialect, TcpListener, WebSocket,
 };
 pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown};
-pub(crate) use secret::Secret;
+pub(crate) use rules_doors::ip_address;
+pub(crate) use template::{Template, Variable};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

@@ -1,0 +1,155 @@
+//! The rules that no single value can break: what must be more than nothing, what must fit together.
+//!
+//! Doors, channels and the application have their rules in `rules_doors`, `rules_channel` and `rules_app`.
+
+use std::time::Duration;
+
+use super::fault::{Fault, Warning};
+use super::{Client, Config};
+
+/// Most worker threads and lanes that make sense.
+pub(super) const MANY: usize = 1024;
+
+/// The faults found so far.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Notes one.
+    pub(super) fn add(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.0.push(Fault::new(key, text));
+    }
+
+    /// What must be 1 or more.
+    pub(super) fn at_least_one(&mut self, key: impl Into<String>, number: usize) {
+        if number == 0 {
+            self.add(key, "is 0; write 1 or more");
+        }
+    }
+
+    /// What must take some time.
+    pub(super) fn some_time(&mut self, key: &str, duration: Duration) {
+        if duration.is_zero() {
+            self.add(key, r#"is no time at all; write a duration such as "5s""#);
+        }
+    }
+
+    /// What is the name of something.
+    pub(super) fn name(&mut self, key: &str, name: &str) {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if name.is_empty() {
+            self.add(key, "is empty; write a name");
+        } else if let Some(odd) = name.chars().find(|c| !fits(*c)) {
+            self.add(
+                key,
+                format!("{name:?} holds {odd:?}; a name has letters a-z, digits, _ and -"),
+            );
+        }
+    }
+}
+
+impl Config {
+    /// Holds the configuration against the rules; all faults at once.
+    pub(crate) fn validate(&self) -> Result<(), Vec<Fault>> {
+        let mut faults = Faults::default();
+        if self.workers > MANY {
+            faults.add("workers", format!("{} is more than {MANY}", self.workers));
+        }
+        client(&self.client, &mut faults);
+        self.door_rules(&mut faults);
+        self.channel_rules(&mut faults);
+        self.app_rules(&mut faults);
+        faults.some_time("shutdown.timeout", self.shutdown.timeout);
+        if faults.0.is_empty() {
+            Ok(())
+        } else {
+            Err(faults.0)
+        }
+    }
+
+    /// What is legal but rarely meant.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        let client = &self.client;
+        if !client.insecure
+            && client.token.hmac_secret_key.is_empty()
+            && !client.allow_anonymous_connect_without_token
+            && !client.proxy.connect.enabled
+        {
+            warnings.push(Warning::new(
+                "no client can connect: set client.token.hmac_secret_key, client.proxy.connect.enabled or client.allow_anonymous_connect_without_token",
+            ));
+        }
+        if client.insecure && !super::rules_doors::is_loopback(&self.http_server.address) {
+            warnings.push(Warning::new(
+                "client.insecure is on beyond loopback: everyone who reaches the port may do everything",
+            ));
+        }
+        if self.http_api.insecure
+            && !self.http_api.disabled
+            && !super::rules_doors::is_loopback(&self.http_server.internal_address)
+        {
+            warnings.push(Warning::new(
+                "http_api.insecure is on beyond loopback: everyone who reaches the port commands the server",
+            ));
+        }
+        warnings
+    }
+}
+
+fn client(client: &Client, faults: &mut Faults) {
+    for (index, origin) in client.allowed_origins.iter().enumerate() {
+        if let Some(text) = origin_fault(origin) {
+            faults.add(
+                format!("client.allowed_origins[{index}]"),
+                format!("{origin:?} {text}"),
+            );
+        }
+    }
+    let token = &client.token;
+    if token.hmac_secret_key.is_empty() && !token.hmac_previous_secret_key.is_empty() {
+        faults.add(
+            "client.token.hmac_previous_secret_key",
+            "is given without the key in use; set client.token.hmac_secret_key",
+        );
+    }
+    faults.some_time("client.ping_interval", client.ping_interval);
+    faults.some_time("client.pong_timeout", client.pong_timeout);
+    if client.pong_timeout >= client.ping_interval && !client.ping_interval.is_zero() {
+        faults.add(
+            "client.pong_timeout",
+            format!(
+                "{:?} is not less than client.ping_interval, {:?}; shorten the one or lengthen the other",
+                client.pong_timeout, client.ping_interval
+            ),
+        );
+    }
+    faults.some_time("client.stale_close_delay", client.stale_close_delay);
+    faults.some_time("client.proxy.connect.timeout", client.proxy.connect.timeout);
+    for (name, number) in [
+        ("channel_limit", client.channel_limit),
+        ("queue_max_size", client.queue_max_size),
+        (
+            "history_max_publication_limit",
+            client.history_max_publication_limit,
+        ),
+        ("max_calls_in_flight", client.max_calls_in_flight),
+    ] {
+        faults.at_least_one(format!("client.{name}"), number);
+    }
+}
+
+/// Why no browser's Origin header can ever match an entry.
+fn origin_fault(origin: &str) -> Option<&'static str> {
+    if origin == "*" || origin == "null" {
+        return None;
+    }
+    match origin.split_once("://") {
+        None => Some(r#"has no scheme; write "https://example.com", or "*" for all"#),
+        Some((_, "")) => Some(r#"has no host; write "https://example.com""#),
+        Some((_, host)) if host.contains(['/', '?', '#', ' ']) => {
+            Some("is more than an origin; leave out what follows host and port")
+        }
+        Some(_) => None,
+    }
+}
