@@ -1,0 +1,16 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+
+
+class JackfieldConfig(AppConfig):
+    """Registers checks. Opens nothing: mod_wsgi forks, and manage.py works without a queue."""
+
+    name = "django_jackfield"
+    verbose_name = "Jackfield"
+
+    def ready(self) -> None:
+        """Called once per process."""
+        from django_jackfield.checks import register_checks
+
+        register_checks()

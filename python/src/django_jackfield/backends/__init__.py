@@ -1,0 +1,1 @@
+"""One file per queue between the app and the server."""

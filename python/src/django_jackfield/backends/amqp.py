@@ -1,0 +1,168 @@
+"""A connection to RabbitMQ that belongs to one thread, and the names both sides declare."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+from pika import exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from django_jackfield.command import Command
+
+DECLARE_SECONDS = 30.0
+REPLY_TO = "amq.rabbitmq.reply-to"
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The exchanges and queues of spec/app-link.md."""
+
+    prefix: str
+    partitions: int
+
+    @property
+    def commands(self) -> str:
+        """The exchange of commands."""
+        return f"{self.prefix}.commands"
+
+    @property
+    def events(self) -> str:
+        """The exchange of events."""
+        return f"{self.prefix}.events"
+
+    @property
+    def dead(self) -> str:
+        """The exchange, and the queue, of dead letters."""
+        return f"{self.prefix}.dead"
+
+    def declare(self, channel: BlockingChannel) -> None:
+        """Declares all of it. Both sides do, with the same arguments, so either may come first."""
+        quorum: dict[str, Any] = {"x-queue-type": "quorum"}
+        channel.exchange_declare(self.dead, "fanout", durable=True)
+        channel.queue_declare(self.dead, durable=True, arguments=quorum)
+        channel.queue_bind(self.dead, self.dead)
+        single = quorum | {
+            "x-single-active-consumer": True,
+            "x-dead-letter-exchange": self.dead,
+        }
+        bounded = single | {
+            "x-overflow": "reject-publish",
+            "x-max-length": 100_000,
+            "x-delivery-limit": 20,
+        }
+        for exchange, arguments in ((self.commands, single), (self.events, bounded)):
+            channel.exchange_declare(exchange, "direct", durable=True)
+            for partition in range(self.partitions):
+                queue = f"{exchange}.{partition}"
+                channel.queue_declare(queue, durable=True, arguments=arguments)
+                channel.queue_bind(queue, exchange, routing_key=str(partition))
+
+
+class Link:
+    """A BlockingConnection with a confirming channel. Not shared between threads or processes."""
+
+    def __init__(self, parameters: pika.URLParameters, timeout: float) -> None:
+        self.pid = os.getpid()
+        self.timeout = timeout
+        self.connection = pika.BlockingConnection(parameters)
+        self._channel: BlockingChannel | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether this process made it and nobody closed it."""
+        return self.pid == os.getpid() and bool(self.connection.is_open)
+
+    @property
+    def channel(self) -> BlockingChannel:
+        """An open channel in confirm mode."""
+        if self._channel is None or not self._channel.is_open:
+            self._channel = self.connection.channel()
+            self._channel.confirm_delivery()
+        return self._channel
+
+    def publish(
+        self, exchange: str, routing_key: str, body: bytes, properties: pika.BasicProperties
+    ) -> None:
+        """Publishes and waits for the confirm, at most `timeout` seconds."""
+        with self.deadline(self.timeout):
+            self.channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
+
+    def ask(
+        self, exchange: str, routing_key: str, command: Command, timeout: float
+    ) -> bytes | None:
+        """Publishes a command and waits for its reply (direct reply-to)."""
+        replies: list[bytes] = []
+
+        def keep(_channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+            if properties.correlation_id == command.id:
+                replies.append(body)
+
+        tag = self.channel.basic_consume(REPLY_TO, keep, auto_ack=True)
+        properties = pika.BasicProperties(
+            message_id=command.id,
+            type=command.method,
+            delivery_mode=2,
+            reply_to=REPLY_TO,
+            correlation_id=command.id,
+        )
+        late = self.connection.call_later(timeout, lambda: replies.append(b""))
+        try:
+            self.publish(exchange, routing_key, command.payload, properties)
+            while not replies:
+                self.connection.process_data_events(time_limit=timeout)
+        finally:
+            with suppress(exceptions.AMQPError):
+                self.connection.remove_timeout(late)
+                self.channel.basic_cancel(tag)
+        return replies[0] or None
+
+    def declare(self, topology: Topology) -> None:
+        """Declares the topology, which takes longer than a publish the first time."""
+        with self.deadline(DECLARE_SECONDS):
+            topology.declare(self.channel)
+
+    def peek(self, queue: str, limit: int) -> list[dict[str, str]]:
+        """The first messages of a queue, which stay where they are."""
+        letters: list[dict[str, str]] = []
+        channel = self.connection.channel()
+        try:
+            for _ in range(limit):
+                method, properties, body = channel.basic_get(queue)
+                if method is None:
+                    break
+                headers = {k: str(v) for k, v in (properties.headers or {}).items()}
+                basics = {"id": properties.message_id or "", "type": properties.type or ""}
+                letters.append(headers | basics | {"data": (body or b"").decode(errors="replace")})
+        finally:
+            channel.close()
+        return letters
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Ends the connection if the block takes longer.
+
+        Why: a BlockingConnection waits without bound for a broker that accepts bytes and says
+        nothing; pika's public timers do not fire inside such a wait.
+        """
+        impl = self.connection._impl  # type: ignore[attr-defined]
+        error = exceptions.ConnectionBlockedTimeout(f"no answer within {seconds:g} s")
+        timer = impl._adapter_call_later(seconds, lambda: impl._terminate_stream(error))
+        try:
+            yield
+        finally:
+            impl._adapter_remove_timeout(timer)
+
+    def close(self) -> None:
+        """Closes the connection, unless it belongs to the parent of a fork."""
+        if self.pid == os.getpid() and self.connection.is_open:
+            with suppress(exceptions.AMQPError, OSError), self.deadline(self.timeout):
+                self.connection.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()

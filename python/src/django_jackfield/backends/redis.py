@@ -1,0 +1,142 @@
+"""Commands and events as Redis streams, with redis-py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from django_jackfield.backends.base import BaseBackend
+from django_jackfield.command import Command, new_id
+from django_jackfield.conf import Config
+from django_jackfield.errors import AskTimeout
+from django_jackfield.process import PerProcess
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError as error:
+    raise ImproperlyConfigured(
+        "The redis and embedded backends need redis-py: pip install 'django-jackfield[redis]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from django_jackfield.worker.feed import Feed, Sink
+
+COMMANDS_MAXLEN = 1_000_000
+
+clients: PerProcess[redis.Redis] = PerProcess()
+
+
+class RedisBackend(BaseBackend):
+    """OPTIONS: `url` (redis://, rediss:// or unix://), `username`, `password`, `max_connections`."""
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset(
+        {"url", "username", "password", "max_connections"}
+    )
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.url = self.address(config)
+
+    def address(self, config: Config) -> str:
+        """The URL of the server."""
+        url = config.options.get("url")
+        if not isinstance(url, str) or "://" not in url:
+            raise ImproperlyConfigured(
+                f"JACKFIELD[{config.alias!r}]['OPTIONS']: set 'url' to redis://host:port/0, "
+                f"not {url!r}."
+            )
+        return url
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        return (redis.RedisError, OSError)
+
+    @property
+    def where(self) -> str:
+        parts = urlsplit(self.url)
+        return f"redis at {parts.hostname or parts.path}:{parts.port or 6379}"
+
+    def client(self, patience: float | None = None) -> redis.Redis:
+        """A client of this process whose reads wait `patience` seconds (TIMEOUT if None).
+
+        A broken connection is replaced and the command sent once more, with the same id, which
+        the server knows; a timeout is not tried again.
+        """
+        patience = self.config.timeout if patience is None else patience
+        return clients.get_or_make((self.key, patience), lambda: self._connect(patience))
+
+    def _connect(self, patience: float) -> redis.Redis:
+        options = {
+            name: self.config.options[name]
+            for name in ("username", "password", "max_connections")
+            if name in self.config.options
+        }
+        return redis.Redis.from_url(
+            self.url,
+            protocol=2,
+            socket_connect_timeout=self.config.timeout,
+            socket_timeout=patience,
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            **options,
+        )
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        if len(commands) == 1:
+            self._add(self.client(), commands[0])
+            return
+        pipe = self.client().pipeline(transaction=False)
+        for command in commands:
+            self._add(pipe, command)
+        pipe.execute()
+
+    def _add(self, target: Any, command: Command, reply_to: str | None = None) -> None:
+        fields: dict[Any, Any] = {
+            "v": "1",
+            "id": command.id,
+            "method": command.method,
+            "payload": command.payload,
+        }
+        if reply_to:
+            fields["reply_to"] = reply_to
+        key = f"{{{self.config.prefix}:{command.partition(self.config.partitions)}}}:commands"
+        target.xadd(key, fields, maxlen=COMMANDS_MAXLEN, approximate=True)
+
+    def _ask(self, command: Command, timeout: float) -> bytes:
+        reply_to = f"{{{self.config.prefix}}}:replies:{new_id()}"
+        self._add(self.client(), command, reply_to)
+        answer: Any = self.client(timeout + self.config.timeout).blpop([reply_to], timeout=timeout)
+        if answer is None:
+            raise AskTimeout(
+                f"no reply to {command.method} within {timeout:g} s: is jackfield running, with "
+                f"the same PREFIX and PARTITIONS?"
+            )
+        raw: bytes = answer[1]
+        return raw
+
+    def feed(self, sink: Sink, partitions: Sequence[int]) -> Feed:
+        from django_jackfield.worker.redis import RedisFeed
+
+        return RedisFeed(self, sink, partitions)
+
+    def dead_letters(self, limit: int) -> list[dict[str, str]]:
+        letters = []
+        for partition in range(self.config.partitions):
+            for name in ("dead", "dead:app"):
+                key = f"{{{self.config.prefix}:{partition}}}:{name}"
+                entries: Any = self.client().xrange(key, count=limit)
+                for entry, fields in entries:
+                    letter = {k.decode(): v.decode(errors="replace") for k, v in fields.items()}
+                    letters.append({"at": entry.decode(), "from": key} | letter)
+        letters.sort(key=lambda letter: int(letter["at"].split("-")[0]))
+        return letters[:limit]
+
+    def close(self) -> None:
+        for patience in (self.config.timeout, 2 * self.config.timeout):
+            client = clients.pop((self.key, patience))
+            if client is not None:
+                client.close()

@@ -1,0 +1,132 @@
+"""What a project writes in realtime.py: channel classes and decorated functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, overload
+
+from django.urls.resolvers import RoutePattern
+
+from django_jackfield.registry import Function, registry
+
+F = TypeVar("F", bound=Function)
+_MARK = "_jackfield_on"
+_PARAMETER = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who a connection is: the answer of a `@connecting` function."""
+
+    user: str = ""
+    info: Any = None
+    data: Any = None
+    meta: Mapping[str, Any] | None = None
+    expire_at: int | None = None
+
+
+class Channel:
+    """Handlers for the messages of all channels whose name fits `pattern`.
+
+    The pattern is a route with Django's path converters: `room:<int:pk>`. Its values are handed
+    to the handlers by name. One object is made per message.
+    """
+
+    pattern: ClassVar[str] = ""
+    handlers: ClassVar[dict[str, str]] = {}
+    _route: ClassVar[RoutePattern]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.handlers = {
+            event: name
+            for owner in reversed(cls.__mro__)
+            for name, member in vars(owner).items()
+            for event in getattr(member, _MARK, ())
+        }
+        if cls.pattern:
+            cls._route = RoutePattern(cls.pattern, is_endpoint=True)
+            registry.channels.append(cls)
+
+    @classmethod
+    def match(cls, name: str) -> dict[str, Any] | None:
+        """The values in a channel name, or None if it does not fit."""
+        found = cls._route.match(name)
+        return None if found is None else found[2]
+
+    @classmethod
+    def name(cls, *args: Any, **kwargs: Any) -> str:
+        """The name of a channel: `RoomChannel.name(7)` or `RoomChannel.name(pk=7)`."""
+        names = _PARAMETER.findall(cls.pattern)
+        values = dict(zip(names, args, strict=False)) | kwargs
+        if len(args) > len(names) or set(values) != set(names):
+            raise TypeError(f"{cls.__name__}.name() takes {', '.join(names) or 'nothing'}")
+        return _PARAMETER.sub(
+            lambda found: cls._route.converters[found[1]].to_url(values[found[1]]), cls.pattern
+        )
+
+
+def on(event: str, *, listener: str = "") -> Callable[[F], F]:
+    """Declares a handler of messages named `event`.
+
+    On a method of a Channel: `(self, ctx, data, **params)`. On a function: `(ctx, data)`, for
+    messages that no Channel takes, of one listener or of all.
+    """
+
+    def declare(function: F) -> F:
+        if "." in _local_name(function):
+            marks = (*getattr(function, _MARK, ()), event)
+            setattr(function, _MARK, marks)
+            if listener:
+                raise TypeError(f"@on({event!r}): listener= is for functions, not for methods")
+        else:
+            registry.add("@on", registry.messages, (event, listener), function)
+        return function
+
+    return declare
+
+
+def rpc(method: str) -> Callable[[F], F]:
+    """Declares a function that clients call: `(ctx, data)`, or `(ctx, pk, title)` by name."""
+
+    def declare(function: F) -> F:
+        registry.add("@rpc", registry.rpcs, method, function)
+        return function
+
+    return declare
+
+
+@overload
+def connecting(function: F) -> F: ...
+@overload
+def connecting(*, listener: str) -> Callable[[F], F]: ...
+def connecting(function: Any = None, *, listener: str = "") -> Any:
+    """Declares the function that decides who connects without a token: `(ctx, data)`.
+
+    It returns a Principal, a dict of the same fields, or a user; None refuses.
+    """
+
+    def declare(function: F) -> F:
+        registry.add("@connecting", registry.connecting, listener, function)
+        return function
+
+    return declare if function is None else declare(function)
+
+
+def connected(function: F) -> F:
+    """Declares a function that hears of each new connection: `(ctx)`."""
+    registry.connected.append(function)
+    return function
+
+
+def disconnected(function: F) -> F:
+    """Declares a function that hears of each end: `(ctx)`; `ctx.data` has code and reason."""
+    registry.disconnected.append(function)
+    return function
+
+
+def _local_name(function: Function) -> str:
+    """The qualified name inside the innermost function, so `A.say` for a method."""
+    return function.__qualname__.rsplit("<locals>.", 1)[-1]

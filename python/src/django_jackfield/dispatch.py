@@ -1,0 +1,208 @@
+"""From an event to the handler that takes it, and back to an outcome."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import close_old_connections, reset_queries
+from django.dispatch import Signal
+
+from django_jackfield.channel import Principal
+from django_jackfield.context import Context
+from django_jackfield.errors import ClientError, EventError, Refuse, UnhandledEvent
+from django_jackfield.event import Event, answer
+from django_jackfield.registry import Function, Registry
+from django_jackfield.signals import client_connected, client_disconnected
+
+logger = logging.getLogger("django_jackfield.worker")
+
+PRINCIPAL_FIELDS = frozenset(Principal.__dataclass_fields__)
+
+
+class UnknownMethod(Exception):
+    """No rpc function has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an event: done, answered, or dead with a reason."""
+
+    answer: bytes | None = None
+    dead: str = ""
+    error: BaseException | None = None
+
+
+class Dispatcher:
+    """Calls handlers. Holds nothing about a connection."""
+
+    def __init__(self, registry: Registry, via: str = "default") -> None:
+        self.registry = registry
+        self.via = via
+
+    def handle(self, event: Event) -> Outcome:
+        """Runs the handler of an event, with fresh database connections around it."""
+        close_old_connections()
+        if settings.DEBUG:
+            reset_queries()
+        try:
+            return self._by_type(event)
+        finally:
+            close_old_connections()
+
+    def _by_type(self, event: Event) -> Outcome:
+        if event.type == "rpc":
+            return self._call(event, self._rpc)
+        if event.type == "message":
+            return self._told(event, self._message)
+        if event.type == "connect":
+            return (
+                self._call(event, self._connecting)
+                if event.call
+                else self._told(event, self._connected)
+            )
+        return self._told(event, self._disconnected)
+
+    def _told(self, event: Event, handle: Callable[[Event], None]) -> Outcome:
+        """An event that nobody waits for: what fails is dead."""
+        try:
+            handle(event)
+        except UnhandledEvent as error:
+            return Outcome(dead=str(error), error=error)
+        except EventError as error:
+            return Outcome(dead=f"not understood: {error}", error=error)
+        except Exception as error:
+            logger.exception("%s %s of user %r failed", event.type, event.id, event.user[:80])
+            return Outcome(dead=f"{type(error).__name__}: {error}"[:500], error=error)
+        return Outcome()
+
+    def _call(self, event: Event, handle: Callable[[Event], dict[str, Any]]) -> Outcome:
+        """An event whose sender waits: what fails is told to it."""
+        try:
+            return Outcome(answer(event.id, "result", handle(event)))
+        except Refuse as error:
+            refusal = {"code": error.code, "reason": error.reason}
+            return Outcome(answer(event.id, "disconnect", refusal))
+        except ClientError as error:
+            return _error(event, error.code, error.message, temporary=error.temporary)
+        except PermissionDenied:
+            return _error(event, 103, "permission denied")
+        except UnknownMethod:
+            return _error(event, 104, "method not found")
+        except EventError as error:
+            return _error(event, 107, f"bad request: {error}")
+        except Exception:
+            logger.exception("call %r %s failed", (event.event or event.type)[:80], event.id)
+            return _error(event, 100, "internal server error", temporary=True)
+
+    def _message(self, event: Event) -> None:
+        name, data = _named(event)
+        match = self.registry.match(event.channel) if event.channel else None
+        if match is not None and name in match.channel.handlers:
+            method = getattr(match.channel(), match.channel.handlers[name])
+            ctx = Context(event, params=match.params, via=self.via)
+            _run(method, ctx, data, **match.params)
+            return
+        function = self.registry.message(name, event.listener)
+        if function is None:
+            place = f"channel {event.channel[:80]!r}" if event.channel else "no channel"
+            raise UnhandledEvent(f"no handler for message {name[:80]!r} of {place}")
+        _run(function, Context(event, via=self.via), data)
+
+    def _rpc(self, event: Event) -> dict[str, Any]:
+        function = self.registry.rpcs.get(event.event)
+        if function is None:
+            raise UnknownMethod
+        arguments = _arguments(function, event.data)
+        return {"data": _run(function, Context(event, via=self.via), **arguments)}
+
+    def _connecting(self, event: Event) -> dict[str, Any]:
+        function = self.registry.connecting_for(event.listener)
+        if function is None:
+            logger.warning("a connection was refused: no function is decorated @connecting")
+            raise PermissionDenied
+        try:
+            return _principal(_run(function, Context(event, via=self.via), event.data))
+        except PermissionDenied as error:
+            raise Refuse(3507, "permission denied") from error
+
+    def _connected(self, event: Event) -> None:
+        self._notice(event, client_connected, self.registry.connected)
+
+    def _disconnected(self, event: Event) -> None:
+        self._notice(event, client_disconnected, self.registry.disconnected)
+
+    def _notice(self, event: Event, signal: Signal, functions: list[Function]) -> None:
+        ctx = Context(event, via=self.via)
+        for function in functions:
+            _run(function, ctx)
+        signal.send(sender=Dispatcher, ctx=ctx)
+
+
+def _run(function: Function, *args: Any, **kwargs: Any) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return async_to_sync(function)(*args, **kwargs)
+    return function(*args, **kwargs)
+
+
+def _named(event: Event) -> tuple[str, Any]:
+    """The name and the data of a message: from its JSON shape, or from the field `event`."""
+    data = event.data
+    if isinstance(data, dict) and isinstance(data.get("event"), str):
+        if data.keys() <= {"event", "data"}:
+            return data["event"], data.get("data")
+    return event.event or "message", data
+
+
+@lru_cache(maxsize=1024)
+def _signature(function: Function) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+def _arguments(function: Function, data: Any) -> dict[str, Any]:
+    """What an rpc function is called with: `data` whole, or its members by name."""
+    signature = _signature(function)
+    names = list(signature.parameters)[1:]
+    if not names:
+        return {}
+    if names[0] == "data":
+        return {"data": data}
+    if not isinstance(data, dict | None):
+        raise EventError("the arguments must be a JSON object")
+    members = data or {}
+    try:
+        signature.bind(None, **members)
+    except TypeError as error:
+        raise EventError(str(error)) from error
+    return members
+
+
+def _principal(said: Any) -> dict[str, Any]:
+    """The result of a connect call, from what the function returned."""
+    if said is None or said is False:
+        raise Refuse(3507, "permission denied")
+    if isinstance(said, Principal):
+        said = asdict(said)
+    elif hasattr(said, "is_anonymous"):
+        said = {} if said.is_anonymous else {"user": str(said.pk)}
+    if not isinstance(said, dict) or not said.keys() <= PRINCIPAL_FIELDS:
+        raise TypeError(
+            f"a @connecting function returns a Principal, a user, None or a dict of "
+            f"{', '.join(sorted(PRINCIPAL_FIELDS))}; not {said!r}"
+        )
+    result = {name: value for name, value in said.items() if value is not None}
+    if "user" in result:
+        result["user"] = str(result["user"])
+    return result
+
+
+def _error(event: Event, code: int, message: str, *, temporary: bool = False) -> Outcome:
+    said = {"code": code, "message": message, "temporary": temporary}
+    return Outcome(answer(event.id, "error", said))

@@ -1,0 +1,170 @@
+"""Telling the server: publish, send, disconnect, and their async twins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from django_jackfield.command import Command, disconnection, message, publication
+from django_jackfield.delivery import deliver
+
+Publishable = tuple[str | Sequence[str], Any] | tuple[str | Sequence[str], Any, Mapping[str, Any]]
+"""`(channel, data)` or `(channel, data, {"text": .., "id": .., "tags": .., "skip_history": ..})`."""
+
+
+def publish(
+    channel: str | Sequence[str],
+    data: Any = None,
+    *,
+    text: str | None = None,
+    id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    skip_history: bool = False,
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> Command:
+    """Publishes to a channel, or to each of a list.
+
+    `data` is any JSON value, or bytes; `text` is for clients that read plain text. It is
+    serialised here and sent when the transaction on `using` commits. An `id` that the server
+    has seen within 5 minutes is dropped there.
+    """
+    command = publication(channel, data, text=text, id=id, tags=tags, skip_history=skip_history)
+    deliver([command], on_commit=on_commit, using=using, via=via)
+    return command
+
+
+def publish_many(
+    items: Iterable[Publishable],
+    *,
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> list[Command]:
+    """Publishes many as one pipeline."""
+    commands = [
+        publication(item[0], item[1], **(item[2] if len(item) == 3 else {})) for item in items
+    ]
+    if commands:
+        deliver(commands, on_commit=on_commit, using=using, via=via)
+    return commands
+
+
+def send(
+    *,
+    user: Any,
+    data: Any = None,
+    text: str | None = None,
+    id: str | None = None,
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> Command:
+    """Sends to every connection of a user (a user object, or its id)."""
+    command = message(user_id(user), data, text=text, id=id)
+    deliver([command], on_commit=on_commit, using=using, via=via)
+    return command
+
+
+def disconnect(
+    user: Any = None,
+    client: str | None = None,
+    *,
+    code: int | None = None,
+    reason: str = "",
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> Command:
+    """Closes the connections of a user, or one connection.
+
+    Without a `code` the server closes with 3503, after which clients do not come back; of the
+    app's own codes 4000 to 4499 let them reconnect and 4500 to 4999 do not.
+    """
+    user = None if user is None else user_id(user)
+    command = disconnection(user, client, code, reason)
+    deliver([command], on_commit=on_commit, using=using, via=via)
+    return command
+
+
+async def apublish(
+    channel: str | Sequence[str],
+    data: Any = None,
+    *,
+    text: str | None = None,
+    id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    skip_history: bool = False,
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> Command:
+    """`publish` for async code. It runs in the thread that holds the database connection."""
+    return await sync_to_async(publish)(
+        channel,
+        data,
+        text=text,
+        id=id,
+        tags=tags,
+        skip_history=skip_history,
+        on_commit=on_commit,
+        using=using,
+        via=via,
+    )
+
+
+async def apublish_many(
+    items: Iterable[Publishable],
+    *,
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> list[Command]:
+    """`publish_many` for async code."""
+    return await sync_to_async(publish_many)(items, on_commit=on_commit, using=using, via=via)
+
+
+async def asend(
+    *,
+    user: Any,
+    data: Any = None,
+    text: str | None = None,
+    id: str | None = None,
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> Command:
+    """`send` for async code."""
+    return await sync_to_async(send)(
+        user=user, data=data, text=text, id=id, on_commit=on_commit, using=using, via=via
+    )
+
+
+async def adisconnect(
+    user: Any = None,
+    client: str | None = None,
+    *,
+    code: int | None = None,
+    reason: str = "",
+    on_commit: bool | None = None,
+    using: str | None = None,
+    via: str = "default",
+) -> Command:
+    """`disconnect` for async code."""
+    return await sync_to_async(disconnect)(
+        user, client, code=code, reason=reason, on_commit=on_commit, using=using, via=via
+    )
+
+
+def user_id(user: Any) -> str:
+    """The id by which the server knows a user: the primary key as text."""
+    if hasattr(user, "is_anonymous"):
+        if user.is_anonymous:
+            raise ValueError("an anonymous user has no id; publish to a channel")
+        user = user.pk
+    if user is None or isinstance(user, bool):
+        raise TypeError(f"user must be a user object or its id, not {user!r}")
+    return str(user)

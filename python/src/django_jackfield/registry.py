@@ -1,0 +1,104 @@
+"""The handlers that the realtime.py files of a project declare."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.utils.module_loading import autodiscover_modules
+
+if TYPE_CHECKING:
+    from django_jackfield.channel import Channel
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A channel class whose pattern fits a name, and the values it holds."""
+
+    channel: type[Channel]
+    params: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Registry:
+    """Every declaration, in the order of import."""
+
+    channels: list[type[Channel]] = field(default_factory=list)
+    messages: dict[tuple[str, str], Function] = field(default_factory=dict)
+    rpcs: dict[str, Function] = field(default_factory=dict)
+    connecting: dict[str, Function] = field(default_factory=dict)
+    connected: list[Function] = field(default_factory=list)
+    disconnected: list[Function] = field(default_factory=list)
+
+    def match(self, name: str) -> Match | None:
+        """The first channel class that fits a channel name."""
+        for channel in self.channels:
+            params = channel.match(name)
+            if params is not None:
+                return Match(channel, params)
+        return None
+
+    def message(self, event: str, listener: str) -> Function | None:
+        """The function for a message without a channel class, of this listener or of any."""
+        return self.messages.get((event, listener)) or self.messages.get((event, ""))
+
+    def connecting_for(self, listener: str) -> Function | None:
+        """The function that decides who connects, of this listener or of any."""
+        return self.connecting.get(listener) or self.connecting.get("")
+
+    def add(self, kind: str, table: dict[Any, Function], key: Any, function: Function) -> None:
+        """Adds a function, and refuses a second one for the same key."""
+        other = table.get(key)
+        if other is not None and _place(other) != _place(function):
+            raise ValueError(f"{kind} {key!r} is taken by {_place(other)}: choose another name")
+        table[key] = function
+
+    def summary(self) -> str:
+        """What is declared, in words."""
+        counts = {
+            "channel": len(self.channels),
+            "message function": len(self.messages),
+            "rpc": len(self.rpcs),
+            "lifecycle function": len(self.connecting)
+            + len(self.connected)
+            + len(self.disconnected),
+        }
+        said = [f"{n} {name}{'s' if n != 1 else ''}" for name, n in counts.items() if n]
+        return ", ".join(said) or "no handlers (is there a realtime.py in an installed app?)"
+
+
+registry = Registry()
+_discovery = threading.Lock()
+_discovered = False
+
+
+def discover() -> Registry:
+    """Imports realtime.py of every installed app, once."""
+    global _discovered
+    with _discovery:
+        if not _discovered:
+            autodiscover_modules("realtime")
+            _discovered = True
+    return registry
+
+
+@contextmanager
+def isolated() -> Iterator[Registry]:
+    """An empty registry for the length of a test."""
+    kept = {name: getattr(registry, name) for name in Registry.__slots__}
+    for name, value in kept.items():
+        setattr(registry, name, type(value)())
+    try:
+        yield registry
+    finally:
+        for name, value in kept.items():
+            setattr(registry, name, value)
+
+
+def _place(function: Function) -> str:
+    return f"{function.__module__}.{function.__qualname__}"

@@ -1,0 +1,18 @@
+"""Signals by which a project hears of its publications and of its clients."""
+
+from django.dispatch import Signal
+
+publication_sent = Signal()
+"""Arguments: `commands`, `via`. The queue has accepted them."""
+
+publication_failed = Signal()
+"""Arguments: `commands`, `via`, `error`. They were meant to be sent on commit and were not."""
+
+client_connected = Signal()
+"""Arguments: `ctx`. Sent by the worker for each connect notice."""
+
+client_disconnected = Signal()
+"""Arguments: `ctx`. Sent by the worker for each disconnect notice."""
+
+message_dead = Signal()
+"""Arguments: `event` (None if undecodable), `reason`, `error`. It went to the dead letters."""

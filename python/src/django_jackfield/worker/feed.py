@@ -1,0 +1,109 @@
+"""The face between a worker and a queue of events."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django_jackfield.dispatch import Outcome
+
+logger = logging.getLogger("django_jackfield.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event as a queue handed it over. `tag` is for the feed that made it."""
+
+    fields: Mapping[str, str | bytes]
+    attempt: int
+    tag: Any
+
+    @property
+    def lane(self) -> str:
+        """What must stay in order: the connection."""
+        client = self.fields.get("client") or self.fields.get("id", "")
+        return client if isinstance(client, str) else client.decode(errors="replace")
+
+
+class Sink(Protocol):
+    """Where a feed puts what it reads."""
+
+    def submit(self, delivery: Delivery, timeout: float) -> bool:
+        """Takes a delivery; False if there was no room within `timeout` seconds."""
+
+
+class Feed(Protocol):
+    """Reads events in threads of its own. Survives outages of the queue by itself."""
+
+    capacity: int | None
+
+    def describe(self) -> str:
+        """What it reads, in words."""
+
+    def start(self) -> None:
+        """Begins to read. Returns at once."""
+
+    def admit(self, delivery: Delivery) -> bool:
+        """Whether a delivery whose turn has come is still ours to handle."""
+
+    def settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Answers, buries and acknowledges. From any thread; returns at once."""
+
+    def stop_reading(self) -> None:
+        """Takes nothing more; keeps what it holds."""
+
+    def close(self, timeout: float) -> bool:
+        """Settles what is left and lets go. False if that did not fit into `timeout` seconds."""
+
+
+class Outage:
+    """Says once that the queue is gone and once that it is back, whoever notices."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self._lock = threading.Lock()
+        self._since: float | None = None
+
+    def began(self, error: BaseException) -> None:
+        """Something failed."""
+        with self._lock:
+            if self._since is not None:
+                return
+            self._since = time.monotonic()
+        logger.warning("%s is gone, trying again until it is back: %s", self.where, _brief(error))
+
+    def over(self) -> None:
+        """Something worked."""
+        if self._since is None:
+            return
+        with self._lock:
+            since, self._since = self._since, None
+        if since is not None:
+            logger.warning("%s is back after %.1f s", self.where, time.monotonic() - since)
+
+
+class Backoff:
+    """Waits longer after each failure, up to a bound."""
+
+    def __init__(self, first_seconds: float = 0.1, most_seconds: float = 2.0) -> None:
+        self.first_seconds = first_seconds
+        self.most_seconds = most_seconds
+        self._seconds = first_seconds
+
+    def wait(self, sleep: Callable[[float], Any]) -> None:
+        """Sleeps by the function given, so that a stop can cut it short."""
+        sleep(self._seconds)
+        self._seconds = min(self._seconds * 2, self.most_seconds)
+
+    def reset(self) -> None:
+        """Starts over."""
+        self._seconds = self.first_seconds
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error) or repr(error)
+    return f"{type(error).__name__}: {text}"[:200]
