@@ -30,12 +30,14 @@ impl Check {
         let mut seen = BTreeSet::new();
         let mut known = Map::new();
         for (name, value) in entries {
-            let path = join(above, &name);
             let Some(key) = keys.iter().find(|key| key.name == name) else {
+                // Why escaped: a name may hold what would play tricks on a terminal.
+                let path = join(above, &shorten(&name).escape_debug().to_string());
                 self.faults
                     .push(Fault::new(path, unknown(&name, keys, above)).at(&value.place));
                 continue;
             };
+            let path = join(above, key.name);
             if !seen.insert(key.name) {
                 self.faults
                     .push(Fault::new(path, "is given twice").at(&value.place));
@@ -216,6 +218,15 @@ mod tests {
         check.faults.iter().map(ToString::to_string).collect()
     }
 
+    /// Each text has one fault, in its first line, that ends so.
+    fn each_ends(cases: &[(&str, &str)]) {
+        for (text, end) in cases {
+            let found = faults(text);
+            assert!(found.len() == 1 && found[0].ends_with(end), "{found:?}");
+            assert!(found[0].starts_with("j.toml:1: "), "{found:?}");
+        }
+    }
+
     #[test]
     fn unknown_keys_are_told_with_what_was_meant() {
         let cases = [
@@ -292,8 +303,8 @@ mod tests {
     }
 
     #[test]
-    fn wrong_kinds_are_told_with_what_is_right() {
-        let cases = [
+    fn wrong_words_and_numbers_are_told_with_what_is_right() {
+        each_ends(&[
             (
                 "dev = \"yes\"",
                 "dev: \"yes\" is no switch; write true or false",
@@ -330,6 +341,12 @@ mod tests {
                 "http_api.key = 12345",
                 "http_api.key: the value is no text; write it in quotes",
             ),
+        ]);
+    }
+
+    #[test]
+    fn wrong_durations_lists_and_tables_are_told_with_what_is_right() {
+        each_ends(&[
             (
                 "rpc.timeout = 5",
                 "rpc.timeout: 5 has no unit; write \"5s\" for seconds or \"5ms\" for milliseconds",
@@ -373,12 +390,7 @@ mod tests {
             ("raw = [\"/ws\"]", "raw[0]: \"/ws\" is no table"),
             ("[[tcp]]\nname = \"a\"", "tcp[0]: lacks `port`"),
             ("[[tcp]]\nport = 1", "tcp[0]: lacks `name`"),
-        ];
-        for (text, end) in cases {
-            let found = faults(text);
-            assert!(found.len() == 1 && found[0].ends_with(end), "{found:?}");
-            assert!(found[0].starts_with("j.toml:1: "), "{found:?}");
-        }
+        ]);
     }
 
     #[test]

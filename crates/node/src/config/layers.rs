@@ -90,7 +90,8 @@ impl Layers {
             None => String::new(),
         };
         self.warnings.push(Warning::new(format!(
-            "environment variable {name} sets no known key and is ignored{hint}"
+            "environment variable {} sets no known key and is ignored{hint}",
+            name.escape_debug()
         )));
     }
 
@@ -110,6 +111,7 @@ impl Layers {
             Some(meant) => format!("is no known key; did you mean `{meant}`?"),
             None => unknown(path, ROOT, ""),
         };
+        let path = path.escape_debug().to_string();
         self.check
             .faults
             .push(Fault::new(path, fault).at(&Place::Flag));

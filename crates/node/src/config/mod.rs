@@ -14,6 +14,7 @@ mod fault;
 mod layers;
 mod listeners;
 mod process;
+mod reference;
 mod rules;
 mod rules_app;
 mod rules_channel;
@@ -21,6 +22,10 @@ mod rules_doors;
 mod schema;
 mod secret;
 mod template;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_rules;
 mod tree;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +38,7 @@ pub(crate) use listeners::{
     DataForm, Feed, Health, HttpApi, HttpServer, RawEndpoint, TcpDialect, TcpListener, WebSocket,
 };
 pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown};
+pub(crate) use reference::reference;
 pub(crate) use rules_doors::ip_address;
 pub(crate) use template::{Template, Variable};
 

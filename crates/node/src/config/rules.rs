@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::fault::{Fault, Warning};
-use super::{Client, Config};
+use super::rules_doors::is_loopback;
+use super::{Client, Config, duration};
 
 /// Most worker threads and lanes that make sense.
 pub(super) const MANY: usize = 1024;
@@ -77,17 +78,18 @@ impl Config {
             && !client.proxy.connect.enabled
         {
             warnings.push(Warning::new(
-                "no client can connect: set client.token.hmac_secret_key, client.proxy.connect.enabled or client.allow_anonymous_connect_without_token",
+                "no client can connect: set client.token.hmac_secret_key, client.proxy.connect.enabled or \
+                 client.allow_anonymous_connect_without_token",
             ));
         }
-        if client.insecure && !super::rules_doors::is_loopback(&self.http_server.address) {
+        if client.insecure && !is_loopback(&self.http_server.address) {
             warnings.push(Warning::new(
                 "client.insecure is on beyond loopback: everyone who reaches the port may do everything",
             ));
         }
         if self.http_api.insecure
             && !self.http_api.disabled
-            && !super::rules_doors::is_loopback(&self.http_server.internal_address)
+            && !is_loopback(&self.http_server.internal_address)
         {
             warnings.push(Warning::new(
                 "http_api.insecure is on beyond loopback: everyone who reaches the port commands the server",
@@ -119,8 +121,9 @@ fn client(client: &Client, faults: &mut Faults) {
         faults.add(
             "client.pong_timeout",
             format!(
-                "{:?} is not less than client.ping_interval, {:?}; shorten the one or lengthen the other",
-                client.pong_timeout, client.ping_interval
+                "\"{}\" is not less than client.ping_interval, \"{}\"; shorten the one or lengthen the other",
+                duration::format(client.pong_timeout),
+                duration::format(client.ping_interval)
             ),
         );
     }

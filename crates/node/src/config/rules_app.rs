@@ -1,4 +1,4 @@
-//! The rules of the application's link: a queue that can be reached, and nothing that waits for an absent application.
+//! The rules of the application's link: a queue that can be reached, and nobody waits for an absent application.
 
 use super::rules::{Faults, MANY};
 use super::{Config, Driver, EventType};
@@ -63,7 +63,8 @@ impl Config {
             ),
             Driver::Embedded | Driver::None => {
                 if !link.url.is_empty() {
-                    let text = "is given to no driver that connects anywhere; set app_link.driver to \"redis\" or \"rabbitmq\", or leave the url out";
+                    let text = "is given to no driver that connects anywhere; set app_link.driver to \"redis\" or \
+                         \"rabbitmq\", or leave the url out";
                     faults.add("app_link.url", text);
                 }
                 return;
