@@ -1,0 +1,3 @@
+//! The client protocol of Centrifugo, version 2, as its SDKs speak it.
+
+pub mod json;

@@ -1,0 +1,13 @@
+//! JSON text frames: commands of a client in, replies and pushes out.
+
+mod commands;
+mod fields;
+mod push;
+mod reply;
+
+pub use commands::{Commands, commands};
+pub use push::push;
+pub use reply::reply;
+
+/// What the server sends as a ping; a client's pong looks the same.
+pub const PING: &[u8] = b"{}";
