@@ -1,6 +1,6 @@
 """Live pages for Django without ASGI: the Python side of the Jackfield socket server."""
 
-from django_jackfield.aliases import backend, backends
+from django_jackfield.aliases import broker, brokers
 from django_jackfield.ask import (
     ahistory,
     apresence,
@@ -62,8 +62,8 @@ __all__ = [
     "apublish_many",
     "asend",
     "atoken",
-    "backend",
-    "backends",
+    "broker",
+    "brokers",
     "connected",
     "connecting",
     "disconnect",

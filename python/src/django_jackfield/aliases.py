@@ -24,7 +24,7 @@ class InvalidAlias(ConnectionDoesNotExist):
     """No such alias in the JACKFIELD setting."""
 
 
-class Backends(BaseConnectionHandler):  # type: ignore[misc]
+class Brokers(BaseConnectionHandler):  # type: ignore[misc]
     """One backend object per alias, per thread and async context; the costly parts are shared."""
 
     settings_name = "JACKFIELD"
@@ -67,13 +67,13 @@ def backend_class(path: str) -> type[BaseBackend]:
     return found
 
 
-backends = Backends()
-backend = cast("BaseBackend", ConnectionProxy(backends, "default"))
+brokers = Brokers()
+broker = cast("BaseBackend", ConnectionProxy(brokers, "default"))
 
 
 def _reset(*, setting: str, **kwargs: Any) -> None:
     if setting in {"JACKFIELD", "DEBUG", "SECRET_KEY"}:
-        backends.reset()
+        brokers.reset()
 
 
 setting_changed.connect(_reset, dispatch_uid="django_jackfield.aliases")

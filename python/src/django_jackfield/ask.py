@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from django_jackfield.aliases import backends
+from django_jackfield.aliases import brokers
 from django_jackfield.command import Position, history_question, question
 
 
@@ -15,7 +15,7 @@ def presence(
     channel: str, *, timeout: float | None = None, via: str = "default"
 ) -> dict[str, dict[str, Any]]:
     """Who is in a channel: client id to `{"user", "client", "conn_info", "chan_info"}`."""
-    result = backends[via].ask(question("presence", channel), timeout)
+    result = brokers[via].ask(question("presence", channel), timeout)
     members: dict[str, dict[str, Any]] = result["presence"]
     return members
 
@@ -24,7 +24,7 @@ def presence_stats(
     channel: str, *, timeout: float | None = None, via: str = "default"
 ) -> dict[str, int]:
     """How many are in a channel: `{"num_clients", "num_users"}`."""
-    return backends[via].ask(question("presence_stats", channel), timeout)
+    return brokers[via].ask(question("presence_stats", channel), timeout)
 
 
 def history(
@@ -37,7 +37,7 @@ def history(
     via: str = "default",
 ) -> dict[str, Any]:
     """`{"publications", "epoch", "offset"}`. A limit of 0 asks for the position only, -1 for all."""
-    return backends[via].ask(history_question(channel, limit, since, reverse), timeout)
+    return brokers[via].ask(history_question(channel, limit, since, reverse), timeout)
 
 
 async def apresence(

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from django_jackfield.aliases import backends
+from django_jackfield.aliases import brokers
 from django_jackfield.command import Command
 from django_jackfield.errors import JackfieldError
 from django_jackfield.signals import publication_failed, publication_sent
@@ -51,7 +51,7 @@ def deliver(
     via: str = "default",
 ) -> None:
     """Sends now (raising PublishError), or after the transaction (telling by log and signal)."""
-    config = backends[via].config
+    config = brokers[via].config
     if not (config.on_commit if on_commit is None else on_commit):
         _send(commands, via)
         return
@@ -70,7 +70,7 @@ def deliver_quietly(commands: Sequence[Command], via: str) -> None:
     except JackfieldError as error:
         logger.error("%d command(s) were not published via %r: %s", len(commands), via, error)
         publication_failed.send_robust(
-            sender=type(backends[via]), commands=list(commands), via=via, error=error
+            sender=type(brokers[via]), commands=list(commands), via=via, error=error
         )
 
 
@@ -97,6 +97,6 @@ def _open_batch(connection: Any, via: str) -> Batch:
 
 
 def _send(commands: Sequence[Command], via: str) -> None:
-    backend = backends[via]
+    backend = brokers[via]
     backend.send(commands)
     publication_sent.send_robust(sender=type(backend), commands=list(commands), via=via)

@@ -11,7 +11,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from django_jackfield.aliases import backends
+from django_jackfield.aliases import brokers
 from django_jackfield.push import user_id
 from django_jackfield.serialise import to_json
 
@@ -53,7 +53,7 @@ def claims(
     """What a token says."""
     user = getattr(request_or_user, "user", request_or_user)
     now = int(time.time())
-    seconds = backends[via].config.token_ttl if ttl is None else ttl
+    seconds = brokers[via].config.token_ttl if ttl is None else ttl
     payload: dict[str, Any] = {
         "sub": "" if getattr(user, "is_anonymous", False) else user_id(user),
         "iat": now,
@@ -69,7 +69,7 @@ def claims(
 
 def signed(payload: dict[str, Any], via: str = "default") -> str:
     """A payload as a signed token."""
-    key = backends[via].config.signing_key.encode()
+    key = brokers[via].config.signing_key.encode()
     body = _HEADER + b"." + _base64url(to_json(payload))
     signature = hmac.new(key, body, hashlib.sha256).digest()
     return (body + b"." + _base64url(signature)).decode()

@@ -10,7 +10,7 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.vary import vary_on_cookie
 
-from django_jackfield.aliases import backends
+from django_jackfield.aliases import brokers
 from django_jackfield.tokens import claims, signed
 
 
@@ -26,7 +26,7 @@ class TokenView(View):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Signs a token for the user of the session."""
-        config = backends[self.via].config
+        config = brokers[self.via].config
         user = getattr(request, "user", None)
         if (user is None or user.is_anonymous) and not config.anonymous:
             return JsonResponse({"error": "log in first"}, status=403)

@@ -12,10 +12,20 @@ import pika
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
 from django_jackfield.command import Command
 
 DECLARE_SECONDS = 30.0
 REPLY_TO = "amq.rabbitmq.reply-to"
+FAILURES: tuple[type[Exception], ...] = (
+    exceptions.AMQPError,
+    exceptions.ChannelError,
+    AMQPConnectorException,
+    AssertionError,
+    OSError,
+)
+"""How pika says that the broker is gone; it asserts where a stream dies in mid-write."""
 
 
 @dataclass(frozen=True, slots=True)

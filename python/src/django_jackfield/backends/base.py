@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django_jackfield.breaker import Breaker
 from django_jackfield.command import Command
 from django_jackfield.conf import Config
-from django_jackfield.errors import AskError, PublishError
+from django_jackfield.errors import AskError, JackfieldError, PublishError
 from django_jackfield.process import PerProcess
 
 if TYPE_CHECKING:
@@ -98,6 +98,9 @@ class BaseBackend:
         start = time.monotonic()
         try:
             yield
+        except JackfieldError:
+            breaker.succeeded()
+            raise
         except self.failures as error:
             breaker.failed(slow=time.monotonic() - start >= self.config.timeout / 2)
             raise PublishError(f"{self.where} does not take commands: {error!r}") from error

@@ -22,7 +22,7 @@ except ImportError as error:
         "The rabbitmq backend needs pika: pip install 'django-jackfield[rabbitmq]'"
     ) from error
 
-from django_jackfield.backends.amqp import Link, Topology
+from django_jackfield.backends.amqp import FAILURES, Link, Topology
 
 if TYPE_CHECKING:
     from django_jackfield.worker.feed import Feed, Sink
@@ -58,7 +58,7 @@ class RabbitMQBackend(BaseBackend):
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
-        return (exceptions.AMQPError, exceptions.ChannelError, OSError)
+        return FAILURES
 
     @property
     def where(self) -> str:

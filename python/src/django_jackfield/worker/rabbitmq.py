@@ -14,7 +14,7 @@ import pika
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from django_jackfield.backends.amqp import Link
+from django_jackfield.backends.amqp import FAILURES, Link
 from django_jackfield.dispatch import Outcome
 from django_jackfield.worker.feed import Backoff, Delivery, Outage, Sink
 from django_jackfield.worker.redis import ranges
@@ -28,7 +28,6 @@ PREFETCH = 64
 HEARTBEAT_SECONDS = 15
 ROUND_SECONDS = 1.0
 REMEMBERED = 10_000
-FAILURES = (exceptions.AMQPError, exceptions.ChannelError, OSError)
 
 
 class RabbitMQFeed:

@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_jackfield.aliases import InvalidAlias, backends
+from django_jackfield.aliases import InvalidAlias, brokers
 from django_jackfield.errors import JackfieldError
 
 
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         _log_to_stderr(options["verbosity"])
         try:
             worker = Worker(
-                backends[options["via"]],
+                brokers[options["via"]],
                 discover(),
                 threads=options["threads"],
                 grace_seconds=options["grace"],
@@ -93,7 +93,7 @@ class Command(BaseCommand):
 
     def do_key(self, **options: Any) -> None:
         """Prints the key in use."""
-        self._print_key(backends[options["via"]].config.signing_key)
+        self._print_key(brokers[options["via"]].config.signing_key)
 
     def do_token(self, **options: Any) -> None:
         """Prints a token."""
@@ -114,7 +114,7 @@ class Command(BaseCommand):
 
     def do_dead(self, **options: Any) -> None:
         """Prints dead letters."""
-        for letter in backends[options["via"]].dead_letters(options["limit"]):
+        for letter in brokers[options["via"]].dead_letters(options["limit"]):
             self.stdout.write(json.dumps(letter, ensure_ascii=False))
 
     def _print_key(self, key: str) -> None:

@@ -1,0 +1,1 @@
+"""An app with a realtime.py that writes down what it handles."""

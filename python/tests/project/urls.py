@@ -1,0 +1,5 @@
+"""The token view."""
+
+from django.urls import include, path
+
+urlpatterns = [path("jackfield/", include("django_jackfield.urls"))]
