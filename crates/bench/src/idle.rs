@@ -99,6 +99,7 @@ impl Idle {
         }
         let mut figures = held.unwrap_or_default();
         figures["joined_in_all"] = json!(sleepers.joined);
+        figures["pings_in_all"] = json!(sleepers.pings);
         figures["cycles"] = json!(cycles);
         Ok(figures)
     }
@@ -110,7 +111,7 @@ impl Idle {
         server: &Server,
         (before, open): (Look, Look),
     ) -> anyhow::Result<Value> {
-        sleepers.pings = 0;
+        let earlier_pings = sleepers.pings;
         let meter = Meter::start(server, swarm.clock());
         swarm.turn_for(sleepers, Duration::from_secs_f64(self.hold))?;
         let spent = meter.stop(server, 0);
@@ -131,7 +132,7 @@ impl Idle {
             "server_pids": server.pids(),
             "lost": lost,
             "lost_reason": reason,
-            "pings": sleepers.pings,
+            "pings": sleepers.pings - earlier_pings,
             "rss_before_bytes": before.rss(),
             "rss_open_bytes": open.rss(),
             "rss_after_hold_bytes": after.rss(),

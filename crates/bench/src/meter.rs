@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    server::{Server, Usage},
+    server::{self, Server, Usage},
     stamp::Clock,
 };
 
@@ -17,6 +17,7 @@ pub(crate) struct Meter {
     began: u64,
     server: Option<Usage>,
     own: Usage,
+    machine_us: Option<u64>,
 }
 
 /// What the steady part took.
@@ -28,6 +29,8 @@ pub(crate) struct Spent {
     pub(crate) server_cpu_share: Option<f64>,
     pub(crate) generator_cpu_share: f64,
     pub(crate) generator_at_limit: bool,
+    /// Cores that neither the server nor the generator had, but somebody else on the machine.
+    pub(crate) others_cpu_share: Option<f64>,
 }
 
 impl Meter {
@@ -37,6 +40,7 @@ impl Meter {
             began: clock.now(),
             server: server.usage(),
             own: Usage::own(),
+            machine_us: server::machine_busy_us(),
         }
     }
 
@@ -51,7 +55,14 @@ impl Meter {
             (Some(now), Some(earlier)) => Some(now.since(earlier)),
             _ => None,
         };
-        let own_seconds = Usage::own().since(self.own).total_us() as f64 / 1e6;
+        let own_us = Usage::own().since(self.own).total_us();
+        let own_seconds = own_us as f64 / 1e6;
+        let others_us = match (server::machine_busy_us(), self.machine_us, used) {
+            (Some(now), Some(earlier), Some(used)) => {
+                Some(now.saturating_sub(earlier + own_us + used.total_us()))
+            }
+            _ => None,
+        };
         let share = ((own_seconds - nanos_to_seconds(waited_ns)) / seconds).max(0.0);
         Spent {
             seconds,
@@ -60,6 +71,7 @@ impl Meter {
             server_cpu_share: used.map(|used| used.total_us() as f64 / 1e6 / seconds),
             generator_cpu_share: share,
             generator_at_limit: share > BUSY_SHARE,
+            others_cpu_share: others_us.map(|us| us as f64 / 1e6 / seconds),
         }
     }
 }

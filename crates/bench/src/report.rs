@@ -61,6 +61,9 @@ pub(crate) fn print(figures: &Value, json: bool) {
              no measurement of the server",
         );
     }
+    if figures["spent"]["others_cpu_share"].as_f64() > Some(0.1) {
+        say("warning: other processes used more than a tenth of a core; the machine is not quiet");
+    }
     if json {
         println!("{figures}");
     }
@@ -82,7 +85,7 @@ fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
             let number = number.as_f64().unwrap_or_default();
             lines.push((name.to_owned(), format!("{number:.3}")));
         }
-        Value::Null => lines.push((name.to_owned(), "not known".to_owned())),
+        Value::Null => lines.push((name.to_owned(), "-".to_owned())),
         other => lines.push((name.to_owned(), other.to_string())),
     }
 }

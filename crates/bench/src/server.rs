@@ -113,6 +113,20 @@ impl Usage {
     }
 }
 
+/// CPU time that all processes of the machine have had, and what its host took from it.
+pub(crate) fn machine_busy_us() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    busy_ticks(stat.lines().next()?).map(|ticks| ticks * TICK_US)
+}
+
+/// `cpu user nice system idle iowait irq softirq steal ...`: all but the two kinds of idleness.
+fn busy_ticks(line: &str) -> Option<u64> {
+    let fields = line.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let ticks: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some(ticks.iter().sum::<u64>() - idle)
+}
+
 impl Kernel {
     pub(crate) fn read() -> Self {
         let sockstat = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
@@ -191,6 +205,7 @@ mod tests {
 
     #[test]
     fn tables_of_the_kernel_are_read() {
+        assert_eq!(busy_ticks("cpu  1 2 4 800 900 8 16 32 64 0"), Some(63));
         assert_eq!(
             tcp_pages("sockets: used 9\nTCP: inuse 1 tw 0 alloc 7 mem 12\n"),
             Some(12)

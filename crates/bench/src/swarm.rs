@@ -59,7 +59,8 @@ impl Swarm {
         Ok(Self {
             reach: reach.clone(),
             poll: Poll::new()?,
-            events: Events::with_capacity(1024),
+            // Why so few: a publication that is due waits for the batch in hand.
+            events: Events::with_capacity(128),
             sockets: Slab::new(),
             scene: Scene {
                 buffer: vec![0; 65_536],

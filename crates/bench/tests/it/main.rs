@@ -1,5 +1,7 @@
 //! Runs each mode against a `limit` on a free port; counts are asserted, never times.
 
+mod scripted;
+
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
@@ -40,12 +42,14 @@ impl Limit {
 
     fn try_measure(&self, arguments: &str) -> anyhow::Result<Value> {
         let url = format!("ws://{}/connection/websocket", self.address);
-        let words = ["bench"]
-            .into_iter()
-            .chain(arguments.split(' '))
-            .chain(["--url", &url]);
-        jackfield_bench::measure(Arguments::try_parse_from(words)?.bench)
+        measure_at(&url, arguments)
     }
+}
+
+fn measure_at(url: &str, arguments: &str) -> anyhow::Result<Value> {
+    let words = arguments.split(' ');
+    let words = ["bench"].into_iter().chain(words).chain(["--url", url]);
+    jackfield_bench::measure(Arguments::try_parse_from(words)?.bench)
 }
 
 impl Drop for Limit {
@@ -153,12 +157,73 @@ fn connect_comes_and_goes() {
 }
 
 #[test]
+fn pings_are_answered_as_the_server_wishes() {
+    let (url, server) = scripted::serve(|mut client| {
+        client.send(
+            1,
+            br#"{"id":1,"connect":{"client":"c","ping":25,"pong":true}}"#,
+        );
+        client.send(1, b"{\"push\":{}}\n{\"id\":2,\"subscribe\":{}}");
+        client.send(1, b"{}");
+        assert_eq!(client.text(), "{}");
+        client.send(1, b"{}\n{\"push\":{}}");
+        assert_eq!(client.text(), "{}");
+        client.send(9, b"abc");
+        assert_eq!(client.frame(), (10, b"abc".to_vec()));
+        assert_eq!(client.frame().0, 8, "the generator leaves");
+    });
+    let figures = measure_at(&url, "idle --connections 1 --settle 0 --hold 0.3").unwrap();
+    server.join().unwrap();
+    assert_eq!(figures["pings_in_all"], 2);
+    assert_eq!(figures["lost"], 0);
+}
+
+#[test]
+fn pings_are_not_answered_when_unwanted() {
+    let (url, server) = scripted::serve(|mut client| {
+        client.send(
+            1,
+            b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{}}\n",
+        );
+        client.send(1, b"{}");
+        assert_eq!(client.frame().0, 8, "the generator leaves without a pong");
+    });
+    let figures = measure_at(&url, "idle --connections 1 --settle 0 --hold 0.3").unwrap();
+    server.join().unwrap();
+    assert_eq!(figures["pings_in_all"], 1);
+}
+
+#[test]
+fn refusals_are_told() {
+    let (url, server) = scripted::serve(|mut client| {
+        client.send(1, br#"{"id":1,"connect":{"client":"c"}}"#);
+        client.send(
+            1,
+            br#"{"id":2,"error":{"code":103,"message":"permission denied"}}"#,
+        );
+    });
+    let error = measure_at(&url, "idle --connections 1").unwrap_err();
+    server.join().unwrap();
+    assert!(
+        format!("{error:#}").contains("permission denied"),
+        "{error:#}"
+    );
+
+    let (url, server) = scripted::serve(|mut client| client.send(8, b"\x0d\xacinvalid token"));
+    let error = measure_at(&url, "idle --connections 1").unwrap_err();
+    server.join().unwrap();
+    assert!(
+        format!("{error:#}").contains("3500 invalid token"),
+        "{error:#}"
+    );
+}
+
+#[test]
 fn a_server_that_is_away_is_told_as_such() {
     let limit = Limit::start(&[]);
     let address = limit.address.clone();
     drop(limit);
     let url = format!("ws://{address}/connection/websocket");
-    let arguments = ["bench", "connect", "--connections", "1", "--url", &url];
-    let error = jackfield_bench::measure(Arguments::parse_from(arguments).bench).unwrap_err();
+    let error = measure_at(&url, "connect --connections 1").unwrap_err();
     assert!(format!("{error:#}").contains("connect"), "{error:#}");
 }
