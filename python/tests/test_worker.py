@@ -1,0 +1,200 @@
+"""The worker process against a real Redis and a real RabbitMQ."""
+
+import time
+
+import pytest
+from servers import until
+from workers import BY_NAME, WorkerProcess, assert_in_order, event, say, server_side
+
+CLIENTS = 40
+
+
+@pytest.fixture
+def side(queue):
+    one = server_side(queue)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def worker(queue):
+    """Makes workers and ends them."""
+    made = []
+
+    def make(*arguments, like=None):
+        one = WorkerProcess(queue, *arguments)
+        if like is not None:
+            one.log, one.env = like.log, like.env
+        made.append(one)
+        return one.start()
+
+    yield make
+    for one in made:
+        one.end()
+
+
+def flood(count):
+    """Events of many connections, in turn."""
+    return [say(f"client-{n % CLIENTS}", n // CLIENTS + 1) for n in range(count)]
+
+
+def test_every_example_is_handled(side, worker):
+    process = worker()
+    deadline = str(int(time.time() * 1000) + 60_000)
+    message, notice, raw = (
+        BY_NAME[name] for name in ("message through a channel", "disconnect notice", "raw text")
+    )
+    side.write(message, notice, raw)
+    seen = {one["did"]: one for one in process.wait_for([f["id"] for f in (message, notice, raw)])}
+    assert seen["say"]["data"] == {"text": "hi"}
+    assert seen["say"]["pk"] == 1
+    assert seen["disconnected"]["code"] == 3001
+    assert seen["hello"]["data"] == "Hello Server!"
+    side.write(BY_NAME["rpc call"] | {"deadline": deadline})
+    assert side.answer() == {
+        "v": 1,
+        "id": BY_NAME["rpc call"]["id"],
+        "result": {"data": {"pk": 7, "title": "none"}},
+    }
+    side.write(BY_NAME["connect call"] | {"deadline": deadline})
+    assert side.answer()["result"] == {
+        "user": "42",
+        "info": {"name": "Ann"},
+        "meta": {"plan": "pro"},
+    }
+    side.write(BY_NAME["rpc call"])
+    assert process.stop() == 0
+    assert "0 lost" not in process.output.read_text()
+    said = process.output.read_text()
+    assert "partitions 0-7; 8 threads; 2 channels, 2 message functions, 7 rpcs" in said
+
+
+def test_an_expired_call_is_dropped_and_counted(side, worker):
+    process = worker()
+    late = BY_NAME["rpc call"]
+    after = say(late["client"], 9)
+    side.write(late, after)
+    process.wait_for([after["id"]])
+    assert process.stop() == 0
+    assert "1 expired" in process.output.read_text()
+    assert late["id"] not in {one["id"] for one in process.handled()}
+
+
+def test_a_failing_handler_goes_to_the_dead_letters_and_the_next_goes_on(side, worker, queue):
+    process = worker()
+    bad, nobody, after = say("c1", 1, name="fail"), say("c1", 2, name="nobody"), say("c1", 3)
+    garbled = event("c1", 4, type="nonsense")
+    side.write(bad, nobody, garbled, after)
+    process.wait_for([after["id"]])
+    letters = {one["id"]: one for one in side.dead(3)}
+    assert letters[bad["id"]]["reason"] == "RuntimeError: this handler always fails"
+    assert letters[bad["id"]]["data"] == bad["data"]
+    assert letters[bad["id"]]["channel"] == "room:1"
+    assert "no handler" in letters[nobody["id"]]["reason"]
+    assert "unknown type" in letters[garbled["id"]]["reason"]
+    assert process.stop() == 0
+    said = process.output.read_text()
+    assert "Traceback" in said
+    assert "3 dead" in said
+
+
+def test_order_per_connection_and_parallel_between_them(side, worker):
+    slow, quick = say("slow", 1, wait=3), [say("quick", n) for n in range(1, 50)]
+    behind = say("slow", 2)
+    side.write(slow, behind, *quick)
+    process = worker()
+    handled = process.wait_for([one["id"] for one in (slow, behind, *quick)])
+    assert_in_order(handled)
+    assert [one["id"] for one in handled[-2:]] == [slow["id"], behind["id"]]
+    assert process.stop() == 0
+
+
+def test_a_killed_worker_loses_nothing(side, worker, queue):
+    events = flood(2000)
+    first = worker()
+    side.write(*events[:1000])
+    until(lambda: len(first.handled()) > 200, what="a part of the events")
+    first.kill()
+    side.write(*events[1000:])
+    second = worker(like=first)
+    handled = second.wait_for([one["id"] for one in events])
+    assert_in_order(handled)
+    assert any(one["attempt"] > 1 for one in handled)
+    assert second.stop() == 0
+    twice = len(handled) - len({one["id"] for one in handled})
+    assert twice <= 1100
+    print(f"{queue.kind}: 2000 events, {twice} handled twice, 0 missing")  # noqa: T201
+
+
+def test_sigterm_finishes_what_has_begun_and_leaves_the_rest(side, worker):
+    first = worker("--threads", "2")
+    begun = say("slow", 1, wait=2)
+    side.write(begun)
+    first.said("worker:")
+    rest = [say("slow", n) for n in range(2, 30)]
+    until(lambda: side.backlog() <= 1, what="the delivery")
+    time_of_stop = first.stop()
+    assert time_of_stop == 0
+    side.write(*rest)
+    second = worker(like=first)
+    handled = second.wait_for([one["id"] for one in (begun, *rest)])
+    assert [one["id"] for one in handled].count(begun["id"]) == 1
+    assert_in_order(handled)
+    assert second.stop() == 0
+
+
+def test_several_workers_share(side, worker):
+    events = flood(400)
+    first = worker("--only-partitions", "0-3")
+    second = worker("--only-partitions", "4-7", like=first)
+    side.write(*events)
+    handled = first.wait_for([one["id"] for one in events])
+    assert len(handled) == len(events)
+    assert_in_order(handled)
+    assert first.stop() == second.stop() == 0
+
+
+def test_a_queue_that_is_down_at_the_start_is_waited_for(killable_queue):
+    queue = killable_queue
+    queue.server.kill()
+    process = WorkerProcess(queue).start()
+    try:
+        process.said("is gone")
+        queue.server.start()
+        process.said("is back")
+        side = server_side(queue)
+        one = say("c1", 1)
+        side.write(one)
+        process.wait_for([one["id"]])
+        side.close()
+        assert process.stop() == 0
+        assert process.output.read_text().count("is gone") == 1
+    finally:
+        process.end()
+        if queue.server.process.poll() is not None:
+            queue.server.start()
+
+
+def test_a_queue_killed_in_mid_flow_loses_nothing(killable_queue):
+    queue = killable_queue
+    events = flood(2000)
+    side = server_side(queue)
+    process = WorkerProcess(queue).start()
+    try:
+        side.write(*events[:1000])
+        until(lambda: len(process.handled()) > 200, what="a part of the events")
+        queue.server.kill()
+        process.said("is gone")
+        queue.server.start()
+        side = server_side(queue)
+        side.write(*events[1000:])
+        handled = process.wait_for([one["id"] for one in events])
+        assert_in_order(handled)
+        side.close()
+        assert process.stop() == 0
+        twice = len(handled) - len({one["id"] for one in handled})
+        print(f"{queue.kind} killed: 2000 events, {twice} twice, 0 missing")  # noqa: T201
+    finally:
+        process.end()
+        if queue.server.process.poll() is not None:
+            queue.server.start()
