@@ -24,8 +24,9 @@ pub enum DialectError {
     },
     /// An id, but nothing that could be answered.
     #[error(
-        "find a request in the command with id {id}; one of connect, subscribe, unsubscribe, publish, presence, \
-         presence_stats, history, ping, send, rpc, refresh, sub_refresh is needed beside the id"
+        "find a request in the command with id {id}; one of connect, subscribe, \
+         unsubscribe, publish, presence, presence_stats, history, ping, send, rpc, refresh, \
+         sub_refresh is needed beside the id"
     )]
     NoRequest {
         /// The id.
@@ -51,9 +52,16 @@ pub enum DialectError {
         /// Where it stops being UTF-8.
         source: std::str::Utf8Error,
     },
+    /// Data that would trouble those who must parse it.
+    #[error("read the frame as JSON: it may nest {max_depth} levels deep, not deeper")]
+    TooDeep {
+        /// Levels of lists and objects that are allowed.
+        max_depth: usize,
+    },
     /// A command, and then something else on the same line.
     #[error(
-        "find the end of the command at byte {at}; only a newline or the end of the frame may follow it"
+        "find the end of the command at byte {at}; \
+         only a newline or the end of the frame may follow it"
     )]
     TrailingBytes {
         /// Where the something else begins.

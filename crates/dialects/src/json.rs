@@ -4,6 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jackfield_model::{Content, Payload};
 
+/// Levels of lists and objects in a client's data, as many as serde_json itself would follow.
+pub(crate) const MAX_DEPTH: usize = 128;
+
 /// An object under construction: sets the commas and the brackets.
 pub(crate) struct Object<'o> {
     out: &'o mut Vec<u8>,
@@ -90,8 +93,8 @@ pub(crate) fn payload(payload: &Payload, out: &mut Vec<u8>) {
     }
 }
 
-/// Valid JSON without its line breaks. Why: a line break ends a message, and in JSON it can only be white space,
-/// because strings must escape theirs.
+/// Valid JSON without its line breaks. Why: a line break ends a message, and in JSON it can only be
+/// white space, because strings must escape theirs.
 pub(crate) fn one_line(json: &[u8], out: &mut Vec<u8>) {
     let mut rest = json;
     while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
@@ -99,6 +102,44 @@ pub(crate) fn one_line(json: &[u8], out: &mut Vec<u8>) {
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
+}
+
+/// Whether valid JSON nests deeper than [`MAX_DEPTH`]. Why: nobody in here would mind, but those who
+/// parse it at the other end may run out of stack, and they did not send it.
+pub(crate) fn is_too_deep(json: &[u8]) -> bool {
+    if memchr::memchr2_iter(b'[', b'{', json)
+        .nth(MAX_DEPTH)
+        .is_none()
+    {
+        return false;
+    }
+    let mut depth = 0_usize;
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => skip_string(&mut bytes),
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+/// Steps over the rest of a string and its closing quote.
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
 }
 
 /// UTF-8 as a JSON string.
@@ -142,8 +183,8 @@ fn plain_prefix(bytes: &[u8]) -> usize {
     words.len() * 8 + plain.unwrap_or(tail.len())
 }
 
-/// Sets the high bit of each byte that is a control character, a quote or a backslash. A borrow may set the mark of a
-/// byte above a marked one too, never below: the lowest mark is right.
+/// Sets the high bit of each byte that is a control character, a quote or a backslash. A borrow may
+/// set the mark of a byte above a marked one too, never below: the lowest mark is right.
 fn special_marks(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let quote = word ^ (EACH * b'"' as u64);
@@ -215,6 +256,20 @@ mod tests {
             payload(&Payload::binary(bytes), &mut out);
             assert_eq!(out, text.as_bytes());
         }
+    }
+
+    #[test]
+    fn depth_counts_what_is_open_outside_of_strings() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(!is_too_deep(nested(MAX_DEPTH).as_bytes()));
+        assert!(is_too_deep(nested(MAX_DEPTH + 1).as_bytes()));
+        let objects = "{\"a\":".repeat(MAX_DEPTH + 1) + "1" + &"}".repeat(MAX_DEPTH + 1);
+        assert!(is_too_deep(objects.as_bytes()));
+        let flat = format!("[{}0]", "[],{},".repeat(MAX_DEPTH));
+        assert!(!is_too_deep(flat.as_bytes()));
+        let quoted = format!(r#"["\"{}", "\\"]"#, "[{".repeat(MAX_DEPTH));
+        assert!(!is_too_deep(quoted.as_bytes()));
+        assert!(!is_too_deep(format!("{quoted}]]").as_bytes()));
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub enum Form {
     Text,
 }
 
-/// Writes what a raw client sees of a push; `None`, and nothing is written, where there is nothing to see.
+/// Writes what a raw client sees of a push; `None`, and nothing is written, where there is nothing
+/// to see.
 pub fn push(push: &Push, mode: Mode, out: &mut Vec<u8>) -> Option<Form> {
     let data = match push {
         Push::Join(..) | Push::Leave(..) => return None,
@@ -50,6 +51,11 @@ pub fn payload(frame: &[u8], is_text: bool, mode: Mode) -> Result<Data<'_>, Dial
         Mode::Json => {
             let value: &RawValue =
                 serde_json::from_slice(frame).map_err(|source| DialectError::NotJson { source })?;
+            if json::is_too_deep(value.get().as_bytes()) {
+                return Err(DialectError::TooDeep {
+                    max_depth: json::MAX_DEPTH,
+                });
+            }
             Ok(Data {
                 bytes: value.get().as_bytes(),
                 content: Content::Json,
@@ -91,7 +97,8 @@ fn inside_of_string(json: &[u8]) -> Option<&[u8]> {
     json.trim_ascii().strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
-/// Resolves the escapes of a JSON string. Half a surrogate pair becomes U+FFFD, for there is no such character.
+/// Resolves the escapes of a JSON string. Half a surrogate pair becomes U+FFFD, for there is no
+/// such character.
 fn unescape(inside: &[u8], out: &mut Vec<u8>) {
     let mut rest = inside;
     while let Some(at) = memchr::memchr(b'\\', rest) {
@@ -103,7 +110,8 @@ fn unescape(inside: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Writes the character of the escape that begins after the backslash, and tells how many bytes the escape has.
+/// Writes the character of the escape that begins after the backslash, and tells how many bytes the
+/// escape has.
 fn write_escaped(escape: &[u8], out: &mut Vec<u8>) -> usize {
     let Some((&letter, digits)) = escape.split_first() else {
         return 0;

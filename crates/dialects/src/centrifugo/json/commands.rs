@@ -16,14 +16,17 @@ pub struct Commands<'a> {
     is_done: bool,
 }
 
-/// Walks the commands of one frame: one or more JSON objects joined by a single newline, one more at the end allowed.
+/// Walks the commands of one frame: one or more JSON objects joined by a single newline, one more
+/// at the end allowed.
 ///
-/// The end of a command is where its JSON value ends, found by the parser and not by looking for newlines: white space
-/// inside a command may therefore hold newlines. Blanks, tabs and carriage returns around a command do no harm. An
-/// empty frame, an empty line, anything but a newline after a command, and anything that is no JSON object is an error.
+/// The end of a command is where its JSON value ends, found by the parser and not by looking for
+/// newlines: white space inside a command may therefore hold newlines. Blanks, tabs and carriage
+/// returns around a command do no harm. An empty frame, an empty line, anything but a newline after
+/// a command, and anything that is no JSON object is an error.
 ///
-/// `{}` is a pong. Where a command names several requests the one with the lowest field number of the protocol counts.
-/// A request without an id is handed out with id 0; whether that may be is the session's affair.
+/// `{}` is a pong. Where a command names several requests the one with the lowest field number of
+/// the protocol counts. A request without an id is handed out with id 0; whether that may be is the
+/// session's affair.
 #[must_use]
 pub fn commands(frame: &[u8]) -> Commands<'_> {
     Commands {

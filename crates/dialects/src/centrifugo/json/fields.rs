@@ -1,7 +1,7 @@
 //! The fields of the commands as they stand in JSON.
 //!
-//! Keys that are not named here are skipped: newer SDKs say more. `null` is as good as absent, but for the data of
-//! publish, rpc and send, where it is the JSON value.
+//! Keys that are not named here are skipped: newer SDKs say more. `null` is as good as absent, but
+//! for the data of publish, rpc and send, where it is the JSON value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,6 +13,8 @@ use jackfield_model::{Content, Position};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::json::{MAX_DEPTH, is_too_deep};
 
 /// One command: an id and at most one request.
 pub(super) struct Envelope<'a> {
@@ -220,7 +222,7 @@ struct SendFields<'a> {
 struct ConnectFields<'a> {
     #[serde(borrow)]
     token: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "not_null")]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Text<'a>,
@@ -357,7 +359,23 @@ impl<'a> From<HistoryFields<'a>> for Request<'a> {
 fn even_null<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+    shallow(<&RawValue>::deserialize(deserializer)?).map(Some)
+}
+
+/// Takes `null` as absent.
+fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Option::<&RawValue>::deserialize(deserializer)?
+        .map(shallow)
+        .transpose()
+}
+
+fn shallow<E: Error>(raw: &RawValue) -> Result<&RawValue, E> {
+    if is_too_deep(raw.get().as_bytes()) {
+        return Err(E::custom(format_args!(
+            "data may nest {MAX_DEPTH} levels deep, not deeper"
+        )));
+    }
+    Ok(raw)
 }
 
 fn json(raw: &RawValue) -> Data<'_> {

@@ -8,8 +8,8 @@ use jackfield_model::{ClientError, ClientId, ClientInfo, Payload};
 use super::push::{write_id, write_info, write_publication};
 use crate::json::{self, Object};
 
-/// Writes a reply as one JSON object on one line, without a newline at its end. Values that are zero are left out,
-/// except where the protocol always has them.
+/// Writes a reply as one JSON object on one line, without a newline at its end. Values that are
+/// zero are left out, except where the protocol always has them.
 pub fn reply(reply: &Reply, out: &mut Vec<u8>) {
     let mut envelope = Object::begin(out);
     envelope.number("id", reply.id.into());

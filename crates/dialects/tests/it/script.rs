@@ -1,0 +1,250 @@
+//! Reads and writes the model's words as they stand in the transcripts.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_model::client::{
+    Answer, Command, Connect, Connected, Data, History, HistoryPage, PresenceStats, Publish, Push,
+    Refreshed, Reply, Request, Subscribe, Subscribed,
+};
+use jackfield_model::{ClientError, ClientId, ClientInfo, Payload, Position, Publication};
+use serde_json::{Map, Value, json};
+
+const VERSION: &str = "jackfield";
+
+/// A command as a transcript tells it.
+pub(crate) fn told(command: &Command<'_>) -> Value {
+    let (name, value) = match &command.request {
+        Request::Connect(connect) => ("connect", told_connect(connect)),
+        Request::History(history) => ("history", told_history(history)),
+        Request::Ping => ("ping", json!({})),
+        Request::Pong => ("pong", json!({})),
+        Request::Presence(channel) => ("presence", json!(channel)),
+        Request::PresenceStats(channel) => ("presence_stats", json!(channel)),
+        Request::Publish(publish) => ("publish", told_publish(publish)),
+        Request::Refresh(token) => ("refresh", json!(token)),
+        Request::Rpc(rpc) => (
+            "rpc",
+            full([("method", json!(rpc.method)), ("data", text(rpc.data))]),
+        ),
+        Request::Send(data) => ("send", text(*data)),
+        Request::Subscribe(subscribe) => ("subscribe", told_subscribe(subscribe)),
+        Request::SubRefresh(token) => ("sub_refresh", json!(token)),
+        Request::Unsubscribe(channel) => ("unsubscribe", json!(channel)),
+    };
+    let mut told = full([("id", json!(command.id))]);
+    told[name] = value;
+    told
+}
+
+fn told_connect(connect: &Connect<'_>) -> Value {
+    full([
+        ("token", json!(connect.token)),
+        ("data", connect.data.map_or(Value::Null, text)),
+        ("name", json!(connect.name)),
+        ("version", json!(connect.version)),
+    ])
+}
+
+fn told_history(history: &History<'_>) -> Value {
+    let since = history.since.as_ref().map(|since| {
+        full([
+            ("offset", json!(since.offset)),
+            ("epoch", json!(&*since.epoch)),
+        ])
+    });
+    full([
+        ("channel", json!(history.channel)),
+        ("limit", json!(history.limit)),
+        ("since", json!(since)),
+        ("reverse", json!(history.reverse)),
+    ])
+}
+
+fn told_publish(publish: &Publish<'_>) -> Value {
+    full([
+        ("channel", json!(publish.channel)),
+        ("data", text(publish.data)),
+        ("kind", json!(publish.kind)),
+    ])
+}
+
+fn told_subscribe(subscribe: &Subscribe<'_>) -> Value {
+    full([
+        ("channel", json!(subscribe.channel)),
+        ("token", json!(subscribe.token)),
+        ("recover", json!(subscribe.recover)),
+        ("epoch", json!(&*subscribe.since.epoch)),
+        ("offset", json!(subscribe.since.offset)),
+        ("join_leave", json!(subscribe.join_leave)),
+        ("delta", json!(subscribe.delta)),
+        ("kind", json!(subscribe.kind)),
+    ])
+}
+
+/// An object without the values that are zero.
+fn full<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+    let zeros = [json!(""), json!(0), json!(false), Value::Null];
+    let pairs = pairs
+        .into_iter()
+        .filter(|(_, value)| !zeros.contains(value));
+    Value::Object(
+        pairs
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
+}
+
+fn text(data: Data<'_>) -> Value {
+    json!(std::str::from_utf8(data.bytes).unwrap())
+}
+
+/// The reply a transcript tells of.
+pub(crate) fn reply(value: &Value) -> Reply {
+    let map = value.as_object().unwrap();
+    let (name, body) = map.iter().find(|(name, _)| *name != "id").unwrap();
+    let id = u32::try_from(number(value, "id")).unwrap();
+    if name == "error" {
+        let error = ClientError {
+            code: u32::try_from(number(body, "code")).unwrap(),
+            message: Cow::Owned(string(body, "message").to_owned()),
+            temporary: flag(body, "temporary"),
+        };
+        return Reply {
+            id,
+            outcome: Err(error),
+        };
+    }
+    let answer = match name.as_str() {
+        "connect" => Answer::Connect(Box::new(Connected {
+            client: client(body),
+            version: VERSION,
+            ttl: body["ttl"].as_u64(),
+            data: body.get("data").map(payload),
+            ping_seconds: u32::try_from(number(body, "ping_seconds")).unwrap(),
+            pong: flag(body, "pong"),
+        })),
+        "history" => Answer::History(HistoryPage {
+            publications: list(body, "publications")
+                .iter()
+                .map(|one| Arc::new(publication(one)))
+                .collect(),
+            position: place(body),
+        }),
+        "ping" => Answer::Ping,
+        "presence" => Answer::Presence(
+            body.as_array()
+                .unwrap()
+                .iter()
+                .map(|one| Arc::new(info(one)))
+                .collect(),
+        ),
+        "presence_stats" => Answer::PresenceStats(PresenceStats {
+            num_clients: u32::try_from(number(body, "num_clients")).unwrap(),
+            num_users: u32::try_from(number(body, "num_users")).unwrap(),
+        }),
+        "publish" => Answer::Publish,
+        "refresh" => Answer::Refresh(Refreshed {
+            client: client(body),
+            version: VERSION,
+            ttl: body["ttl"].as_u64(),
+        }),
+        "rpc" => Answer::Rpc(payload(body)),
+        "send" => Answer::Send,
+        "subscribe" => Answer::Subscribe(Subscribed {
+            position: body.get("epoch").map(|_| place(body)),
+            was_recovering: flag(body, "was_recovering"),
+        }),
+        "unsubscribe" => Answer::Unsubscribe,
+        other => panic!("no reply is called {other}"),
+    };
+    Reply {
+        id,
+        outcome: Ok(answer),
+    }
+}
+
+/// The push a transcript tells of.
+pub(crate) fn push(value: &Value) -> Push {
+    let channel = Arc::from(string(value, "channel"));
+    if let Some(body) = value.get("join") {
+        Push::Join(channel, Arc::new(info(body)))
+    } else if let Some(body) = value.get("leave") {
+        Push::Leave(channel, Arc::new(info(body)))
+    } else if let Some(body) = value.get("message") {
+        Push::Message(payload(body))
+    } else {
+        Push::Publication(channel, Arc::new(publication(&value["publication"])))
+    }
+}
+
+fn publication(value: &Value) -> Publication {
+    let tags = |map: &Map<String, Value>| {
+        let pairs = map
+            .iter()
+            .map(|(key, tag)| (key.clone(), tag.as_str().unwrap().to_owned()));
+        Arc::new(pairs.collect())
+    };
+    Publication {
+        offset: number(value, "offset"),
+        data: payload(&value["data"]),
+        info: value.get("info").map(|one| Arc::new(info(one))),
+        tags: value["tags"].as_object().map(tags),
+        time: number(value, "time"),
+    }
+}
+
+fn info(value: &Value) -> ClientInfo {
+    let bytes = |name| {
+        value
+            .get(name)
+            .map(|_| Bytes::copy_from_slice(string(value, name).as_bytes()))
+    };
+    ClientInfo {
+        user: Arc::from(string(value, "user")),
+        client: client(value),
+        conn_info: bytes("conn_info"),
+        chan_info: bytes("chan_info"),
+    }
+}
+
+fn payload(value: &Value) -> Payload {
+    if let Some(json) = value["json"].as_str() {
+        Payload::json(json.to_owned())
+    } else if let Some(text) = value["text"].as_str() {
+        Payload::text(text.to_owned())
+    } else {
+        let bytes = list(value, "binary")
+            .iter()
+            .map(|byte| u8::try_from(byte.as_u64().unwrap()));
+        Payload::binary(bytes.collect::<Result<Vec<u8>, _>>().unwrap())
+    }
+}
+
+fn place(value: &Value) -> Position {
+    Position {
+        offset: number(value, "offset"),
+        epoch: Arc::from(string(value, "epoch")),
+    }
+}
+
+fn client(value: &Value) -> ClientId {
+    string(value, "client").parse().unwrap()
+}
+
+fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn string<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or("")
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or(0)
+}
+
+fn flag(value: &Value, name: &str) -> bool {
+    value[name].as_bool().unwrap_or(false)
+}
