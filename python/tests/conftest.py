@@ -5,6 +5,7 @@ import shutil
 import uuid
 
 import pytest
+
 from servers import RabbitMQ, Redis, rabbitmq_script
 
 REDIS = "django_jackfield.backends.redis.RedisBackend"

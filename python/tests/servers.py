@@ -9,11 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-REDIS_COMMANDS = """
-ping echo hello client select quit info command
-xadd xlen xrange xdel xtrim xgroup|create xreadgroup xack xpending xautoclaim
-rpush llen blpop lpop set get del exists pexpire expire pttl multi exec discard
-""".split()
+REDIS_COMMANDS = ["ping", "echo", "hello", "client", "select", "quit", "info", "command", "xadd", "xlen", "xrange", "xdel", "xtrim", "xgroup|create", "xreadgroup", "xack", "xpending", "xautoclaim", "rpush", "llen", "blpop", "lpop", "set", "get", "del", "exists", "pexpire", "expire", "pttl", "multi", "exec", "discard"]
 """What the embedded queue knows (spec/app-link.md): the tests' user may run nothing else."""
 
 
@@ -151,7 +147,9 @@ class RabbitMQ(Server):
         epmd = shutil.which("epmd")
         super().remove()
         if epmd:
-            subprocess.run([epmd, "-port", str(self.epmd), "-kill"], capture_output=True, check=False)
+            subprocess.run(
+                [epmd, "-port", str(self.epmd), "-kill"], capture_output=True, check=False
+            )
 
 
 def rabbitmq_script():

@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-from servers import free_port, until
 
 from django_jackfield import (
     AskError,
@@ -25,6 +24,7 @@ from django_jackfield import (
 )
 from django_jackfield.backends.amqp import Topology
 from django_jackfield.command import publication
+from servers import free_port, until
 
 
 class RedisEye:

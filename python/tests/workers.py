@@ -129,8 +129,7 @@ class RabbitServerSide:
     def backlog(self):
         """Quorum queues count ready messages only: what is delivered shows in the log file."""
         counts = [
-            self.channel.queue_declare(f"{self.prefix}.events.{p}", passive=True)
-            for p in range(8)
+            self.channel.queue_declare(f"{self.prefix}.events.{p}", passive=True) for p in range(8)
         ]
         return sum(one.method.message_count for one in counts)
 

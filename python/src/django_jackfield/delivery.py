@@ -18,27 +18,27 @@ logger = logging.getLogger("django_jackfield")
 
 
 class Batch:
-    """The commands of one savepoint of one transaction, for one alias.
+    """The commands of one call inside a transaction.
 
-    A transaction holds several if savepoints come and go. The first whose turn comes at commit
-    sends the commands of all that are left: a batch lives exactly as long as Django keeps its
-    callback, and Django drops the callbacks of a savepoint that was rolled back.
+    At commit the first whose turn comes sends the commands of all that are left, as one pipeline.
+    Invariant: a batch lives exactly as long as Django keeps its callback, and Django drops the
+    callbacks of a savepoint that is rolled back; so the weak references of the connection tell
+    what is left.
     """
 
-    def __init__(self, connection: Any, via: str) -> None:
+    def __init__(self, connection: Any, commands: Sequence[Command], via: str) -> None:
         self.connection = connection
+        self.commands = list(commands)
         self.via = via
-        self.savepoints = list(connection.savepoint_ids)
-        self.commands: list[Command] = []
 
     def flush(self) -> None:
         """Sends what is left of the transaction."""
         commands, self.commands = self.commands, []
-        if not self.connection.run_on_commit:
-            for other in live_batches(self.connection):
-                if other.via == self.via:
-                    commands += other.commands
-                    other.commands = []
+        committed = not self.connection.run_on_commit  # Why: not so inside a TestCase.
+        for other in live_batches(self.connection) if committed and commands else ():
+            if other.via == self.via:
+                commands += other.commands
+                other.commands = []
         if commands:
             deliver_quietly(commands, self.via)
 
@@ -59,8 +59,12 @@ def deliver(
     if not connection.in_atomic_block:
         deliver_quietly(commands, via)
         return
-    batch = _open_batch(connection, via)
-    batch.commands.extend(commands)
+    batch = Batch(connection, commands, via)
+    known = connection.__dict__.setdefault("_jackfield_batches", [])
+    if not connection.run_on_commit:
+        known.clear()
+    known.append(weakref.ref(batch))
+    connection.on_commit(batch.flush, robust=True)
 
 
 def deliver_quietly(commands: Sequence[Command], via: str) -> None:
@@ -83,17 +87,6 @@ def live_batches(connection: Any) -> list[Batch]:
 def waiting_commands(connection: Any) -> int:
     """How many commands wait for a commit."""
     return sum(len(batch.commands) for batch in live_batches(connection))
-
-
-def _open_batch(connection: Any, via: str) -> Batch:
-    live = live_batches(connection)
-    last = next((batch for batch in reversed(live) if batch.via == via), None)
-    if last is not None and last.commands and last.savepoints == list(connection.savepoint_ids):
-        return last
-    batch = Batch(connection, via)
-    connection._jackfield_batches = [weakref.ref(one) for one in (*live, batch)]
-    connection.on_commit(batch.flush, robust=True)
-    return batch
 
 
 def _send(commands: Sequence[Command], via: str) -> None:

@@ -10,9 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.db import close_old_connections, reset_queries
 from django.dispatch import Signal
 
 from django_jackfield.channel import Principal
@@ -48,16 +46,7 @@ class Dispatcher:
         self.via = via
 
     def handle(self, event: Event) -> Outcome:
-        """Runs the handler of an event, with fresh database connections around it."""
-        close_old_connections()
-        if settings.DEBUG:
-            reset_queries()
-        try:
-            return self._by_type(event)
-        finally:
-            close_old_connections()
-
-    def _by_type(self, event: Event) -> Outcome:
+        """Runs the handler of an event. Raises nothing."""
         if event.type == "rpc":
             return self._call(event, self._rpc)
         if event.type == "message":

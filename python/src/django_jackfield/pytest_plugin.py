@@ -9,16 +9,15 @@ import pytest
 
 
 @pytest.fixture
-def jackfield_outbox() -> Iterator[list[Any]]:
+def jackfield_outbox(settings: Any) -> Iterator[list[Any]]:
     """The list of commands sent in a test; every alias of JACKFIELD is switched to locmem.
 
     With the `db` fixture nothing commits: use `django_capture_on_commit_callbacks(execute=True)`.
+    `settings` is the fixture of pytest-django, so that both are undone in the right order.
     """
-    from django.test import override_settings
-
     from django_jackfield.test import locmem_aliases, outbox
 
-    with override_settings(JACKFIELD=locmem_aliases()):
-        outbox.clear()
-        yield outbox
-        outbox.clear()
+    settings.JACKFIELD = locmem_aliases()
+    outbox.clear()
+    yield outbox
+    outbox.clear()

@@ -67,9 +67,7 @@ class RealtimeTestMixin(_Base):
         return outbox
 
     @contextmanager
-    def capturePublications(
-        self, using: str = DEFAULT_DB_ALIAS
-    ) -> Iterator[list[Command]]:
+    def capturePublications(self, using: str = DEFAULT_DB_ALIAS) -> Iterator[list[Command]]:
         """Collects what the block sends, and what it sends on commit as if it had committed."""
         start = len(outbox)
         captured: list[Command] = []

@@ -11,7 +11,6 @@ from typing import Any
 import pika
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
-
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from django_jackfield.command import Command

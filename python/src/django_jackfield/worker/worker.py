@@ -8,6 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from django.conf import settings
+from django.db import close_old_connections, reset_queries
+
 from django_jackfield.backends.base import BaseBackend
 from django_jackfield.dispatch import Dispatcher, Outcome
 from django_jackfield.errors import EventError
@@ -109,7 +112,13 @@ class Worker:
             self._count("expired")
             logger.info("call %s came after its deadline and was dropped", event.id)
             return Outcome()
-        return self._dispatcher.handle(event)
+        close_old_connections()
+        if settings.DEBUG:
+            reset_queries()
+        try:
+            return self._dispatcher.handle(event)
+        finally:
+            close_old_connections()
 
     def _bury(self, event: Event | None, outcome: Outcome) -> None:
         name = f"{event.type} {event.id}" if event else "an event"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from pathlib import Path
 
 from django.core.exceptions import PermissionDenied
 
@@ -35,6 +36,7 @@ class RoomChannel(Channel):
     @on("say")
     def say(self, ctx, data, pk):
         if isinstance(data, dict) and "wait" in data:
+            Path(os.environ["TEST_LOG"]).with_suffix(".begun").touch()
             time.sleep(data["wait"])
         note(ctx, did="say", pk=pk, data=data)
         return ctx.params
