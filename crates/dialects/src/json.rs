@@ -104,8 +104,8 @@ pub(crate) fn one_line(json: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Whether valid JSON nests deeper than [`MAX_DEPTH`]. Why: nobody in here would mind, but those who
-/// parse it at the other end may run out of stack, and they did not send it.
+/// Whether valid JSON nests deeper than [`MAX_DEPTH`]. Why: nobody in here would mind, but those
+/// who parse it at the other end may run out of stack, and they did not send it.
 pub(crate) fn is_too_deep(json: &[u8]) -> bool {
     if memchr::memchr2_iter(b'[', b'{', json)
         .nth(MAX_DEPTH)

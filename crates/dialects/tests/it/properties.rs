@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jackfield_dialects::centrifugo;
 use jackfield_dialects::raw::{self, Mode};
-use jackfield_model::client::{Command, Push, Request};
+use jackfield_model::client::{Push, Request};
 use jackfield_model::{Content, Payload, Publication};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -213,7 +213,7 @@ proptest! {
         if !ends_with_newline {
             frame.pop();
         }
-        let heard: Vec<Command<'_>> = centrifugo::json::commands(&frame).collect::<Result<_, _>>().unwrap();
+        let heard = centrifugo::json::commands(&frame).collect::<Result<Vec<_>, _>>().unwrap();
         prop_assert_eq!(heard.len(), said.len());
         for (command, (id, channel, data, _)) in heard.iter().zip(&said) {
             prop_assert_eq!(command.id, *id);
