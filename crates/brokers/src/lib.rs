@@ -1,1 +1,14 @@
 //! The only rooms that name a product: Redis, RabbitMQ and the embedded queue.
+//!
+//! Each driver keeps the contract of [`jackfield_bridge::Queue`] and the wire form of `spec/app-link.md`; the suite in
+//! `testkit::queue_contract` runs against all of them. A driver connects by itself and again after every loss: while
+//! its server is down each call ends soon with [`jackfield_bridge::QueueError::Unreachable`].
+
+mod batch;
+mod command_fields;
+pub mod embedded;
+mod event_fields;
+mod keys;
+mod registry;
+
+pub use registry::{OpenError, Options, open};
