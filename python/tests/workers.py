@@ -46,9 +46,8 @@ class RedisServerSide:
     def write(self, *events):
         pipe = self.client.pipeline(transaction=False)
         for fields in events:
-            if "reply_to" in fields:
-                fields = fields | {"reply_to": self.reply_to}
-            pipe.xadd(f"{{{self.prefix}:{partition_of(fields)}}}:events", fields)
+            way_back = {"reply_to": self.reply_to} if "reply_to" in fields else {}
+            pipe.xadd(f"{{{self.prefix}:{partition_of(fields)}}}:events", fields | way_back)
         pipe.execute()
 
     def answer(self):

@@ -24,7 +24,8 @@ def presence_stats(
     channel: str, *, timeout: float | None = None, via: str = "default"
 ) -> dict[str, int]:
     """How many are in a channel: `{"num_clients", "num_users"}`."""
-    return brokers[via].ask(question("presence_stats", channel), timeout)
+    stats: dict[str, int] = brokers[via].ask(question("presence_stats", channel), timeout)
+    return stats
 
 
 def history(
@@ -36,8 +37,10 @@ def history(
     timeout: float | None = None,
     via: str = "default",
 ) -> dict[str, Any]:
-    """`{"publications", "epoch", "offset"}`. A limit of 0 asks for the position only, -1 for all."""
-    return brokers[via].ask(history_question(channel, limit, since, reverse), timeout)
+    """`{"publications", "epoch", "offset"}`; a limit of 0 asks for the position, -1 for all."""
+    question = history_question(channel, limit, since, reverse)
+    found: dict[str, Any] = brokers[via].ask(question, timeout)
+    return found
 
 
 async def apresence(

@@ -68,7 +68,7 @@ class Dispatcher:
         except EventError as error:
             return Outcome(dead=f"not understood: {error}", error=error)
         except Exception as error:
-            logger.exception("%s %s of user %r failed", event.type, event.id, event.user[:80])
+            logger.exception("%s %r of user %r failed", event.type, event.id, event.user[:80])
             return Outcome(dead=f"{type(error).__name__}: {error}"[:500], error=error)
         return Outcome()
 
@@ -88,7 +88,7 @@ class Dispatcher:
         except EventError as error:
             return _error(event, 107, f"bad request: {error}")
         except Exception:
-            logger.exception("call %r %s failed", (event.event or event.type)[:80], event.id)
+            logger.exception("call %r %r failed", (event.event or event.type)[:80], event.id)
             return _error(event, 100, "internal server error", temporary=True)
 
     def _message(self, event: Event) -> None:
@@ -144,9 +144,9 @@ def _run(function: Function, *args: Any, **kwargs: Any) -> Any:
 def _named(event: Event) -> tuple[str, Any]:
     """The name and the data of a message: from its JSON shape, or from the field `event`."""
     data = event.data
-    if isinstance(data, dict) and isinstance(data.get("event"), str):
-        if data.keys() <= {"event", "data"}:
-            return data["event"], data.get("data")
+    shaped = isinstance(data, dict) and data.keys() <= {"event", "data"}
+    if shaped and isinstance(data.get("event"), str):
+        return data["event"], data.get("data")
     return event.event or "message", data
 
 

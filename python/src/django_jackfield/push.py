@@ -11,7 +11,7 @@ from django_jackfield.command import Command, disconnection, message, publicatio
 from django_jackfield.delivery import deliver
 
 Publishable = tuple[str | Sequence[str], Any] | tuple[str | Sequence[str], Any, Mapping[str, Any]]
-"""`(channel, data)` or `(channel, data, {"text": .., "id": .., "tags": .., "skip_history": ..})`."""
+"""`(channel, data)`, or with a dict of `text`, `id`, `tags`, `skip_history` as third."""
 
 
 def publish(

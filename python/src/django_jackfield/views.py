@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -31,9 +32,7 @@ class TokenView(View):
         if (user is None or user.is_anonymous) and not config.anonymous:
             return JsonResponse({"error": "log in first"}, status=403)
         if user is None:
-            from django.contrib.auth.models import AnonymousUser
-
-            user = AnonymousUser()
+            user = SimpleNamespace(is_anonymous=True)
         payload = claims(
             user, self.token_channels(request), self.token_info(request), None, self.via
         )

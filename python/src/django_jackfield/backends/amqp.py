@@ -142,7 +142,7 @@ class Link:
         try:
             for _ in range(limit):
                 method, properties, body = channel.basic_get(queue)
-                if method is None:
+                if method is None or properties is None:
                     break
                 headers = {k: str(v) for k, v in (properties.headers or {}).items()}
                 basics = {"id": properties.message_id or "", "type": properties.type or ""}

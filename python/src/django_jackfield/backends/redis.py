@@ -32,7 +32,7 @@ clients: PerProcess[redis.Redis] = PerProcess()
 
 
 class RedisBackend(BaseBackend):
-    """OPTIONS: `url` (redis://, rediss:// or unix://), `username`, `password`, `max_connections`."""
+    """OPTIONS: `url` (redis://, rediss://, unix://), `username`, `password`, `max_connections`."""
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         {"url", "username", "password", "max_connections"}

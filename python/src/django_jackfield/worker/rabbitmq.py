@@ -196,7 +196,7 @@ def _letter(delivery: Delivery, outcome: Outcome) -> tuple[bytes, pika.BasicProp
     properties = pika.BasicProperties(
         message_id=str(delivery.fields["id"]),
         type=str(delivery.fields["type"]),
-        headers={"reason": outcome.dead} | headers,
+        headers={"reason": outcome.dead, **headers},
         delivery_mode=2,
     )
     return body if isinstance(body, bytes) else body.encode(), properties

@@ -78,6 +78,7 @@ class Worker:
         start = time.monotonic()
         self.feed.stop_reading()
         left = self.lanes.drain(self.grace_seconds, self._hurry)
+        self._hurry.set()
         rest = max(CLOSE_SECONDS, self.grace_seconds - (time.monotonic() - start))
         clean = self.feed.close(rest) and not left
         logger.info("worker: stopped; %s", self._said(left))
@@ -110,7 +111,7 @@ class Worker:
             return Outcome(dead=f"delivered {event.attempt} times, never finished")
         if event.expired:
             self._count("expired")
-            logger.info("call %s came after its deadline and was dropped", event.id)
+            logger.info("call %r came after its deadline and was dropped", event.id)
             return Outcome()
         close_old_connections()
         if settings.DEBUG:
@@ -122,7 +123,7 @@ class Worker:
 
     def _bury(self, event: Event | None, outcome: Outcome) -> None:
         name = f"{event.type} {event.id}" if event else "an event"
-        logger.warning("%s goes to the dead letters: %s", name, outcome.dead)
+        logger.warning("%r goes to the dead letters: %r", name, outcome.dead)
         message_dead.send_robust(
             sender=Worker, event=event, reason=outcome.dead, error=outcome.error
         )

@@ -101,7 +101,7 @@ class Command(BaseCommand):
 
         from django_jackfield.tokens import token
 
-        users = get_user_model()._default_manager
+        users: Any = get_user_model()._default_manager
         name = options["user"]
         try:
             user = users.get(pk=name)
@@ -115,7 +115,7 @@ class Command(BaseCommand):
     def do_dead(self, **options: Any) -> None:
         """Prints dead letters."""
         for letter in brokers[options["via"]].dead_letters(options["limit"]):
-            self.stdout.write(json.dumps(letter, ensure_ascii=False))
+            self.stdout.write(json.dumps(letter))
 
     def _print_key(self, key: str) -> None:
         self.stdout.write("# settings.py: JACKFIELD = {'default': {'KEYS': [KEY], ...}} with KEY =")
