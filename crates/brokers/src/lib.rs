@@ -9,6 +9,7 @@ mod command_fields;
 pub mod embedded;
 mod event_fields;
 mod keys;
+mod redis;
 mod registry;
 
 pub use registry::{OpenError, Options, open};

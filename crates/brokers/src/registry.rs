@@ -120,10 +120,11 @@ pub enum OpenError {
 }
 
 /// Opens a queue by the name of its driver. It does not wait for the server: a queue that is down now is found later.
-pub fn open(driver: &str, _url: &str, options: Options) -> Result<Arc<dyn Queue>, OpenError> {
+pub fn open(driver: &str, url: &str, options: Options) -> Result<Arc<dyn Queue>, OpenError> {
     options.check()?;
     match driver {
         "embedded" => Err(OpenError::NoServer),
+        "redis" => Ok(Arc::new(crate::redis::RedisQueue::open(url, options)?)),
         other => Err(OpenError::Driver(other.to_owned())),
     }
 }

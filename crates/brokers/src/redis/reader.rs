@@ -1,0 +1,293 @@
+//! Reads the commands of the partitions this node holds: first what was left unsettled, then what is new.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jackfield_bridge::{Delivery, QueueError, Receipt};
+use redis::{Pipeline, Value};
+use tokio::time::Instant;
+
+use super::link::{Link, refusal};
+use super::values::{self, Entry};
+use crate::batch::{self, BATCH_BYTES, BATCH_COMMANDS, WAIT};
+use crate::keys::{COMMAND_GROUP, Keys};
+
+/// How often a look is taken for commands that were handed to a reader which is gone.
+const PATROL: Duration = Duration::from_secs(30);
+/// How long such a command was with it.
+const PATROL_IDLE: Duration = Duration::from_secs(30);
+/// Claims come with whole payloads and know no limit of bytes, so a few at a time.
+const CLAIM_COUNT: usize = 16;
+
+/// Where the reading of a partition is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    /// The group may not be there.
+    Prepare,
+    /// Takes over what is pending from this id on and idle so long.
+    Claim { from: (u64, u64), idle: Duration },
+    /// Reads what is new.
+    News,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Partition {
+    number: u32,
+    term: u64,
+    step: Step,
+}
+
+/// What was handed out and is not settled. Why: claims would hand it out again.
+#[derive(Debug, Default)]
+pub(super) struct Outstanding {
+    receipts: Mutex<HashSet<Receipt>>,
+}
+
+impl Outstanding {
+    fn set(&self) -> MutexGuard<'_, HashSet<Receipt>> {
+        self.receipts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn settle(&self, receipts: &[Receipt]) {
+        let mut set = self.set();
+        for receipt in receipts {
+            set.remove(receipt);
+        }
+    }
+}
+
+/// The reader's memory between calls.
+#[derive(Debug)]
+pub(super) struct Reader {
+    partitions: Vec<Partition>,
+    buffer: VecDeque<Delivery>,
+    /// A read was sent whose reply was not seen: what it took is claimed.
+    unseen: bool,
+    /// The largest command of late, which says how many are fetched.
+    largest_bytes: usize,
+    patrol: Instant,
+}
+
+impl Reader {
+    pub(super) fn new(max_payload_bytes: usize) -> Self {
+        // From above: the first reads are small, until it is known what commands weigh.
+        let largest_bytes = max_payload_bytes.max(1);
+        let patrol = Instant::now() + PATROL;
+        Self {
+            partitions: Vec::new(),
+            buffer: VecDeque::new(),
+            unseen: false,
+            largest_bytes,
+            patrol,
+        }
+    }
+
+    /// Follows the leases: what is no longer held is not read, and what is new is taken over first.
+    pub(super) fn follow(&mut self, held: &[(u32, u64)]) {
+        let old = std::mem::take(&mut self.partitions);
+        for (number, term) in held {
+            let same = old
+                .iter()
+                .find(|one| one.number == *number && one.term == *term);
+            let fresh = Partition {
+                number: *number,
+                term: *term,
+                step: Step::Prepare,
+            };
+            self.partitions.push(same.copied().unwrap_or(fresh));
+        }
+        let kept = &self.partitions;
+        self.buffer.retain(|delivery| {
+            let number = delivery.receipt.partition;
+            let term = |list: &[Partition]| {
+                list.iter()
+                    .find(|one| one.number == number)
+                    .map(|one| one.term)
+            };
+            term(kept).is_some() && term(kept) == term(&old)
+        });
+        if std::mem::take(&mut self.unseen) {
+            self.restart();
+        }
+        if Instant::now() >= self.patrol {
+            self.patrol = Instant::now() + PATROL;
+            for partition in &mut self.partitions {
+                if partition.step == Step::News {
+                    partition.step = Step::Claim {
+                        from: (0, 0),
+                        idle: PATROL_IDLE,
+                    };
+                }
+            }
+        }
+    }
+
+    /// What is there already.
+    pub(super) fn take(&mut self, outstanding: &Outstanding) -> Vec<Delivery> {
+        let taken = batch::take(&mut self.buffer);
+        outstanding
+            .set()
+            .extend(taken.iter().map(|delivery| delivery.receipt));
+        taken
+    }
+
+    /// Reads once; what came is in the buffer. Waits for news only where nothing is left to be taken over.
+    pub(super) async fn read(
+        &mut self,
+        link: &Link,
+        keys: &Keys,
+        outstanding: &Outstanding,
+    ) -> Result<(), QueueError> {
+        // Until the reply is digested; also where this call is given up half-way.
+        self.unseen = true;
+        self.prepare(link, keys).await?;
+        self.claim(link, keys, outstanding).await?;
+        let settled = self
+            .partitions
+            .iter()
+            .all(|partition| partition.step == Step::News);
+        if self.buffer.is_empty() && settled {
+            self.news(link, keys).await?;
+        }
+        self.unseen = false;
+        Ok(())
+    }
+
+    async fn prepare(&mut self, link: &Link, keys: &Keys) -> Result<(), QueueError> {
+        let mut pipeline = Pipeline::new();
+        let wanting = self
+            .partitions
+            .iter_mut()
+            .filter(|one| one.step == Step::Prepare);
+        let wanting: Vec<&mut Partition> = wanting.collect();
+        if wanting.is_empty() {
+            return Ok(());
+        }
+        for partition in &wanting {
+            let create = pipeline
+                .cmd("XGROUP")
+                .arg("CREATE")
+                .arg(keys.commands(partition.number));
+            create.arg(COMMAND_GROUP).arg("0").arg("MKSTREAM");
+        }
+        let replies = link.run(&pipeline).await?;
+        for (partition, reply) in wanting.into_iter().zip(replies) {
+            let busy = matches!(&reply, Value::ServerError(error) if error.code() == "BUSYGROUP");
+            if let (false, Some(error)) = (busy, refusal(&reply)) {
+                return Err(error);
+            }
+            partition.step = Step::Claim {
+                from: (0, 0),
+                idle: Duration::ZERO,
+            };
+        }
+        Ok(())
+    }
+
+    async fn claim(
+        &mut self,
+        link: &Link,
+        keys: &Keys,
+        outstanding: &Outstanding,
+    ) -> Result<(), QueueError> {
+        let mut pipeline = Pipeline::new();
+        let mut claiming = Vec::new();
+        for partition in &mut self.partitions {
+            let Step::Claim { from, idle } = partition.step else {
+                continue;
+            };
+            let claim = pipeline
+                .cmd("XAUTOCLAIM")
+                .arg(keys.commands(partition.number));
+            claim
+                .arg(COMMAND_GROUP)
+                .arg(COMMAND_GROUP)
+                .arg(idle.as_millis() as u64);
+            claim.arg(values::id(from)).arg("COUNT").arg(CLAIM_COUNT);
+            claiming.push((partition, idle));
+        }
+        if claiming.is_empty() {
+            return Ok(());
+        }
+        let replies = link.run(&pipeline).await?;
+        if let Some(error) = replies.iter().find_map(refusal) {
+            return Err(error);
+        }
+        let known: HashSet<Receipt> = self
+            .buffer
+            .iter()
+            .map(|delivery| delivery.receipt)
+            .collect();
+        for ((partition, idle), reply) in claiming.into_iter().zip(replies) {
+            let (cursor, entries) = values::claimed(reply);
+            partition.step = cursor.map_or(Step::News, |from| Step::Claim { from, idle });
+            let deliveries = entries
+                .into_iter()
+                .filter_map(|entry| entry.delivery(partition.number));
+            let outstanding = outstanding.set();
+            self.buffer.extend(deliveries.filter(|delivery| {
+                !outstanding.contains(&delivery.receipt) && !known.contains(&delivery.receipt)
+            }));
+        }
+        Ok(())
+    }
+
+    async fn news(&mut self, link: &Link, keys: &Keys) -> Result<(), QueueError> {
+        let streams: Vec<String> = self
+            .partitions
+            .iter()
+            .map(|partition| keys.commands(partition.number))
+            .collect();
+        let count = (BATCH_BYTES / self.largest_bytes).clamp(1, BATCH_COMMANDS);
+        let mut pipeline = Pipeline::new();
+        let read = pipeline
+            .cmd("XREADGROUP")
+            .arg("GROUP")
+            .arg(COMMAND_GROUP)
+            .arg(COMMAND_GROUP);
+        read.arg("COUNT").arg((count / streams.len().max(1)).max(1));
+        read.arg("BLOCK")
+            .arg(WAIT.as_millis() as u64)
+            .arg("STREAMS")
+            .arg(&streams);
+        for _ in &streams {
+            read.arg(">");
+        }
+        let reply = link.run(&pipeline).await?.pop().unwrap_or(Value::Nil);
+        if let Some(error) = refusal(&reply) {
+            // Most likely the group is gone with the whole database.
+            self.restart();
+            return Err(error);
+        }
+        for (key, entries) in values::streams(reply) {
+            let place = streams.iter().position(|stream| stream.as_bytes() == key);
+            let Some(partition) = place.and_then(|place| self.partitions.get(place)) else {
+                continue;
+            };
+            let deliveries = deliveries(entries, partition.number);
+            let largest = deliveries
+                .iter()
+                .map(|delivery| delivery.payload.len())
+                .max();
+            // Falls slowly and rises at once.
+            let lately = self.largest_bytes - self.largest_bytes / 8;
+            self.largest_bytes = lately.max(largest.unwrap_or(0)).max(64);
+            self.buffer.extend(deliveries);
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        for partition in &mut self.partitions {
+            partition.step = Step::Prepare;
+        }
+    }
+}
+
+fn deliveries(entries: Vec<Entry>, partition: u32) -> Vec<Delivery> {
+    entries
+        .into_iter()
+        .filter_map(|entry| entry.delivery(partition))
+        .collect()
+}
