@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -229,8 +230,10 @@ class WorkerProcess:
         return self.process.wait(40)
 
     def end(self):
+        """Whatever happened, nothing is left behind."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def assert_in_order(handled):
