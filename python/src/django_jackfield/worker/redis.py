@@ -171,6 +171,7 @@ class Partition:
         self.number = number
         self.waiting: set[bytes] = set()
         self.started: set[bytes] = set()
+        self._settled_meanwhile: set[bytes] | None = None
         self.epoch = 0
         self._lock = threading.Lock()
         self._renewed: float | None = None
@@ -222,6 +223,8 @@ class Partition:
         """Drops entries that are acknowledged."""
         with self._lock:
             self.started.difference_update(entries)
+            if self._settled_meanwhile is not None:
+                self._settled_meanwhile.update(entries)
 
     def release(self) -> None:
         """Gives the lease back."""
@@ -266,7 +269,12 @@ class Partition:
     def _read(self) -> None:
         if self._must_claim:
             self._must_claim = False
-            self._claim()
+            # Why: what is acknowledged between a claim and its answer must not be taken again.
+            self._settled_meanwhile = set()
+            try:
+                self._claim()
+            finally:
+                self._settled_meanwhile = None
         streams: Any = self.feed.client.xreadgroup(
             GROUP, self.feed.name, {self.key("events"): ">"}, count=READ_COUNT, block=BLOCK_MS
         )
@@ -292,7 +300,8 @@ class Partition:
         """Puts entries into lanes; while there is no room, keeps the lease alive."""
         for entry, raw in entries:
             with self._lock:
-                if entry in self.waiting or entry in self.started:
+                settled = self._settled_meanwhile or ()
+                if entry in self.waiting or entry in self.started or entry in settled:
                     continue
                 self.waiting.add(entry)
             fields = {name.decode(errors="replace"): value for name, value in raw.items()}
