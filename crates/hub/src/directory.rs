@@ -1,0 +1,109 @@
+//! The directory of channels: which workers care, what is kept, who is there.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use jackfield_model::{Millis, Position};
+
+use crate::namespace::Options;
+use crate::presence::Presence;
+use crate::stream::Stream;
+
+/// What a worker needs to let a connection listen.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// Number of the channel while anybody cares for it.
+    pub key: u64,
+    /// The channel's name, shared by all who hold it.
+    pub name: Arc<str>,
+    /// Pushes numbered up to here were before this subscription's time.
+    pub sequence: u64,
+    /// Top of the history, where the channel has one.
+    pub position: Option<Position>,
+    /// Options of the channel's namespace.
+    pub options: Arc<Options>,
+}
+
+/// One channel as the whole node knows it.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) key: u64,
+    pub(crate) name: Arc<str>,
+    /// One bit per worker that has a subscriber.
+    pub(crate) workers: u64,
+    pub(crate) stream: Option<Box<Stream>>,
+    pub(crate) presence: Option<Box<Presence>>,
+    pub(crate) options: Arc<Options>,
+}
+
+/// Epoch and top of an empty history are kept this long, so that a client that comes back is not fooled by offset 1.
+const META_TTL: Millis = 30 * 24 * 3600 * 1000;
+
+impl Channel {
+    pub(crate) fn new(key: u64, name: Arc<str>, options: Arc<Options>) -> Self {
+        Self { key, name, workers: 0, stream: None, presence: None, options }
+    }
+
+    /// Whether nobody would miss it.
+    fn is_idle(&self, now: Millis) -> bool {
+        self.workers == 0
+            && self.presence.as_ref().is_none_or(|presence| presence.is_empty())
+            && self.stream.as_ref().is_none_or(|stream| stream.is_empty() && stream.touched() + META_TTL < now)
+    }
+}
+
+pub(crate) type Table = HashMap<Arc<str>, Channel, ahash::RandomState>;
+
+const TABLES: usize = 64;
+
+/// All channels of the node, spread over tables that have a lock each.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    tables: Vec<Mutex<Table>>,
+    hasher: ahash::RandomState,
+}
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        Self { tables: (0..TABLES).map(|_| Mutex::default()).collect(), hasher: ahash::RandomState::new() }
+    }
+
+    /// Locks the table that a channel is in.
+    pub(crate) fn table(&self, channel: &str) -> MutexGuard<'_, Table> {
+        let index = self.hasher.hash_one(channel) as usize % TABLES;
+        // A table is whole after any panic of its holder but for the one channel that was touched.
+        self.tables[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Channels that somebody cares for.
+    pub(crate) fn count(&self) -> usize {
+        self.tables.iter().map(|table| table.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    /// Forgets what is too old in one table; the caller goes round all of them.
+    pub(crate) fn sweep(&self, round: usize, now: Millis) {
+        let mut table = self.tables[round % TABLES].lock().unwrap_or_else(PoisonError::into_inner);
+        table.retain(|_, channel| {
+            if let Some(stream) = &mut channel.stream {
+                stream.expire(now, channel.options.history_ttl);
+            }
+            !channel.is_idle(now)
+        });
+        if table.capacity() > 1024 && table.len() < table.capacity() / 8 {
+            let room = table.len() * 2;
+            table.shrink_to(room);
+        }
+    }
+}
+
+/// Drops a channel that nobody cares for any more. Call after taking something away from it.
+pub(crate) fn release(table: &mut Table, name: &str) {
+    let idle = table.get(name).is_some_and(|channel| {
+        channel.workers == 0
+            && channel.stream.is_none()
+            && channel.presence.as_ref().is_none_or(|presence| presence.is_empty())
+    });
+    if idle {
+        table.remove(name);
+    }
+}
