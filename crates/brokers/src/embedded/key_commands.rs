@@ -241,11 +241,14 @@ mod tests {
 
     #[test]
     fn memory_has_an_end() {
-        let mut store = Store::new(300);
+        let mut store = Store::new(350);
         assert_eq!(run(&mut store, 0, "SET k v"), "+OK");
-        let large = format!("SET k {}", "v".repeat(400));
+        let large = format!("SET k {}", "v".repeat(2 << 20));
         assert!(run(&mut store, 0, &large).starts_with("-OOM command not allowed"));
         assert_eq!(run(&mut store, 0, "GET k"), "$1 v");
         assert!(run(&mut store, 0, &large.replace("SET", "RPUSH")).starts_with("-OOM"));
+        assert_eq!(run(&mut store, 0, "XADD s 1-1 k v"), "$3 1-1");
+        assert!(run(&mut store, 0, "XADD s 1-2 k v").starts_with("-OOM"));
+        assert_eq!(run(&mut store, 0, "XGROUP CREATE s g 0"), "+OK");
     }
 }

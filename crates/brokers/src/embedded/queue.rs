@@ -57,12 +57,12 @@ impl EmbeddedQueue {
 
     /// Another reader of the same store, as after a restart: what was handed out and not settled comes again.
     #[must_use]
-    pub fn reopen(&self) -> Arc<Self> {
-        Arc::new(Self::new(
-            Arc::clone(&self.shared),
-            self.options.clone(),
-            self.address,
-        ))
+    pub fn reopen(&self, node: &str) -> Arc<Self> {
+        let options = Options {
+            node: node.to_owned(),
+            ..self.options.clone()
+        };
+        Arc::new(Self::new(Arc::clone(&self.shared), options, self.address))
     }
 
     fn take(&self) -> Result<Vec<Delivery>, StoreError> {
@@ -124,7 +124,9 @@ impl EmbeddedQueue {
             .flat_map(|(name, value)| [name.as_bytes(), value.as_ref()])
             .collect();
         let body = stream_commands::body(&flat);
-        store.room_for(key.len() + body.len()).map_err(refused)?;
+        store
+            .room_for_entry(key.len() + body.len())
+            .map_err(refused)?;
         let now = self.shared.now();
         store
             .append(key.as_bytes(), NewId::Clock, now, body)

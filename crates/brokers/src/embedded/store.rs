@@ -10,6 +10,10 @@ use super::stream::{NewId, Stream, StreamId};
 /// What a key or a list's element costs beside its bytes.
 const OVERHEAD_BYTES: usize = 128;
 
+/// What may be used beyond the limit by all but stream entries. Why: in a store that is full of entries a worker must
+/// still be able to take its lease, make its group and answer, or nobody would ever empty it.
+const RESERVE_BYTES: usize = 1 << 20;
+
 /// Why the store did not do it; the text is what Redis would say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum StoreError {
@@ -61,9 +65,18 @@ impl Store {
         self.limit_bytes
     }
 
-    /// Refuses what would go beyond the limit.
+    /// Refuses an entry that would go beyond the limit.
+    pub(super) fn room_for_entry(&self, bytes: usize) -> Result<(), StoreError> {
+        self.room_within(self.limit_bytes, bytes)
+    }
+
+    /// Refuses anything else that would go beyond the limit and the reserve.
     pub(super) fn room_for(&self, bytes: usize) -> Result<(), StoreError> {
-        if self.used_bytes.saturating_add(bytes) > self.limit_bytes {
+        self.room_within(self.limit_bytes.saturating_add(RESERVE_BYTES), bytes)
+    }
+
+    fn room_within(&self, limit: usize, bytes: usize) -> Result<(), StoreError> {
+        if self.used_bytes.saturating_add(bytes) > limit {
             return Err(StoreError::Memory);
         }
         Ok(())
@@ -276,7 +289,12 @@ mod tests {
         store
             .with_stream(b"s", |stream| stream.take_new(b"g", b"c", 5, (9, 99)))
             .unwrap();
-        assert_eq!(store.room_for(1000), Err(StoreError::Memory));
+        assert_eq!(store.room_for_entry(1000), Err(StoreError::Memory));
+        assert_eq!(store.room_for(1000), Ok(()));
+        assert_eq!(
+            store.room_for(RESERVE_BYTES + 1000),
+            Err(StoreError::Memory)
+        );
         assert_eq!(store.pop(b"list", 9).unwrap().len(), 2);
         assert!(!store.exists(b"list"));
         assert!(

@@ -34,7 +34,7 @@ pub(super) fn xadd(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> 
         return Ok(Outcome::Done);
     }
     let body = body(fields);
-    context.store.room_for(key.len() + body.len())?;
+    context.store.room_for_entry(key.len() + body.len())?;
     let id = context.store.append(key, id, context.now, body)?;
     if let Some(length) = length {
         context

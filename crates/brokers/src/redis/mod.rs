@@ -252,13 +252,13 @@ impl Queue for RedisQueue {
             .arg(&inner.answers_key)
             .arg(BATCH_COMMANDS - 1);
         let mut found = Vec::new();
-        for reply in inner.answers.run(&pipeline).await? {
+        for (number, reply) in inner.answers.run(&pipeline).await?.into_iter().enumerate() {
             if let Some(error) = refusal(&reply) {
                 return Err(error);
             }
             if let Value::Array(parts) = reply {
-                // BLPOP names the key before the element.
-                let skip = usize::from(found.is_empty());
+                // BLPOP, the first, names the key before the element.
+                let skip = usize::from(number == 0);
                 found.extend(parts.into_iter().skip(skip).filter_map(values::bytes));
             }
         }
