@@ -9,6 +9,7 @@ mod command_fields;
 pub mod embedded;
 mod event_fields;
 mod keys;
+mod rabbitmq;
 mod redis;
 mod registry;
 

@@ -124,6 +124,7 @@ pub fn open(driver: &str, url: &str, options: Options) -> Result<Arc<dyn Queue>,
     options.check()?;
     match driver {
         "embedded" => Err(OpenError::NoServer),
+        "rabbitmq" => Ok(Arc::new(crate::rabbitmq::RabbitQueue::open(url, options)?)),
         "redis" => Ok(Arc::new(crate::redis::RedisQueue::open(url, options)?)),
         other => Err(OpenError::Driver(other.to_owned())),
     }

@@ -6,6 +6,8 @@
 )]
 
 mod embedded;
+mod rabbit_app;
+mod rabbitmq;
 mod redis;
 mod redis_app;
 

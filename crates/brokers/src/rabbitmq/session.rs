@@ -1,0 +1,242 @@
+//! One connection to RabbitMQ with its channels, from the handshake to its end.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use jackfield_bridge::{Delivery, QueueError, Receipt};
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions,
+};
+use lapin::types::FieldTable;
+use lapin::uri::AMQPUri;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties, Consumer, PublisherConfirm,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::topology::Topology;
+use super::wire::{self, classify};
+
+/// The most commands on loan to this node, over all partitions.
+const PREFETCH: u32 = 256;
+/// How long a polite end may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where what comes is put; it outlives the session.
+#[derive(Clone, Debug)]
+pub(super) struct Inboxes {
+    pub(super) answers: mpsc::UnboundedSender<Bytes>,
+    pub(super) commands: mpsc::UnboundedSender<Delivery>,
+}
+
+/// A connection that works. Invariant: `publishing` is the channel that consumes the direct replies, because the broker
+/// sends an answer to the channel that its call was published on.
+pub(super) struct Session {
+    pub(super) generation: u32,
+    connection: Connection,
+    consuming: Channel,
+    publishing: Channel,
+    /// Handed out and not settled. Why: the broker closes a channel that settles the same twice.
+    open: Mutex<HashSet<u64>>,
+    /// Why it has ended, once it has.
+    ended: watch::Sender<Option<QueueError>>,
+    /// One for each consumer; they end with the session.
+    readers: Mutex<JoinSet<()>>,
+}
+
+impl Session {
+    /// Connects, declares and subscribes.
+    pub(super) async fn open(
+        uri: &AMQPUri,
+        topology: &Topology,
+        generation: u32,
+        inboxes: &Inboxes,
+    ) -> Result<Self, QueueError> {
+        let failed = |error: lapin::Error| classify(&error);
+        let name = format!("jackfield {}", topology.prefix);
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let connection = Connection::connect_uri(uri.clone(), properties)
+            .await
+            .map_err(failed)?;
+        let consuming = connection.create_channel().await.map_err(failed)?;
+        let publishing = connection.create_channel().await.map_err(failed)?;
+        topology.declare(&consuming).await.map_err(failed)?;
+        publishing
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .map_err(failed)?;
+        let session = Self {
+            generation,
+            connection,
+            consuming,
+            publishing,
+            open: Mutex::new(HashSet::new()),
+            ended: watch::Sender::new(None),
+            readers: Mutex::new(JoinSet::new()),
+        };
+        session.listen(inboxes).await.map_err(failed)?;
+        session.subscribe(topology, inboxes).await.map_err(failed)?;
+        Ok(session)
+    }
+
+    /// Listens for answers; before the first call, or the broker would refuse it.
+    async fn listen(&self, inboxes: &Inboxes) -> lapin::Result<()> {
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        let address = wire::DIRECT_REPLY.into();
+        let table = FieldTable::default();
+        let mut consumer = self
+            .publishing
+            .basic_consume(address, "".into(), options, table)
+            .await?;
+        let (answers, ended) = (inboxes.answers.clone(), self.ended.clone());
+        lock(&self.readers).spawn(async move {
+            while let Some(answer) = next(&mut consumer, &ended).await {
+                if answers.send(Bytes::from(answer.data)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Subscribes to the commands of all partitions; the broker says which of them this node reads.
+    async fn subscribe(&self, topology: &Topology, inboxes: &Inboxes) -> lapin::Result<()> {
+        // Counted for each consumer: quorum queues know no other way.
+        let prefetch = u16::try_from((PREFETCH / topology.partitions).max(1)).unwrap_or(1);
+        self.consuming
+            .basic_qos(prefetch, BasicQosOptions::default())
+            .await?;
+        for partition in 0..topology.partitions {
+            let (queue, options) = (
+                topology.commands_of(partition),
+                BasicConsumeOptions::default(),
+            );
+            let mut consumer = self
+                .consuming
+                .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+                .await?;
+            let (commands, ended) = (inboxes.commands.clone(), self.ended.clone());
+            let generation = self.generation;
+            lock(&self.readers).spawn(async move {
+                while let Some(came) = next(&mut consumer, &ended).await {
+                    if commands
+                        .send(wire::delivery(partition, generation, came))
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits until it has ended and tells why.
+    pub(super) async fn ended(&self) -> QueueError {
+        let mut ended = self.ended.subscribe();
+        let unknown = || QueueError::Unreachable("the connection ended".to_owned());
+        match ended.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_else(unknown),
+            Err(_) => unknown(),
+        }
+    }
+
+    /// Ends it, because of an error that makes it useless.
+    pub(super) fn end(&self, error: QueueError) {
+        end(&self.ended, error);
+    }
+
+    /// Says goodbye; what was sent before is done by then.
+    pub(super) async fn close(&self) {
+        lock(&self.readers).abort_all();
+        let goodbye = self.connection.close(200, "closed".into());
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
+        self.end(QueueError::Unreachable(
+            "the connection was closed".to_owned(),
+        ));
+    }
+
+    /// Notes that a command was handed out.
+    pub(super) fn hand_out(&self, receipt: &Receipt) {
+        lock(&self.open).insert(receipt.number.0);
+    }
+
+    /// Settles commands. Receipts of an earlier connection are void: the broker hands their commands out again.
+    pub(super) async fn acknowledge(&self, receipts: &[Receipt]) -> Result<(), QueueError> {
+        for receipt in receipts {
+            let tag = receipt.number.0;
+            if receipt.generation != self.generation || !lock(&self.open).remove(&tag) {
+                continue;
+            }
+            let acknowledged = self
+                .consuming
+                .basic_ack(tag, BasicAckOptions::default())
+                .await;
+            acknowledged.map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message; the promise it returns is kept when the broker has it for sure.
+    pub(super) async fn publish(
+        &self,
+        address: (&str, &str),
+        options: BasicPublishOptions,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<PublisherConfirm, QueueError> {
+        if self.connection.status().blocked() {
+            let text = "RabbitMQ takes no messages: it is short of memory or disk";
+            return Err(QueueError::Full(text.to_owned()));
+        }
+        let (exchange, key) = (address.0.into(), address.1.into());
+        let published = self
+            .publishing
+            .basic_publish(exchange, key, options, body, properties);
+        published.await.map_err(|error| self.failed(&error))
+    }
+
+    /// What an error of a request means. Whatever it was, the channel is done with.
+    pub(super) fn failed(&self, error: &lapin::Error) -> QueueError {
+        let error = classify(error);
+        self.end(error.clone());
+        error
+    }
+}
+
+/// The next message; an error or the end of the consumer is the end of the session.
+async fn next(
+    consumer: &mut Consumer,
+    ended: &watch::Sender<Option<QueueError>>,
+) -> Option<lapin::message::Delivery> {
+    let next = std::future::poll_fn(|context| Pin::new(&mut *consumer).poll_next(context)).await;
+    let error = match next {
+        Some(Ok(delivery)) => return Some(delivery),
+        Some(Err(error)) => classify(&error),
+        None => QueueError::Unreachable("the consumer was cancelled".to_owned()),
+    };
+    end(ended, error);
+    None
+}
+
+/// The first reason counts.
+fn end(ended: &watch::Sender<Option<QueueError>>, error: QueueError) {
+    ended.send_if_modified(|reason| {
+        let first = reason.is_none();
+        reason.get_or_insert(error);
+        first
+    });
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,76 @@
+//! The RabbitMQ driver. One test starts one server, because a server takes its time.
+
+use std::sync::Arc;
+
+use jackfield_bridge::Queue;
+use jackfield_brokers::{Options, open};
+use jackfield_testkit::queue_contract::{self, Bench};
+use jackfield_testkit::servers::RabbitServer;
+
+use crate::options;
+use crate::rabbit_app::RabbitApp;
+
+/// Opens queues on a server, with names of their own for each part.
+fn opener(server: &RabbitServer, prefix: &'static str) -> impl Fn(&str) -> Arc<dyn Queue> + use<> {
+    let url = server.url();
+    move |node| open("rabbitmq", &url, options(prefix, node)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_contract() {
+    let mut server = RabbitServer::stopped();
+    let mut app = RabbitApp::new(&server, "late", 100_000);
+    let late = opener(&server, "late");
+    queue_contract::down_at_start(
+        &mut Bench {
+            app: &mut app,
+            open: &late,
+        },
+        &mut server,
+    )
+    .await;
+
+    let mut app = RabbitApp::new(&server, "well", 100_000);
+    queue_contract::run(&mut Bench {
+        app: &mut app,
+        open: &opener(&server, "well"),
+    })
+    .await;
+
+    let mut app = RabbitApp::new(&server, "nodes", 100_000);
+    queue_contract::two_nodes(&mut Bench {
+        app: &mut app,
+        open: &opener(&server, "nodes"),
+    })
+    .await;
+
+    let mut app = RabbitApp::new(&server, "full", 10);
+    let url = server.url();
+    let small = move |node: &str| {
+        open(
+            "rabbitmq",
+            &url,
+            Options {
+                max_backlog: 10,
+                ..options("full", node)
+            },
+        )
+        .unwrap()
+    };
+    queue_contract::full(&mut Bench {
+        app: &mut app,
+        open: &small,
+    })
+    .await;
+
+    let mut app = RabbitApp::new(&server, "restart", 100_000);
+    let open = opener(&server, "restart");
+    queue_contract::restart(
+        &mut Bench {
+            app: &mut app,
+            open: &open,
+        },
+        &mut server,
+    )
+    .await;
+}
