@@ -22,7 +22,7 @@ use jackfield_model::app::{Event, EventKind, Origin};
 use jackfield_model::{Payload, Uuid};
 use tokio::time::Instant;
 
-pub use self::failures::{down_at_start, restart};
+pub use self::failures::{down_at_start, frozen, restart};
 pub use self::flows::{
     answers, asks, commands_in_order, dead_letters, events, full, hostile_strings, run, two_nodes,
     unsettled,

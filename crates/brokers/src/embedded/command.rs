@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jackfield_model::Millis;
 
 use super::store::{Store, StoreError};
-use super::{key_commands, resp, stream_commands};
+use super::{key_commands, loan_commands, resp, stream_commands};
 
 /// Why a command was not done; the text is what Redis would say.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -124,11 +124,11 @@ const TABLE: &[Entry] = &[
     Entry("set", key_commands::set, 2),
     Entry("xack", stream_commands::xack, 3),
     Entry("xadd", stream_commands::xadd, 4),
-    Entry("xautoclaim", stream_commands::xautoclaim, 5),
+    Entry("xautoclaim", loan_commands::xautoclaim, 5),
     Entry("xdel", stream_commands::xdel, 2),
     Entry("xgroup", stream_commands::xgroup, 1),
     Entry("xlen", stream_commands::xlen, 1),
-    Entry("xpending", stream_commands::xpending, 2),
+    Entry("xpending", loan_commands::xpending, 2),
     Entry("xrange", stream_commands::xrange, 3),
     Entry("xreadgroup", stream_commands::xreadgroup, 6),
     Entry("xtrim", stream_commands::xtrim, 3),

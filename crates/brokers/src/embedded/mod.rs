@@ -3,6 +3,7 @@
 mod command;
 mod connection;
 mod key_commands;
+mod loan_commands;
 mod queue;
 mod resp;
 mod server;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -37,6 +38,7 @@ pub struct EmbeddedQueue {
     keys: Keys,
     answers: String,
     reading: Mutex<Vec<Reading>>,
+    rounds: AtomicU32,
 }
 
 impl EmbeddedQueue {
@@ -52,6 +54,7 @@ impl EmbeddedQueue {
             keys,
             answers,
             reading,
+            rounds: AtomicU32::new(0),
         }
     }
 
@@ -71,7 +74,10 @@ impl EmbeddedQueue {
         store.expire(now);
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut deliveries, mut weight) = (Vec::new(), 0);
-        for partition in 0..self.options.partitions {
+        // Another one comes first each time, so that a busy partition does not starve the others.
+        let partitions = self.options.partitions;
+        let first = self.rounds.fetch_add(1, Ordering::Relaxed) % partitions;
+        for partition in (first..partitions).chain(0..first) {
             let Some(state) = reading.get_mut(partition as usize) else {
                 break;
             };

@@ -270,8 +270,8 @@ impl Reader {
                 .iter()
                 .map(|delivery| delivery.payload.len())
                 .max();
-            // Falls slowly and rises at once.
-            let lately = self.largest_bytes - self.largest_bytes / 8;
+            // Falls by steps and rises at once.
+            let lately = self.largest_bytes / 2;
             self.largest_bytes = lately.max(largest.unwrap_or(0)).max(64);
             self.buffer.extend(deliveries);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jackfield_bridge::Queue;
+use jackfield_bridge::{Queue, QueueError};
 use jackfield_brokers::{Options, open};
 use jackfield_testkit::queue_contract::{self, Bench};
 use jackfield_testkit::servers::RabbitServer;
@@ -63,6 +63,8 @@ async fn the_contract() {
     })
     .await;
 
+    other_arguments_are_refused(&server).await;
+
     let mut app = RabbitApp::new(&server, "restart", 100_000);
     let open = opener(&server, "restart");
     queue_contract::restart(
@@ -73,4 +75,23 @@ async fn the_contract() {
         &mut server,
     )
     .await;
+}
+
+/// Queues that were declared with another limit: it is told what is wrong, and nothing is waited for.
+async fn other_arguments_are_refused(server: &RabbitServer) {
+    let other = Options {
+        max_backlog: 11,
+        ..options("full", "other")
+    };
+    let queue = open("rabbitmq", &server.url(), other).unwrap();
+    let error = queue.receive().await.unwrap_err();
+    assert!(
+        matches!(&error, QueueError::Refused(text) if text.contains("x-max-length")),
+        "{error}"
+    );
+    queue.close().await;
+    assert!(matches!(
+        queue.receive().await,
+        Err(QueueError::Unreachable(_))
+    ));
 }

@@ -72,6 +72,18 @@ async fn a_killed_server_costs_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_answer_is_noticed() {
+    let server = RedisServer::started();
+    let mut app = RedisApp::new(&server.url(), "frozen");
+    let open = opener(&server, "frozen");
+    let mut bench = Bench {
+        app: &mut app,
+        open: &open,
+    };
+    queue_contract::frozen(&mut bench, || server.freeze(), || server.thaw()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_come_late() {
     let mut server = RedisServer::stopped();
     let mut app = RedisApp::new(&server.url(), "late");

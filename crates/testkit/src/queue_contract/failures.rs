@@ -67,14 +67,46 @@ pub async fn restart(bench: &mut Bench<'_>, server: &mut dyn ServerControl) {
         }
         acknowledge(&*queue, &more).await;
     }
-    let mut left = usize::MAX;
+    settle_all(bench, &*queue).await;
+    soon("close", queue.close()).await;
+}
+
+/// Takes and settles until nothing is left.
+async fn settle_all(bench: &mut Bench<'_>, queue: &dyn Queue) {
     until("all commands are gone", async || {
         let more = queue.receive().await.unwrap_or_default();
-        acknowledge(&*queue, &more).await;
-        left = bench.app.commands_left().await;
-        left == 0
+        acknowledge(queue, &more).await;
+        bench.app.commands_left().await == 0
     })
     .await;
+}
+
+/// A server that does not answer though it is there: errors come soon, and when it answers again the same queue object
+/// works. `freeze` and `thaw` do that to the server.
+pub async fn frozen(bench: &mut Bench<'_>, freeze: impl FnOnce(), thaw: impl FnOnce()) {
+    let queue = (bench.open)("frozen");
+    let client = Uuid::new_v4();
+    until("events are taken", async || {
+        queue.send(&[event(client, 1)]).await.remove(0).is_ok()
+    })
+    .await;
+    freeze();
+    unreachable(&*queue).await;
+    thaw();
+    until("events are taken", async || {
+        queue.send(&[event(client, 2)]).await.remove(0).is_ok()
+    })
+    .await;
+    // At least once: an event that was not confirmed may be there all the same, with or without its successors.
+    let mut last = String::new();
+    while last != "2" {
+        last = text(&soon("events", bench.app.events(1)).await[0], "seq");
+    }
+    let sent = commands(9000, 20);
+    soon("send", bench.app.send(&sent)).await;
+    let received = receive(&*queue, sent.len()).await;
+    acknowledge(&*queue, &received).await;
+    empty(bench).await;
     soon("close", queue.close()).await;
 }
 

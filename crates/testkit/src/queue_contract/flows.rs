@@ -8,7 +8,8 @@ use jackfield_model::app::{EventKind, Hello};
 use jackfield_model::{Payload, Uuid};
 
 use super::{
-    Bench, SentCommand, acknowledge, client_events, commands, event, receive, soon, text, until,
+    Bench, Fields, SentCommand, acknowledge, client_events, commands, event, receive, soon, text,
+    until,
 };
 
 /// Every promise that needs no special queue and no server that fails. Leaves the queue empty but for dead letters.
@@ -137,13 +138,13 @@ pub async fn events(bench: &mut Bench<'_>) {
         assert_eq!(text(fields, "seq"), seq.to_string());
     }
     assert_eq!((last.len(), came.len()), (clients.len(), sent.len()));
-    let of = |event: &jackfield_model::app::Event| {
-        came.iter()
-            .find(|fields| text(fields, "id") == event.id.to_string())
-            .unwrap()
-            .clone()
-    };
-    let fields = of(&sent[0]);
+    let id = sent[0].id.to_string();
+    complete(came.iter().find(|fields| text(fields, "id") == id).unwrap());
+    soon("close", queue.close()).await;
+}
+
+/// Whether the fields are those of the first event of a client.
+fn complete(fields: &Fields) {
     let wanted = [
         ("v", "1"),
         ("type", "message"),
@@ -162,11 +163,10 @@ pub async fn events(bench: &mut Bench<'_>) {
         ("listener", "/connection/websocket"),
     ];
     for (name, value) in wanted {
-        assert_eq!(text(&fields, name), value, "{name}");
+        assert_eq!(text(fields, name), value, "{name}");
     }
     // Beside these: id and client. Absent means empty, so there is nothing else.
     assert_eq!(fields.len(), wanted.len() + 2, "{fields:?}");
-    soon("close", queue.close()).await;
 }
 
 /// A call carries its deadline and an address, and its answer comes to the node that asked.
@@ -246,21 +246,30 @@ pub async fn asks(bench: &mut Bench<'_>) {
     soon("close", queue.close()).await;
 }
 
+/// Texts that mean something to a protocol, a shell or a pattern.
+const HOSTILE: [&str; 8] = [
+    "a\r\nQUIT\r\n",
+    "\0",
+    "\"';--",
+    "*?[a]",
+    "{x}:y",
+    "$-1\r\n*3\r\n",
+    "\u{1F600} é",
+    "%2f #.*",
+];
+
 /// No byte means anything to the queue.
 pub async fn hostile_strings(bench: &mut Bench<'_>) {
     let queue = (bench.open)("hostile");
-    let texts = [
-        "a\r\nQUIT\r\n",
-        "\0",
-        "\"';--",
-        "*?[a]",
-        "{x}:y",
-        "$-1\r\n*3\r\n",
-        "\u{1F600} é",
-        "%2f #.*",
-    ];
+    hostile_commands(bench, &*queue).await;
+    hostile_events(bench, &*queue).await;
+    empty(bench).await;
+    soon("close", queue.close()).await;
+}
+
+async fn hostile_commands(bench: &mut Bench<'_>, queue: &dyn Queue) {
     let mut sent = Vec::new();
-    for (number, text) in texts.iter().enumerate() {
+    for (number, text) in HOSTILE.iter().enumerate() {
         sent.push(SentCommand {
             partition: 5,
             id: format!("{text}{number}"),
@@ -268,17 +277,13 @@ pub async fn hostile_strings(bench: &mut Bench<'_>) {
             payload: Bytes::from(text.as_bytes().to_vec()),
         });
     }
-    let bytes: Vec<u8> = (0..1 << 20)
-        .map(|number: u32| (number % 251) as u8)
-        .collect();
-    let large = Bytes::from(bytes);
     sent.push(SentCommand {
         partition: 5,
-        payload: large.clone(),
+        payload: large(),
         ..commands(4000, 1).remove(0)
     });
     soon("send", bench.app.send(&sent)).await;
-    let received = receive(&*queue, sent.len()).await;
+    let received = receive(queue, sent.len()).await;
     for (delivery, command) in received.iter().zip(&sent) {
         assert_eq!(
             (&delivery.id, &delivery.method),
@@ -296,29 +301,38 @@ pub async fn hostile_strings(bench: &mut Bench<'_>) {
             .iter()
             .any(|letter| text(letter, "reason") == "a\r\nreason\0")
     );
-    acknowledge(&*queue, &received[1..]).await;
+    acknowledge(queue, &received[1..]).await;
+}
+
+async fn hostile_events(bench: &mut Bench<'_>, queue: &dyn Queue) {
     let client = Uuid::new_v4();
-    let mut events = client_events(client, 1, texts.len() as u64);
-    for (event, text) in events.iter_mut().zip(texts) {
+    let mut events = client_events(client, 1, HOSTILE.len() as u64);
+    for (event, text) in events.iter_mut().zip(HOSTILE) {
         event.channel = Some(text.into());
         event.origin.user = text.into();
         event.name = text.to_owned();
         event.data = Payload::binary(text.as_bytes().to_vec());
     }
     events.push(event(client, 99));
-    events[texts.len()].data = Payload::binary(large.clone());
+    events[HOSTILE.len()].data = Payload::binary(large());
     let results = soon("send", queue.send(&events)).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let came = soon("events", bench.app.events(events.len())).await;
-    for (fields, wanted) in came.iter().zip(texts) {
+    for (fields, wanted) in came.iter().zip(HOSTILE) {
         for name in ["channel", "user", "event", "data"] {
             assert_eq!(text(fields, name), wanted, "{name}");
         }
         assert_eq!(text(fields, "content"), "binary");
     }
-    assert_eq!(came[texts.len()]["data"], large);
-    empty(bench).await;
-    soon("close", queue.close()).await;
+    assert_eq!(came[HOSTILE.len()]["data"], large());
+}
+
+/// A payload of the largest size, with every byte in it but a few.
+fn large() -> Bytes {
+    let bytes: Vec<u8> = (0..1 << 20)
+        .map(|number: u32| (number % 251) as u8)
+        .collect();
+    Bytes::from(bytes)
 }
 
 /// While the backlog is at its limit new events are refused; when the application has caught up they are taken. The

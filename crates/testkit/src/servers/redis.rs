@@ -39,6 +39,25 @@ impl RedisServer {
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
+
+    /// Stops its clock: connections stay, and nothing is answered until [`RedisServer::thaw`].
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("a running server").id();
+        let status = Command::new("kill")
+            .arg(signal)
+            .arg(id.to_string())
+            .status();
+        assert!(status.expect("kill").success());
+    }
 }
 
 impl ServerControl for RedisServer {
