@@ -1,5 +1,27 @@
 //! The queue door of the web application: events and calls out, commands and answers in.
+//!
+//! The way out: a worker hands a [`Request`] to its [`Door`]; one task takes what waits as a batch to the [`Queue`] and
+//! tells the session, through the hub, what came of it. The way in: one task receives commands, [`command::parse`]s
+//! and applies them in order, and settles each; another receives the answers to calls and brings them home.
+//!
+//! Nothing here knows a product; `brokers` does.
 
+mod answer;
+mod answers;
+mod breaker;
+mod bridge;
+mod calls;
+pub mod command;
+mod counters;
+mod door;
+mod inbound;
+mod outbound;
+pub mod outcome;
 pub mod queue;
+mod recent;
+mod seldom;
 
+pub use bridge::{Bridge, BridgeOptions};
+pub use counters::Counters;
+pub use door::{Door, DoorError, Request};
 pub use queue::{Delivery, Queue, QueueError, Receipt};

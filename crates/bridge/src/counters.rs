@@ -1,0 +1,34 @@
+//! What the bridge counts, for the metrics page and for tests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts since the start. They only rise, but for `notices_waiting`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Commands done.
+    pub commands_applied: AtomicU64,
+    /// Commands in the dead letters.
+    pub commands_buried: AtomicU64,
+    /// Commands that had been done before.
+    pub commands_repeated: AtomicU64,
+    /// Events that the queue has.
+    pub events_sent: AtomicU64,
+    /// Messages and calls answered with a temporary error, because the queue did not take them.
+    pub events_refused: AtomicU64,
+    /// Notices held back until the queue takes them.
+    pub notices_waiting: AtomicU64,
+    /// Notices that the application will never hear.
+    pub notices_lost: AtomicU64,
+    /// Answers that came home.
+    pub answers: AtomicU64,
+    /// Answers for nobody: too late, twice, or of another life of the node.
+    pub answers_late: AtomicU64,
+    /// Answers that made no sense.
+    pub answers_spoilt: AtomicU64,
+    /// Calls without an answer in time.
+    pub calls_timed_out: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

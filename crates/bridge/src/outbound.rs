@@ -1,0 +1,294 @@
+//! The way out: batches of events to the queue, in order, with a breaker in front of it.
+//!
+//! Two rules keep the order of a connection's events. Batches go one after another. And while a notice of a connection
+//! is held back, its later notices queue up behind it and its messages are refused at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jackfield_hub::Hub;
+use jackfield_model::app::{Answer, Event};
+use jackfield_model::{ClientError, ClientId};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tracing::{info, warn};
+
+use crate::breaker::Breaker;
+use crate::bridge::{BridgeOptions, millis, told};
+use crate::calls::{Calls, Pending};
+use crate::counters::{Counters, count};
+use crate::door::Request;
+use crate::queue::{Queue, QueueError};
+use crate::seldom::Seldom;
+
+/// What a client hears whose event the queue does not take.
+pub(crate) const UNAVAILABLE: ClientError =
+    ClientError::temporary(111, "the queue to the application is not available");
+
+const BATCH_EVENTS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// The task that owns the way out.
+pub(crate) struct Outbound {
+    queue: Arc<dyn Queue>,
+    hub: Arc<Hub>,
+    calls: Arc<Calls>,
+    counters: Arc<Counters>,
+    receiver: Receiver<Request>,
+    stop: watch::Receiver<bool>,
+    breaker: Breaker,
+    held: VecDeque<Request>,
+    /// How many notices of each connection are held back.
+    holding: HashMap<ClientId, usize>,
+    most_held: usize,
+    send_timeout: Duration,
+    lost_before: u64,
+    lost: Seldom,
+    refused: Seldom,
+}
+
+impl Outbound {
+    pub(crate) fn new(
+        queue: Arc<dyn Queue>,
+        hub: Arc<Hub>,
+        shared: (Arc<Calls>, Arc<Counters>),
+        receiver: Receiver<Request>,
+        options: &BridgeOptions,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let (calls, counters) = shared;
+        Self {
+            queue,
+            hub,
+            calls,
+            counters,
+            receiver,
+            stop,
+            breaker: Breaker::new(options.least_retry, options.most_retry, Instant::now()),
+            held: VecDeque::new(),
+            holding: HashMap::new(),
+            most_held: options.held_notices,
+            send_timeout: options.send_timeout,
+            lost_before: 0,
+            lost: Seldom::default(),
+            refused: Seldom::default(),
+        }
+    }
+
+    /// Runs until it is told to stop and nothing waits any more.
+    pub(crate) async fn run(mut self) {
+        let mut incoming = Vec::with_capacity(BATCH_EVENTS);
+        let mut stop = self.stop.clone();
+        loop {
+            if !self.held.is_empty() && Instant::now() >= self.breaker.until() {
+                let batch = self.take_held();
+                self.transmit(batch).await;
+                continue;
+            }
+            let holds = !self.held.is_empty();
+            let open = !self.receiver.is_closed();
+            if !open && !holds && self.receiver.is_empty() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = told(&mut stop), if open => self.receiver.close(),
+                // Closed, it hands out what it has and then nothing; what is held back alone is waited for then.
+                received = self.receiver.recv_many(&mut incoming, BATCH_EVENTS),
+                    if open || !self.receiver.is_empty() =>
+                {
+                    if received == 0 && !holds {
+                        return;
+                    }
+                    self.accept(&mut incoming).await;
+                }
+                () = sleep_until(self.breaker.until()), if holds => {}
+            }
+            self.tell_losses();
+        }
+    }
+
+    /// Sends what may go, holds back or refuses the rest.
+    async fn accept(&mut self, incoming: &mut Vec<Request>) {
+        let mut batch = Vec::with_capacity(incoming.len());
+        let mut bytes = 0;
+        for request in incoming.drain(..) {
+            if bytes > BATCH_BYTES {
+                self.transmit(std::mem::take(&mut batch)).await;
+                bytes = 0;
+            }
+            if !self.is_blocked(&request) {
+                bytes += size(&request.event);
+                batch.push(request);
+            } else if request.is_notice() {
+                self.hold(request);
+            } else {
+                self.refuse(&request);
+            }
+        }
+        if !batch.is_empty() {
+            self.transmit(batch).await;
+        }
+    }
+
+    /// While the breaker is open and something is held back, that is the trial; else any event is.
+    fn is_blocked(&self, request: &Request) -> bool {
+        let down = self.breaker.is_open() && (!self.held.is_empty() || !self.breaker.lets_through(Instant::now()));
+        down || self.holding.contains_key(&request.event.origin.client)
+    }
+
+    /// One batch to the queue, and what came of it to whoever waits.
+    async fn transmit(&mut self, batch: Vec<Request>) {
+        let batch: Vec<Request> = batch.into_iter().filter(|request| self.register(request)).collect();
+        if batch.is_empty() {
+            return;
+        }
+        let (waiting, events): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|Request { from, call, event }| ((from, call), event)).unzip();
+        let sent = timeout(self.send_timeout, self.queue.send(&events)).await;
+        let mut results =
+            sent.unwrap_or_else(|_| vec![Err(QueueError::Unreachable("no word in time".to_owned())); events.len()]);
+        results.resize_with(events.len(), || Err(QueueError::Refused("nothing said".to_owned())));
+        let worked = self.judge(&results);
+        let mut failed = Vec::new();
+        for (((from, call), event), result) in waiting.into_iter().zip(events).zip(results) {
+            let request = Request { from, call, event };
+            match result {
+                Ok(()) => self.confirm(&request),
+                Err(QueueError::Refused(reason)) if worked && request.is_notice() => self.lose(&reason),
+                Err(_) if request.is_notice() => failed.push(request),
+                Err(_) => self.fail(&request),
+            }
+        }
+        self.hold_again(failed);
+    }
+
+    /// Whether to send it; a call is put among those that wait, unless it is too late for it.
+    fn register(&self, request: &Request) -> bool {
+        let (Some(call), Some(deadline)) = (request.call, request.event.deadline) else { return true };
+        let left = deadline.saturating_sub(millis());
+        let pending = Pending {
+            from: request.from,
+            call,
+            kind: request.event.kind,
+            deadline: Instant::now() + Duration::from_millis(left),
+        };
+        if left == 0 {
+            count(&self.counters.calls_timed_out);
+            self.hub.resume(request.from, call, Answer::Error(ClientError::INTERNAL));
+            return false;
+        }
+        if !self.calls.insert(request.event.id, pending) {
+            count(&self.counters.events_refused);
+            self.hub.resume(request.from, call, Answer::Error(UNAVAILABLE));
+            return false;
+        }
+        true
+    }
+
+    /// Sets the breaker by the results of a batch; returns whether the queue took anything.
+    fn judge(&mut self, results: &[Result<(), QueueError>]) -> bool {
+        let now = Instant::now();
+        let worked = results.iter().any(Result::is_ok);
+        let full = results.iter().any(|result| matches!(result, Err(QueueError::Full(_))));
+        let error = results.iter().find_map(|result| match result {
+            Err(error @ QueueError::Unreachable(_)) => Some(error),
+            Err(error @ QueueError::Refused(_)) if !worked && !full => Some(error),
+            _ => None,
+        });
+        if let Some(error) = error {
+            if self.breaker.failed(now) {
+                let queue = self.queue.describe();
+                warn!(queue, %error, "application queue is not reachable; clients get temporary errors, retrying");
+            }
+        } else if self.breaker.worked(now) {
+            info!(queue = self.queue.describe(), held = self.held.len(), "application queue is back");
+        }
+        worked
+    }
+
+    fn confirm(&self, request: &Request) {
+        count(&self.counters.events_sent);
+        if let (Some(call), None) = (request.call, request.event.deadline) {
+            self.hub.resume(request.from, call, Answer::Enqueued);
+        }
+    }
+
+    /// The queue did not take it after all; a call whose answer came nevertheless is left alone.
+    fn fail(&mut self, request: &Request) {
+        if request.event.deadline.is_none() || self.calls.take(request.event.id).is_some() {
+            self.refuse(request);
+        }
+    }
+
+    fn refuse(&mut self, request: &Request) {
+        let Some(call) = request.call else { return };
+        count(&self.counters.events_refused);
+        self.hub.resume(request.from, call, Answer::Error(UNAVAILABLE));
+        if let Some(unsaid) = self.refused.ask(Instant::now()) {
+            warn!(unsaid, "application queue does not take events; clients get temporary errors");
+        }
+    }
+
+    fn hold(&mut self, request: Request) {
+        if self.held.len() >= self.most_held {
+            count(&self.counters.notices_lost);
+            return;
+        }
+        *self.holding.entry(request.event.origin.client).or_default() += 1;
+        self.held.push_back(request);
+        self.counters.notices_waiting.store(self.held.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Puts notices of a batch back where they were: in front. With the queue working they wait for a pause.
+    fn hold_again(&mut self, failed: Vec<Request>) {
+        if !failed.is_empty() && !self.breaker.is_open() {
+            self.breaker.wait(Instant::now());
+        }
+        for request in failed.into_iter().rev() {
+            *self.holding.entry(request.event.origin.client).or_default() += 1;
+            self.held.push_front(request);
+        }
+        self.counters.notices_waiting.store(self.held.len() as u64, Ordering::Relaxed);
+    }
+
+    fn take_held(&mut self) -> Vec<Request> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while bytes <= BATCH_BYTES && batch.len() < BATCH_EVENTS {
+            let Some(request) = self.held.pop_front() else { break };
+            bytes += size(&request.event);
+            let client = request.event.origin.client;
+            if let Some(count) = self.holding.get_mut(&client) {
+                *count -= 1;
+                if *count == 0 {
+                    self.holding.remove(&client);
+                }
+            }
+            batch.push(request);
+        }
+        batch
+    }
+
+    fn lose(&self, reason: &str) {
+        count(&self.counters.notices_lost);
+        warn!(reason, "application queue refused a notice that is lost");
+    }
+
+    /// Losses happen at the door too, so they are told from the count.
+    fn tell_losses(&mut self) {
+        let all = self.counters.notices_lost.load(Ordering::Relaxed);
+        if all > self.lost_before && self.lost.ask(Instant::now()).is_some() {
+            let lost = all - self.lost_before;
+            self.lost_before = all;
+            warn!(lost, "notices to the application are lost; more waited than may wait");
+        }
+    }
+}
+
+/// About how much of a batch's bytes an event takes.
+fn size(event: &Event) -> usize {
+    256 + event.data.bytes.len() + event.origin.meta.as_ref().map_or(0, |meta| meta.len())
+}
