@@ -93,7 +93,7 @@ impl Inbound {
         }
     }
 
-    async fn fate(&mut self, delivery: &Delivery) -> Fate {
+    async fn fate(&self, delivery: &Delivery) -> Fate {
         if self.recent.knows(&delivery.id) {
             count(&self.counters.commands_repeated);
             return Fate::Done;
