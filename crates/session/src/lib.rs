@@ -1,1 +1,24 @@
 //! One client: its commands in, effects out.
+//!
+//! A [`Session`] is a state machine. [`Session::receive`] takes a frame, reads the commands in it, asks the hub, and
+//! leaves what must happen in [`Turn::effects`]: replies, pings, a close, and events for the application. A question to
+//! the application is an effect with a call number, and [`Session::resume`] goes on with its answer; pings and other
+//! commands are never held up by one. Time comes in with the turn; there is no clock, socket or thread here.
+
+mod command;
+mod endpoint;
+mod ids;
+mod limits;
+mod raw;
+mod session;
+mod settings;
+mod token;
+mod turn;
+pub mod wire;
+
+pub use endpoint::{Dialect, Endpoint, Feed, Framing, Keepalive};
+pub use ids::Ids;
+pub use session::{Hold, Session};
+pub use settings::{Settings, Tells};
+pub use token::{Claims, TokenError, Verifier};
+pub use turn::{Effect, Now, Tick, Turn};

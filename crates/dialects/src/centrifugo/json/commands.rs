@@ -36,6 +36,14 @@ pub fn commands(frame: &[u8]) -> Commands<'_> {
     }
 }
 
+impl<'a> Commands<'a> {
+    /// What has not been walked yet, for whoever must stop in the middle of a frame and go on later.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        if self.is_done { &[] } else { self.frame.get(self.at..).unwrap_or_default() }
+    }
+}
+
 impl<'a> Iterator for Commands<'a> {
     type Item = Result<Command<'a>, DialectError>;
 

@@ -1,0 +1,233 @@
+//! `jackfield serve`: starts every part, says where it is, and ends every part in order.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use jackfield_bridge::{Bridge, BridgeOptions, Door, Queue};
+use jackfield_brokers::{Options as QueueOptions, embedded};
+use jackfield_hub::Hub;
+use jackfield_model::Disconnect;
+use jackfield_worker::{Crew, Listener, Plan, Seat};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::assemble;
+use crate::cli::say;
+use crate::config::{Config, Driver, LogFormat, LogLevel};
+use crate::shutdown;
+
+/// Files that the server needs besides its connections: listeners, queues, the HTTP API.
+const RESERVED_FILES: u64 = 256;
+/// Ticks for the head of a request.
+const HANDSHAKE_TICKS: u32 = 100;
+
+/// Runs the server until it is told to end.
+pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
+    log(config);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let node = node_id(config);
+    let workers = worker_count(config);
+    let seats = (0..workers).map(|_| Seat::new()).collect::<Result<Vec<_>, _>>().context("open an epoll instance")?;
+    let mailboxes = seats.iter().map(Seat::mailbox).collect();
+    let seed = Uuid::new_v4().as_u64_pair().0;
+    let history_limit = config.client.history_max_publication_limit;
+    let hub = Arc::new(Hub::new(assemble::namespaces(config), mailboxes, history_limit, seed));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("start the control plane")?;
+
+    let listeners = assemble::listeners(config, workers)?;
+    let api = internal(config, &hub, &runtime, &node)?;
+    let (door, bridge) = link(config, &hub, &runtime, &node)?;
+    announce(config, &listeners, workers);
+    let plan = Plan {
+        settings: Arc::new(assemble::settings(config)),
+        hub: Arc::clone(&hub),
+        door,
+        backlog_bytes: config.client.queue_max_size,
+        handshake_ticks: HANDSHAKE_TICKS,
+        connection_limit: connection_limit(config),
+        seed,
+    };
+    let crew = Crew::start(seats, listeners, &plan).context("start the workers")?;
+    runtime.spawn(sweep(Arc::clone(&hub)));
+
+    let signal = runtime.block_on(shutdown::requested()).context("listen for signals")?;
+    tracing::info!(signal, connections = hub.connections(), "the server goes down");
+    hub.shut_down(&Disconnect::SHUTDOWN);
+    crew.join();
+    if let Some(bridge) = bridge {
+        runtime.block_on(bridge.stop(config.shutdown.timeout));
+    }
+    if let Some(api) = api {
+        api.abort();
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    tracing::info!("the server has ended");
+    Ok(())
+}
+
+fn log(config: &Config) {
+    let level = match config.log.level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+        LogLevel::None => "off",
+    };
+    // Libraries below speak only when something is wrong.
+    let filter = format!("warn,jackfield={level},lapin=off,{}", if level == "off" { "off" } else { "" });
+    let filter = tracing_subscriber::EnvFilter::new(filter.trim_end_matches(','));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let done = match config.log.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_ansi(is_terminal).try_init(),
+    };
+    // A second subscriber in one process happens in tests only.
+    drop(done);
+}
+
+fn node_id(config: &Config) -> String {
+    let id = Uuid::new_v4().simple().to_string();
+    if config.node.name.is_empty() { format!("node-{}", &id[..12]) } else { format!("{}-{}", config.node.name, &id[..12]) }
+}
+
+fn worker_count(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // One bit per worker in the hub's table of who cares.
+    if config.workers == 0 { cores.min(64) } else { config.workers.min(64) }
+}
+
+fn connection_limit(config: &Config) -> usize {
+    let files = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => files,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+            1024
+        }
+    };
+    let room = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).max(16);
+    let limit = if config.client.connection_limit == 0 { room } else { config.client.connection_limit };
+    if limit > room {
+        tracing::warn!(files, limit, "client.connection_limit is above what the limit of open files allows: raise nofile");
+    }
+    tracing::info!(connections = limit.min(room), "room for connections");
+    limit.min(room)
+}
+
+/// The internal port: server API and health.
+fn internal(
+    config: &Config,
+    hub: &Arc<Hub>,
+    runtime: &Runtime,
+    node: &str,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    if config.http_api.disabled {
+        return Ok(None);
+    }
+    let at = assemble::address(&config.http_server.internal_address, config.http_server.internal_port)?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(at)).with_context(|| {
+        format!("open the internal port {at} (http_server.internal_port): another program may have it, set another port")
+    })?;
+    let options = jackfield_api::ApiOptions {
+        key: config.http_api.key.expose().to_owned(),
+        insecure: config.http_api.insecure,
+        prefix: "/api".to_owned(),
+        node: node.to_owned(),
+    };
+    let router = jackfield_api::router(Arc::clone(hub), options);
+    let served = jackfield_api::serve(listener, router, std::future::pending());
+    Ok(Some(runtime.spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the internal port has ended");
+        }
+    })))
+}
+
+/// The way to the application.
+fn link(
+    config: &Config,
+    hub: &Arc<Hub>,
+    runtime: &Runtime,
+    node: &str,
+) -> anyhow::Result<(Door, Option<Bridge>)> {
+    let link = &config.app_link;
+    let options = QueueOptions {
+        prefix: link.prefix.clone(),
+        partitions: u32::try_from(link.partitions).unwrap_or(u32::MAX),
+        node: node.to_owned(),
+        max_backlog: link.max_backlog as u64,
+        max_payload_bytes: link.max_payload_bytes,
+        max_memory_bytes: config.embedded.memory_limit,
+        listen_beyond_loopback: false,
+    };
+    let guard = runtime.enter();
+    let queue: Arc<dyn Queue> = match link.driver {
+        Driver::None => return Ok((Door::closed(), None)),
+        Driver::Embedded => {
+            let at = assemble::address(&config.embedded.address, config.embedded.port)?;
+            let (queue, listener) = embedded::open(options, Some(at)).context("open the embedded queue (embedded.port)")?;
+            if let Some(listener) = listener {
+                runtime.spawn(listener.run());
+            }
+            queue
+        }
+        Driver::Rabbitmq => jackfield_brokers::open("rabbitmq", link.url.expose(), options).context("open app_link")?,
+        Driver::Redis => jackfield_brokers::open("redis", link.url.expose(), options).context("open app_link")?,
+    };
+    drop(guard);
+    let options = BridgeOptions { max_payload_bytes: link.max_payload_bytes, ..BridgeOptions::default() };
+    let (door, bridge) = Bridge::start(queue, Arc::clone(hub), options, runtime.handle());
+    Ok((door, Some(bridge)))
+}
+
+/// Forgets old history, one part of the directory at a time.
+async fn sweep(hub: Arc<Hub>) {
+    let mut every = tokio::time::interval(Duration::from_millis(250));
+    for round in 0.. {
+        every.tick().await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        hub.sweep(round, u64::try_from(now).unwrap_or(u64::MAX));
+    }
+}
+
+/// Says where everything is, in words that can be copied.
+fn announce(config: &Config, listeners: &[Listener], workers: usize) {
+    let Some(public) = listeners.first().map(Listener::address) else { return };
+    let reach = if public.ip().is_unspecified() { format!("127.0.0.1:{}", public.port()) } else { public.to_string() };
+    let mut lines = vec![format!("Jackfield {} with {workers} worker(s)", env!("CARGO_PKG_VERSION"))];
+    let mut line = |what: &str, where_: String| lines.push(format!("  {what:<18}{where_}"));
+    if config.dev {
+        line("open this page", format!("http://{reach}/"));
+    }
+    if !config.websocket.disabled {
+        line("WebSocket", format!("ws://{reach}{}", config.websocket.handler_prefix));
+    }
+    for endpoint in &config.raw {
+        line("raw WebSocket", format!("ws://{reach}{}", endpoint.path));
+    }
+    for (tcp, listener) in config.tcp.iter().zip(listeners.iter().skip(1)) {
+        line("TCP lines", format!("{} ({})", listener.address(), tcp.name));
+    }
+    if !config.http_api.disabled {
+        let (address, port) = (&config.http_server.internal_address, config.http_server.internal_port);
+        line("server API", format!("http://{address}:{port}/api"));
+    }
+    match config.app_link.driver {
+        Driver::None => line("application", "no queue (app_link.driver is \"none\")".to_owned()),
+        Driver::Embedded => {
+            line("application", format!("embedded queue at redis://{}:{}", config.embedded.address, config.embedded.port));
+        }
+        Driver::Rabbitmq => line("application", "RabbitMQ".to_owned()),
+        Driver::Redis => line("application", "Redis".to_owned()),
+    }
+    say(&lines.join("\n"));
+}

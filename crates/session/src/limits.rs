@@ -1,0 +1,63 @@
+//! How fast one connection may speak.
+
+use crate::turn::Tick;
+
+/// Counts commands within the current second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate {
+    second: u32,
+    count: u32,
+}
+
+/// What the rate says about one more command.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    Admit,
+    /// Over the limit: the command fails with "too many requests".
+    Refuse,
+    /// Far over it: the connection ends.
+    End,
+}
+
+impl Rate {
+    /// Counts one command; `limit` 0 is no limit.
+    pub(crate) fn count(&mut self, tick: Tick, limit: u32) -> Verdict {
+        let second = tick / 10;
+        if second != self.second {
+            *self = Self { second, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        match limit {
+            0 => Verdict::Admit,
+            _ if self.count <= limit => Verdict::Admit,
+            // Whoever goes on after this many errors in one second does not listen to them.
+            _ if self.count <= limit.saturating_mul(5) => Verdict::Refuse,
+            _ => Verdict::End,
+        }
+    }
+
+    /// For dialects without error replies: until when reading must pause.
+    pub(crate) fn pause(&self, tick: Tick, limit: u32) -> Option<Tick> {
+        (limit != 0 && tick / 10 == self.second && self.count >= limit).then(|| (self.second + 1) * 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_second_is_a_new_start() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.count(10, 2), Verdict::Admit);
+        assert_eq!(rate.count(11, 2), Verdict::Admit);
+        assert_eq!(rate.pause(12, 2), Some(20));
+        assert_eq!(rate.count(12, 2), Verdict::Refuse);
+        for _ in 0..7 {
+            assert_eq!(rate.count(19, 2), Verdict::Refuse);
+        }
+        assert_eq!(rate.count(19, 2), Verdict::End);
+        assert_eq!(rate.count(20, 2), Verdict::Admit);
+        assert_eq!(rate.pause(20, 2), None);
+    }
+}

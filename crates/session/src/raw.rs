@@ -1,0 +1,60 @@
+//! The raw dialect: a frame is a message, and the endpoint says where it goes.
+
+use std::sync::Arc;
+
+use jackfield_dialects::raw::{self, Mode};
+use jackfield_hub::namespace::PublishTo;
+use jackfield_hub::{Membership, Publishing};
+use jackfield_model::Disconnect;
+use jackfield_model::app::EventKind;
+
+use crate::session::{PendingKind, Session, Subscription, bad_request};
+use crate::turn::{Effect, Turn};
+
+impl Session {
+    /// A raw client is in at once: connected as nobody, listening to the channel of its endpoint.
+    pub(crate) fn open_raw(&mut self, turn: &mut Turn<'_>) {
+        if !turn.hub.arrive(&self.who, turn.address, 0) {
+            return self.close(Disconnect::CONNECTION_LIMIT, turn);
+        }
+        self.begin(turn);
+        if turn.settings.tells.connect {
+            let event = self.event(EventKind::Connect, String::new(), jackfield_model::Payload::json("{}"), turn);
+            turn.effects.push(Effect::Event(Box::new(event), None));
+        }
+        let Some(channel) = self.binding.clone() else { return };
+        let member = Membership { worker: turn.address.worker, info: &self.who };
+        match turn.hub.subscribe(&channel, member, turn.now.millis) {
+            Ok(joined) => {
+                turn.shard.join(&joined, turn.address.slot, self.endpoint.encoding(), false);
+                self.subscriptions.push(Subscription { key: joined.key, name: joined.name });
+            }
+            Err(_) => self.close(bad_request("the channel of this endpoint has no namespace"), turn),
+        }
+    }
+
+    pub(crate) fn receive_raw(&mut self, frame: &[u8], is_text: bool, mode: Mode, turn: &mut Turn<'_>) {
+        self.count(turn);
+        let data = match raw::payload(frame, is_text, mode) {
+            Ok(data) => data.to_payload(),
+            Err(error) => return self.close(bad_request(&error.to_string()), turn),
+        };
+        let Some(feed) = self.endpoint.feed.clone() else { return };
+        match (feed.publish_to, self.binding.clone()) {
+            (PublishTo::Channel, Some(channel)) => {
+                let publishing = Publishing { data, info: Some(Arc::clone(&self.who)), ..Publishing::default() };
+                if turn.hub.publish(&channel, publishing, turn.now.millis).is_err() {
+                    self.close(Disconnect::TRY_AGAIN_LATER, turn);
+                }
+            }
+            (PublishTo::App | PublishTo::Channel, channel) => {
+                if !turn.settings.tells.message {
+                    return self.close(Disconnect::NOT_AVAILABLE, turn);
+                }
+                let mut event = self.event(EventKind::Message, feed.event, data, turn);
+                event.channel = channel;
+                self.ask(event, 0, PendingKind::Raw, turn);
+            }
+        }
+    }
+}

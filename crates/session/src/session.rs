@@ -1,0 +1,437 @@
+//! The session: one client's state, from its first frame to its last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_dialects::centrifugo::json;
+use jackfield_model::app::{self, Event, EventKind, Hello, Origin};
+use jackfield_model::client::{Answer, Command, Reply, Request};
+use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload};
+
+use crate::command;
+use crate::endpoint::{Dialect, Endpoint, Keepalive};
+use crate::limits::{Rate, Verdict};
+use crate::turn::{Effect, Tick, Turn};
+
+/// How far a client has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// It has not said who it is.
+    Fresh,
+    /// The application is asked whether it may come in.
+    Connecting,
+    /// It is in.
+    Connected,
+    /// It was told an error when it said who it is; one more word and it is out.
+    Refused,
+    /// It is out.
+    Ended,
+}
+
+/// Whether the next frame may be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hold {
+    /// Yes.
+    No,
+    /// Not before this time.
+    Until(Tick),
+    /// Not before an answer has come.
+    UntilAnswer,
+}
+
+/// One subscription of the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) key: u64,
+    pub(crate) name: Arc<str>,
+}
+
+/// A question to the application that waits for its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    call: u32,
+    pub(crate) id: u32,
+    pub(crate) kind: PendingKind,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PendingKind {
+    Connect,
+    Publish,
+    Raw,
+    Rpc,
+    Send,
+}
+
+/// What few sessions have, kept out of the many that do not.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// JSON of the application, handed to every event.
+    pub(crate) meta: Option<Bytes>,
+    /// Commands that wait until the client is connected.
+    pub(crate) held: Vec<u8>,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) who: Arc<ClientInfo>,
+    /// Raw endpoints: the channel its frames are bound to.
+    pub(crate) binding: Option<Arc<str>>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) extras: Option<Box<Extras>>,
+    remote: SocketAddr,
+    seq: u64,
+    calls: u32,
+    rate: Rate,
+    pub(crate) state: State,
+    /// When the client must have said who it is, or gets its next ping.
+    due: Tick,
+    /// When the answer to a ping must be here; 0: no ping is out.
+    pong_due: Tick,
+    /// When its token must have been renewed; 0: never.
+    pub(crate) expire_due: Tick,
+}
+
+impl Session {
+    /// A client that has just come. A raw one is connected and in its channel at once.
+    pub fn open(
+        endpoint: &Arc<Endpoint>,
+        id: ClientId,
+        remote: SocketAddr,
+        binding: Option<Arc<str>>,
+        turn: &mut Turn<'_>,
+    ) -> Self {
+        let mut session = Self {
+            endpoint: Arc::clone(endpoint),
+            who: Arc::new(ClientInfo { client: id, ..ClientInfo::default() }),
+            binding,
+            subscriptions: Vec::new(),
+            pending: Vec::new(),
+            extras: None,
+            remote,
+            seq: 0,
+            calls: 0,
+            rate: Rate::default(),
+            state: State::Fresh,
+            due: turn.now.tick.saturating_add(turn.settings.stale_close_delay),
+            pong_due: 0,
+            expire_due: 0,
+        };
+        if matches!(endpoint.dialect, Dialect::Raw(_)) {
+            session.open_raw(turn);
+        }
+        session
+    }
+
+    /// The connection's id.
+    #[must_use]
+    pub fn id(&self) -> ClientId {
+        self.who.client
+    }
+
+    /// The user; empty for an anonymous client.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.who.user
+    }
+
+    /// The door it came in by.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// How it wants its frames.
+    #[must_use]
+    pub fn encoding(&self) -> jackfield_hub::EncodingId {
+        self.endpoint.encoding()
+    }
+
+    /// Whether the next frame may be read.
+    ///
+    /// Why: a dialect with error replies is told that it is too fast; a raw one is read more slowly, and TCP tells it.
+    #[must_use]
+    pub fn hold(&self, turn: &Turn<'_>) -> Hold {
+        if self.state == State::Connecting {
+            return Hold::UntilAnswer;
+        }
+        if matches!(self.endpoint.dialect, Dialect::Raw(_)) {
+            if self.pending.len() >= turn.settings.calls_in_flight {
+                return Hold::UntilAnswer;
+            }
+            if let Some(until) = self.rate.pause(turn.now.tick, turn.settings.message_rate) {
+                return Hold::Until(until);
+            }
+        }
+        Hold::No
+    }
+
+    /// Takes one frame.
+    pub fn receive(&mut self, frame: &[u8], is_text: bool, turn: &mut Turn<'_>) {
+        match self.endpoint.dialect {
+            Dialect::CentrifugoJson => self.commands(frame, turn),
+            Dialect::Raw(mode) => self.receive_raw(frame, is_text, mode, turn),
+        }
+    }
+
+    fn commands(&mut self, frame: &[u8], turn: &mut Turn<'_>) {
+        let mut commands = json::commands(frame);
+        while let Some(command) = commands.next() {
+            match command {
+                Ok(command) => self.command(command, turn),
+                Err(error) => self.close(bad_request(&error.to_string()), turn),
+            }
+            match self.state {
+                State::Ended => return,
+                State::Connecting if !commands.rest().is_empty() => {
+                    // Clients send what they want to do along with `connect`; it waits until they are in.
+                    self.extras.get_or_insert_default().held.extend_from_slice(commands.rest());
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command<'_>, turn: &mut Turn<'_>) {
+        let id = command.id;
+        if matches!(command.request, Request::Pong) {
+            self.pong(turn);
+            return;
+        }
+        if id == 0 && !matches!(command.request, Request::Send(_)) {
+            self.close(bad_request("a command needs an id above 0"), turn);
+            return;
+        }
+        if self.state != State::Connected && !(self.state == State::Fresh && matches!(command.request, Request::Connect(_))) {
+            self.close(bad_request("the first command must be one `connect`"), turn);
+            return;
+        }
+        match self.rate.count(turn.now.tick, turn.settings.message_rate) {
+            Verdict::Admit => {}
+            Verdict::Refuse if id != 0 => return reply(turn, id, Err(ClientError::TOO_MANY_REQUESTS)),
+            Verdict::Refuse | Verdict::End => return self.close(Disconnect::TOO_MANY_REQUESTS, turn),
+        }
+        command::run(self, id, command.request, turn);
+    }
+
+    /// The client answered a ping in a command.
+    fn pong(&mut self, turn: &mut Turn<'_>) {
+        match self.endpoint.keepalive {
+            Keepalive::MessagesUnanswered if self.state == State::Connected => {}
+            Keepalive::Messages if self.pong_due != 0 => self.pong_due = 0,
+            _ => self.close(bad_request("a pong without a ping"), turn),
+        }
+    }
+
+    /// The client answered a ping with a frame of its own; RFC 6455 allows that unasked.
+    pub fn pong_frame(&mut self) {
+        if self.endpoint.keepalive == Keepalive::Frames {
+            self.pong_due = 0;
+        }
+    }
+
+    /// Takes the answer to a question.
+    pub fn resume(&mut self, call: u32, answer: app::Answer, turn: &mut Turn<'_>) {
+        let Some(place) = self.pending.iter().position(|pending| pending.call == call) else { return };
+        let pending = self.pending.swap_remove(place);
+        if self.state == State::Ended {
+            return;
+        }
+        match answer {
+            app::Answer::Disconnect(disconnect) => return self.close(disconnect, turn),
+            app::Answer::Error(error) => self.failed(&pending, error, turn),
+            app::Answer::Connect(answer) if pending.kind == PendingKind::Connect => {
+                command::connect::welcome(self, pending.id, command::connect::Welcome::from(answer), turn);
+            }
+            app::Answer::Rpc(payload) if pending.kind == PendingKind::Rpc => {
+                reply(turn, pending.id, Ok(Answer::Rpc(payload)));
+            }
+            app::Answer::Enqueued => match pending.kind {
+                PendingKind::Publish => reply(turn, pending.id, Ok(Answer::Publish)),
+                PendingKind::Send if pending.id != 0 => reply(turn, pending.id, Ok(Answer::Send)),
+                _ => {}
+            },
+            app::Answer::Connect(_) | app::Answer::Rpc(_) => self.failed(&pending, ClientError::INTERNAL, turn),
+        }
+        if pending.kind == PendingKind::Connect && self.state == State::Connected {
+            let held = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.held)).unwrap_or_default();
+            if !held.is_empty() {
+                self.commands(&held, turn);
+            }
+        }
+    }
+
+    fn failed(&mut self, pending: &Pending, error: ClientError, turn: &mut Turn<'_>) {
+        match pending.kind {
+            PendingKind::Connect => {
+                self.state = State::Refused;
+                reply(turn, pending.id, Err(error));
+            }
+            // Raw clients have no error frame; a message must not vanish in silence, so the connection says it.
+            PendingKind::Raw => self.close(Disconnect::TRY_AGAIN_LATER, turn),
+            PendingKind::Send if pending.id == 0 => {}
+            PendingKind::Publish | PendingKind::Rpc | PendingKind::Send => reply(turn, pending.id, Err(error)),
+        }
+    }
+
+    /// When [`Self::on_time`] wants to be called.
+    #[must_use]
+    pub fn due(&self) -> Tick {
+        [self.due, self.pong_due, self.expire_due].into_iter().filter(|due| *due != 0).min().unwrap_or(Tick::MAX)
+    }
+
+    /// Does what is due: pings, and the ends of patience.
+    pub fn on_time(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.tick;
+        if self.state == State::Ended {
+            self.due = Tick::MAX;
+            return;
+        }
+        if self.expire_due != 0 && self.expire_due <= now {
+            return self.close(Disconnect::CONNECTION_EXPIRED, turn);
+        }
+        if self.pong_due != 0 && self.pong_due <= now {
+            return self.close(Disconnect::NO_PONG, turn);
+        }
+        if self.due > now {
+            return;
+        }
+        match self.state {
+            // The call to the application has a deadline of its own.
+            State::Connecting => self.due = now.saturating_add(turn.settings.stale_close_delay),
+            State::Fresh | State::Refused => self.close(Disconnect::STALE, turn),
+            State::Connected | State::Ended => {
+                turn.effects.push(Effect::Ping);
+                self.due = now.saturating_add(turn.settings.ping_interval);
+                if matches!(self.endpoint.keepalive, Keepalive::Frames | Keepalive::Messages) && self.pong_due == 0 {
+                    self.pong_due = now.saturating_add(turn.settings.pong_timeout).max(1);
+                }
+            }
+        }
+    }
+
+    /// The client is in: pings begin.
+    ///
+    /// The first falls at a random point between half an interval and a whole one, so that the pings of a herd that
+    /// came together do not stay together.
+    pub(crate) fn begin(&mut self, turn: &mut Turn<'_>) {
+        self.state = State::Connected;
+        let interval = turn.settings.ping_interval;
+        self.due = if self.endpoint.keepalive == Keepalive::Tcp || interval == 0 {
+            Tick::MAX
+        } else {
+            let half = interval / 2;
+            turn.now.tick.saturating_add(half + (turn.ids.random() % u64::from(half + 1)) as Tick)
+        };
+    }
+
+    /// Ends the session for a reason; the worker sends the last words and closes the socket.
+    pub(crate) fn close(&mut self, disconnect: Disconnect, turn: &mut Turn<'_>) {
+        if self.state != State::Ended {
+            self.end(&disconnect, turn);
+            turn.effects.push(Effect::Close(disconnect));
+        }
+    }
+
+    /// The connection is gone, or is about to be: leaves every channel and tells the application.
+    pub fn end(&mut self, disconnect: &Disconnect, turn: &mut Turn<'_>) {
+        let was_in = self.state == State::Connected;
+        if self.state == State::Ended {
+            return;
+        }
+        self.state = State::Ended;
+        self.due = Tick::MAX;
+        self.pong_due = 0;
+        self.expire_due = 0;
+        for subscription in std::mem::take(&mut self.subscriptions) {
+            self.leave(&subscription, turn);
+        }
+        if was_in {
+            turn.hub.depart(&self.who, turn.address);
+            if turn.settings.tells.disconnect {
+                let data = serde_json::json!({"code": disconnect.code, "reason": disconnect.reason}).to_string();
+                let event = self.event(EventKind::Disconnect, String::new(), Payload::json(data), turn);
+                turn.effects.push(Effect::Event(Box::new(event), None));
+            }
+        }
+    }
+
+    /// The server or the application ends the session.
+    pub fn disconnect(&mut self, disconnect: Disconnect, turn: &mut Turn<'_>) {
+        self.close(disconnect, turn);
+    }
+
+    pub(crate) fn leave(&self, subscription: &Subscription, turn: &mut Turn<'_>) {
+        let last = turn.shard.leave(subscription.key, turn.address.slot);
+        let member = jackfield_hub::Membership { worker: turn.address.worker, info: &self.who };
+        turn.hub.unsubscribe(&subscription.name, member, last);
+    }
+
+    /// Asks the application; `false` (and nothing happened) when too many questions wait already.
+    pub(crate) fn ask(&mut self, event: Event, id: u32, kind: PendingKind, turn: &mut Turn<'_>) -> bool {
+        if kind != PendingKind::Raw && self.pending.len() >= turn.settings.calls_in_flight {
+            // The event was numbered and goes nowhere; the next one takes its number.
+            self.seq = self.seq.saturating_sub(1);
+            return false;
+        }
+        self.calls = self.calls.wrapping_add(1);
+        self.pending.push(Pending { call: self.calls, id, kind });
+        turn.effects.push(Effect::Event(Box::new(event), Some(self.calls)));
+        true
+    }
+
+    /// An event about this client, with the next number of its sequence.
+    pub(crate) fn event(&mut self, kind: EventKind, name: String, data: Payload, turn: &mut Turn<'_>) -> Event {
+        self.seq += 1;
+        Event {
+            id: turn.ids.next(turn.now.millis),
+            kind,
+            origin: Origin {
+                client: self.who.client,
+                user: Arc::clone(&self.who.user),
+                meta: self.extras.as_ref().and_then(|extras| extras.meta.clone()),
+                transport: self.endpoint.framing.transport(),
+                protocol: self.endpoint.dialect.name(),
+                remote: self.remote.to_string(),
+                listener: Arc::clone(&self.endpoint.listener),
+            },
+            channel: None,
+            name,
+            data,
+            seq: self.seq,
+            time: turn.now.millis,
+            deadline: None,
+            hello: None::<Box<Hello>>,
+        }
+    }
+
+    pub(crate) fn is_in(&self, channel: &str) -> bool {
+        self.subscriptions.iter().any(|subscription| &*subscription.name == channel)
+    }
+
+    /// Counts one raw message.
+    pub(crate) fn count(&mut self, turn: &Turn<'_>) {
+        let _paused_by_hold = self.rate.count(turn.now.tick, turn.settings.message_rate);
+    }
+
+    /// When a moment of the calendar comes, on the clock of deadlines.
+    pub(crate) fn tick_of(at_seconds: u64, now: (Tick, Millis)) -> Tick {
+        let wait = at_seconds.saturating_mul(1000).saturating_sub(now.1) / 100;
+        now.0.saturating_add(Tick::try_from(wait).unwrap_or(Tick::MAX))
+    }
+}
+
+/// Queues a reply.
+pub(crate) fn reply(turn: &mut Turn<'_>, id: u32, outcome: Result<Answer, ClientError>) {
+    turn.effects.push(Effect::Reply(Reply { id, outcome }));
+}
+
+/// Close 3501 with what was wrong.
+pub(crate) fn bad_request(what: &str) -> Disconnect {
+    Disconnect { reason: format!("bad request: {what}").into(), ..Disconnect::BAD_REQUEST }
+}

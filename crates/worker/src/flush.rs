@@ -1,0 +1,171 @@
+//! From the outbox to the socket: one write per connection and round.
+
+use std::io::{self, Write};
+use std::net::Shutdown;
+
+use bytes::Bytes;
+use jackfield_hub::{Lane, Outbox};
+use jackfield_model::Disconnect;
+use jackfield_session::Tick;
+
+use crate::backlog::Backlog;
+use crate::connection::{Connection, Phase};
+use crate::worker::Worker;
+
+/// Bytes gathered into one write.
+const CORK: usize = 64 * 1024;
+/// Ticks that a socket may stay blocked.
+const STALLED: Tick = 300;
+
+/// What became of a write.
+enum Written {
+    /// All of it went out.
+    All,
+    /// The socket took so many bytes and no more.
+    Part(usize),
+    /// The socket is dead.
+    Dead,
+}
+
+impl Worker {
+    /// Writes what the outbox holds for a connection.
+    pub(crate) fn write(&mut self, slot: usize) {
+        let lane = self.floor.outbox.take(slot as u32);
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let outbox = &self.floor.outbox;
+        if let Some(backlog) = &mut connection.backlog {
+            backlog.extend(outbox.frames(lane), 0);
+            return self.watch(slot);
+        }
+        let written = match outbox.single(lane) {
+            Some(frame) => send(connection, frame),
+            None => gather(connection, outbox, lane, &mut self.cork),
+        };
+        match written {
+            Written::All if connection.is_closing() => self.say_goodbye(slot),
+            Written::All => {}
+            Written::Part(bytes) => {
+                let mut backlog = Backlog::new(self.floor.now.tick);
+                backlog.extend(outbox.frames(lane), bytes);
+                connection.backlog = Some(Box::new(backlog));
+                connection.patience = connection.patience.min(self.floor.now.tick + STALLED);
+                self.watch(slot);
+                self.settle(slot);
+            }
+            Written::Dead => self.drop_connection(slot),
+        }
+    }
+
+    /// Ends a connection whose backlog is too long.
+    fn watch(&mut self, slot: usize) {
+        let limit = self.floor.plan.backlog_bytes;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(backlog) = &connection.backlog else { return };
+        if backlog.bytes() <= limit {
+            return;
+        }
+        if let Phase::Open(session, _) = &mut connection.phase {
+            session.disconnect(Disconnect::SLOW, &mut self.floor.turn(slot, connection.generation));
+            self.floor.carry_out(slot, connection);
+            self.settle(slot);
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn unblock(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(mut backlog) = connection.backlog.take() else { return };
+        loop {
+            backlog.fill(&mut self.cork, CORK);
+            match send(connection, &self.cork) {
+                Written::All => backlog.advance(self.cork.len()),
+                Written::Part(bytes) => {
+                    backlog.advance(bytes);
+                    if bytes > 0 {
+                        // It moves: patience begins anew.
+                        backlog.since = self.floor.now.tick;
+                        if !connection.is_closing() {
+                            connection.patience = backlog.since + STALLED;
+                        }
+                    }
+                    connection.backlog = Some(backlog);
+                    return self.settle(slot);
+                }
+                Written::Dead => return self.drop_connection(slot),
+            }
+            if backlog.is_empty() {
+                break;
+            }
+        }
+        if connection.is_closing() {
+            self.say_goodbye(slot);
+        } else {
+            connection.patience = Tick::MAX;
+            self.settle(slot);
+        }
+    }
+
+    /// Everything is out: our half of the connection ends, and the peer gets a moment to read it.
+    ///
+    /// Why not close at once: bytes of the peer that nobody read would turn the close into a reset, and the peer would
+    /// lose our last words.
+    fn say_goodbye(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.finished && !connection.unread {
+            return self.drop_connection(slot);
+        }
+        connection.shut = true;
+        if connection.socket.shutdown(Shutdown::Write).is_err() {
+            return self.drop_connection(slot);
+        }
+        // Whatever the peer still says is read and forgotten until it closes too.
+        self.ready.push(slot);
+        self.settle(slot);
+    }
+}
+
+fn send(connection: &mut Connection, bytes: &[u8]) -> Written {
+    if bytes.is_empty() {
+        return Written::All;
+    }
+    loop {
+        match connection.socket.write(bytes) {
+            Ok(count) if count == bytes.len() => return Written::All,
+            Ok(count) => return Written::Part(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Part(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Written::Dead,
+        }
+    }
+}
+
+/// Copies small frames together, so that they go out in one write.
+fn gather(connection: &mut Connection, outbox: &Outbox, lane: Lane, cork: &mut Vec<u8>) -> Written {
+    let mut total = 0;
+    cork.clear();
+    let mut put = |connection: &mut Connection, bytes: &[u8]| match send(connection, bytes) {
+        Written::All => {
+            total += bytes.len();
+            None
+        }
+        Written::Part(count) => Some(Written::Part(total + count)),
+        Written::Dead => Some(Written::Dead),
+    };
+    let frames: &mut dyn Iterator<Item = &Bytes> = &mut outbox.frames(lane);
+    for frame in frames {
+        if cork.len() + frame.len() > CORK {
+            if let Some(stop) = put(connection, cork) {
+                return stop;
+            }
+            cork.clear();
+        }
+        if frame.len() > CORK {
+            if let Some(stop) = put(connection, frame) {
+                return stop;
+            }
+        } else {
+            cork.extend_from_slice(frame);
+        }
+    }
+    put(connection, cork).unwrap_or(Written::All)
+}
