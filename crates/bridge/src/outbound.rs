@@ -115,7 +115,7 @@ impl Outbound {
         let mut batch = Vec::with_capacity(incoming.len());
         let mut bytes = 0;
         for request in incoming.drain(..) {
-            if bytes > BATCH_BYTES {
+            if !batch.is_empty() && bytes + size(&request.event) > BATCH_BYTES {
                 self.transmit(std::mem::take(&mut batch)).await;
                 bytes = 0;
             }
@@ -257,7 +257,11 @@ impl Outbound {
     fn take_held(&mut self) -> Vec<Request> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while bytes <= BATCH_BYTES && batch.len() < BATCH_EVENTS {
+        while batch.len() < BATCH_EVENTS {
+            let fits = |next: &Request| bytes == 0 || bytes + size(&next.event) <= BATCH_BYTES;
+            if !self.held.front().is_some_and(fits) {
+                break;
+            }
             let Some(request) = self.held.pop_front() else { break };
             bytes += size(&request.event);
             let client = request.event.origin.client;

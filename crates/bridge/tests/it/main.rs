@@ -1,0 +1,7 @@
+//! The bridge between a queue that a test holds in its hands and a real hub, under paused time.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod fake;
+mod inbound;
+mod outbound;
