@@ -43,7 +43,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
         .context("start the control plane")?;
 
     let listeners = assemble::listeners(config, workers)?;
-    let api = internal(config, &hub, &runtime, &node)?;
+    let api = internal(config, &hub, &runtime)?;
     let (door, bridge) = link(config, &hub, &runtime, &node)?;
     announce(config, &listeners, workers);
     let plan = Plan {
@@ -128,7 +128,6 @@ fn internal(
     config: &Config,
     hub: &Arc<Hub>,
     runtime: &Runtime,
-    node: &str,
 ) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
     if config.http_api.disabled {
         return Ok(None);
@@ -141,7 +140,6 @@ fn internal(
         key: config.http_api.key.expose().to_owned(),
         insecure: config.http_api.insecure,
         prefix: "/api".to_owned(),
-        node: node.to_owned(),
     };
     let router = jackfield_api::router(Arc::clone(hub), options);
     let served = jackfield_api::serve(listener, router, std::future::pending());
