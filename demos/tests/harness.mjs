@@ -1,0 +1,141 @@
+// What both browser tests need: Chromium, a TCP client that speaks lines, and waiting for conditions.
+
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import { chromium } from "playwright-core";
+
+const PATIENCE_MS = 20_000;
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+
+export const env = (name, otherwise) => process.env[name] || otherwise;
+
+// Runs a test with a browser of its own; the profile is empty and goes with it.
+export async function withBrowser(test) {
+  const profile = await mkdtemp(join(tmpdir(), "jackfield-chromium-"));
+  const browser = await chromium.launch({
+    executablePath: env("CHROMIUM", "/usr/bin/chromium"),
+    headless: true,
+    args: [...FLAGS, `--disk-cache-dir=${profile}`],
+  });
+  try {
+    await test(browser);
+  } finally {
+    await browser.close();
+    await rm(profile, { recursive: true, force: true });
+  }
+}
+
+// A page whose errors end the test.
+export async function quietPage(context, faults) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  page.on("pageerror", (error) => faults.push(`${page.url()}: ${error}`));
+  page.on("console", (message) => {
+    if (message.type() === "error") faults.push(`${page.url()}: ${message.text()}`);
+  });
+  return page;
+}
+
+export async function screenshot(page, name) {
+  const folder = process.env.SCREENSHOTS;
+  if (!folder) return;
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+// Resolves when `look` returns something true; it is looked at again after every `again` event.
+export async function until(what, look) {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`never seen: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+export const run = async (command, args, options) => (await promisify(execFile)(command, args, options)).stdout.trim();
+
+// A TCP socket that reads lines.
+export class Lines {
+  static async open(port, host = "127.0.0.1") {
+    const socket = connect(port, host);
+    await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    return new Lines(socket);
+  }
+
+  constructor(socket) {
+    this.socket = socket;
+    this.lines = [];
+    this.waiting = [];
+    this.ended = false;
+    let rest = "";
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk) => {
+      const parts = (rest + chunk).split("\n");
+      rest = parts.pop();
+      for (const line of parts) this.heard(line);
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      this.ended = true;
+      for (const waiter of this.waiting.splice(0)) waiter.look();
+    });
+  }
+
+  heard(line) {
+    if (line === "{}") this.write("{}"); // a ping
+    this.lines.push(line);
+    for (const waiter of [...this.waiting]) waiter.look();
+  }
+
+  write(line) {
+    this.socket.write(`${line}\n`);
+  }
+
+  send(command) {
+    this.write(JSON.stringify(command));
+  }
+
+  // The first line, past or to come, that fits.
+  line(what, fits) {
+    return new Promise((resolve, reject) => {
+      const waiter = { look: () => {
+        const found = this.lines.find(fits);
+        if (found === undefined && !this.ended) return;
+        clearTimeout(timer);
+        this.waiting = this.waiting.filter((other) => other !== waiter);
+        if (found === undefined) reject(new Error(`TCP closed before: ${what}; heard ${this.lines.join(" ")}`));
+        else resolve(found);
+      } };
+      const timer = setTimeout(() => reject(new Error(`TCP never heard: ${what}; heard ${this.lines.join(" ")}`)), PATIENCE_MS);
+      this.waiting.push(waiter);
+      waiter.look();
+    });
+  }
+
+  // The first JSON line that fits.
+  async json(what, fits) {
+    return JSON.parse(await this.line(what, (line) => {
+      try { return fits(JSON.parse(line)); } catch { return false; }
+    }));
+  }
+
+  async reply(id) {
+    const reply = await this.json(`a reply to command ${id}`, (said) => said.id === id);
+    if (reply.error) throw new Error(`command ${id}: ${JSON.stringify(reply.error)}`);
+    return reply;
+  }
+
+  close() {
+    this.socket.destroy();
+  }
+}
