@@ -7,8 +7,6 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-
-from chat.models import NONCE_LIMIT, TEXT_LIMIT, TITLE_LIMIT, LastSeen, Message, Room
 from django_jackfield import (
     Channel,
     ClientError,
@@ -20,6 +18,8 @@ from django_jackfield import (
     rpc,
     send,
 )
+
+from chat.models import NONCE_LIMIT, TEXT_LIMIT, TITLE_LIMIT, LastSeen, Message, Room
 
 
 class RoomChannel(Channel):

@@ -1,4 +1,4 @@
-"""The pages, and the handlers of the worker without a worker: each is given an event as it comes."""
+"""The pages, and the handlers without a worker: each is given an event as it comes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.test import TestCase
 from django.urls import reverse
-
-from chat.models import TEXT_LIMIT, LastSeen, Message, Room
 from django_jackfield.dispatch import Dispatcher, Outcome
 from django_jackfield.event import Event
 from django_jackfield.registry import discover
 from django_jackfield.test import RealtimeTestMixin
+
+from chat.models import TEXT_LIMIT, LastSeen, Message, Room
 
 NUMBERS = itertools.count(1)
 

@@ -19,10 +19,10 @@ from django.urls import reverse, reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django.views.generic import CreateView, DetailView
+from django_jackfield.views import TokenView
 
 from chat.models import TEXT_LIMIT, TITLE_LIMIT, Membership, Message, Room
 from chat.realtime import RoomChannel
-from django_jackfield.views import TokenView
 
 PAGE = 50
 

@@ -70,7 +70,7 @@ function group() {
   let last = null;
   for (const item of [...list.children]) {
     if (!item.message) {
-      last = null;
+      if (last) last.author = null; // a notice begins a new group, not a new day
       continue;
     }
     const { author, at } = item.message;
