@@ -10,7 +10,7 @@ from chat.models import Room
 
 NAMES = ("ann", "bob", "cy")
 TITLES = ("Lobby", "Patch bay", "Quiet corner")
-PASSWORD = "jackfield"
+PASSWORD = "jackfield"  # noqa: S105
 
 
 class Command(BaseCommand):
