@@ -48,7 +48,11 @@ impl Channel {
     fn is_idle(&self, now: Millis) -> bool {
         self.workers == 0
             && self.presence.as_ref().is_none_or(|presence| presence.is_empty())
-            && self.stream.as_ref().is_none_or(|stream| stream.is_empty() && stream.touched() + META_TTL < now)
+            && self.stream.as_ref().is_none_or(|stream| {
+                // Why: any client that may read history can name channels; what nobody published into has no past.
+                let ttl = if stream.has_past() { META_TTL } else { self.options.history_ttl };
+                stream.is_empty() && stream.touched().saturating_add(ttl) < now
+            })
     }
 }
 

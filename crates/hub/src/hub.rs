@@ -260,10 +260,14 @@ impl Hub {
         addresses.len()
     }
 
-    /// Ends connections; returns how many were told.
+    /// Ends connections that match all that is given; returns how many were told.
     pub fn eject(&self, ejection: Ejection) -> usize {
         let addresses = match (ejection.client, &ejection.user) {
-            (Some(client), _) => self.people.of_client(client).into_iter().collect(),
+            (Some(client), Some(user)) => {
+                let of_user = self.people.of_user(user);
+                self.people.of_client(client).into_iter().filter(|address| of_user.contains(address)).collect()
+            }
+            (Some(client), None) => self.people.of_client(client).into_iter().collect(),
             (None, Some(user)) => self.people.of_user(user),
             (None, None) => Vec::new(),
         };

@@ -57,6 +57,11 @@ impl Stream {
         self.ring.is_empty()
     }
 
+    /// Whether anything was ever published.
+    pub(crate) fn has_past(&self) -> bool {
+        self.top > 0
+    }
+
     /// When the last publication came; the epoch and top outlive the publications by the meta TTL.
     pub(crate) fn touched(&self) -> Millis {
         self.touched
