@@ -31,6 +31,7 @@ port = {port}
 internal_port = {internal_port}
 [client]
 insecure = true
+message_rate_limit = 0
 [app_link]
 driver = "none"
 """

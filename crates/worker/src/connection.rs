@@ -86,3 +86,15 @@ impl Connection {
         matches!(self.phase, Phase::Closing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection costs is a promise; these are its larger parts.
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 72, "{}", size_of::<Connection>());
+        assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
+    }
+}
