@@ -207,8 +207,14 @@ impl Session {
             self.close(bad_request("a command needs an id above 0"), turn);
             return;
         }
-        if self.state != State::Connected && !(self.state == State::Fresh && matches!(command.request, Request::Connect(_))) {
-            self.close(bad_request("the first command must be one `connect`"), turn);
+        let is_in_order = match self.state {
+            State::Fresh => matches!(command.request, Request::Connect(_)),
+            // Who a client is never changes: a second `connect` would carry its subscriptions over to another user.
+            State::Connected => !matches!(command.request, Request::Connect(_)),
+            State::Connecting | State::Refused | State::Ended => false,
+        };
+        if !is_in_order {
+            self.close(bad_request("the first command must be `connect`, and no other may be"), turn);
             return;
         }
         match self.rate.count(turn.now.tick, turn.settings.message_rate) {
