@@ -48,7 +48,12 @@ class Pool:
             self.shared[kind] = self.new(kind)
             if self.shared[kind]:
                 self.shared[kind].start()
-        return self.shared[kind]
+        server = self.shared[kind]
+        if server and server.process.poll() is not None:
+            # A test that failed half-way left it so, or it died; the next test is not to suffer.
+            print(f"{kind} was down; its last words:", (server.folder / "out.log").read_text(errors="replace")[-2000:])
+            server.start()
+        return server
 
 
 @pytest.fixture(scope="session")

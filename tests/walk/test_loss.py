@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+import redis
 from clients import Client, Flood
 from serving import wait_for
-from stage import Program, Stage
+from stage import PARTITIONS, Program, Stage
 
 ALL = ["embedded", "redis", "rabbitmq"]
 APART = ["redis", "rabbitmq"]
@@ -43,10 +44,12 @@ def test_a_killed_worker_loses_no_message(kind: str, make_stage: Make, say: Say)
     stage, start = make_stage(kind), time.monotonic()
     worker = stage.worker()
     flood = Flood(stage.crowd(CLIENTS), EACH).start()
-    for mark in (TOTAL // 5, TOTAL // 2):
-        wait_for(lambda mark=mark: stage.notes() >= mark, f"{mark} notes", 60)
-        worker.kill()
-        worker = stage.worker()
+    wait_for(lambda: len(flood.acknowledged) >= TOTAL // 4 and stage.notes() > 0, "a quarter of the messages")
+    worker.kill()
+    worker = stage.worker()
+    wait_for(lambda: stage.notes() >= TOTAL // 2, "half of the notes", 60)
+    worker.kill()
+    worker = stage.worker()
     flood.end()
     assert_all_handled(stage, flood)
     assert flood.retries == 0
@@ -64,7 +67,7 @@ def test_a_restarted_queue_loses_no_message(kind: str, make_stage: Make, say: Sa
     stage, start = make_stage(kind), time.monotonic()
     stage.worker()
     flood = Flood(stage.crowd(CLIENTS), EACH).start()
-    wait_for(lambda: stage.notes() >= TOTAL // 4, "a quarter of the notes", 60)
+    wait_for(lambda: len(flood.acknowledged) >= TOTAL // 4, "a quarter of the messages")
     break_off(kind, stage.queue)
     stage.queue.start()
     flood.end()
@@ -124,6 +127,7 @@ def test_a_killed_server_leaves_its_commands_to_the_next(kind: str, make_stage: 
     wait_for(lambda: heard(listener) >= ROOMS * NUMBERS // 4, "a quarter of the publications", 60)
     stage.kill_server()
     listener.gone()
+    on_loan = borrow(stage) if kind == "redis" else 0
     stage.server.start()
     pouring.wait(90)
     doubles = 0
@@ -141,8 +145,22 @@ def test_a_killed_server_leaves_its_commands_to_the_next(kind: str, make_stage: 
     assert stage.dead() == []
     say(
         f"server killed, {kind}: {ROOMS * NUMBERS} publications, {heard(listener)} heard before, "
-        f"{doubles} doubles, {time.monotonic() - start:.1f} s"
+        f"{on_loan} surely on loan to the dead, {doubles} doubles, {time.monotonic() - start:.1f} s"
     )
+
+
+def borrow(stage: Stage) -> int:
+    """Reads commands and settles none, as a server does that is killed half-way. RabbitMQ takes them back by itself."""
+    client = redis.Redis.from_url(stage.queue.admin_url, protocol=2)
+    streams = [f"{{{stage.prefix}:{partition}}}:commands" for partition in range(PARTITIONS)]
+    try:
+        found = wait_for(
+            lambda: client.xreadgroup("jackfield", "jackfield", dict.fromkeys(streams, ">"), count=20),
+            "commands that nobody has read",
+        )
+        return sum(len(entries) for _, entries in found)
+    finally:
+        client.close()
 
 
 def history(stage: Stage, channel: str) -> list[int]:

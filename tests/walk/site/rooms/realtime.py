@@ -2,6 +2,7 @@
 
 import os
 
+from django.db import IntegrityError
 from django.db.models import F
 
 from django_jackfield import (
@@ -87,9 +88,10 @@ def went(ctx):
 
 def take(ctx, text):
     """Stores a note, or counts it again."""
-    note, is_new = Note.objects.get_or_create(text=text, defaults={"user": ctx.user_id})
-    if not is_new:
-        Note.objects.filter(pk=note.pk).update(times=F("times") + 1)
+    try:
+        Note.objects.create(text=text, user=ctx.user_id)
+    except IntegrityError:
+        Note.objects.filter(text=text).update(times=F("times") + 1)
 
 
 def heard(kind, ctx, detail):
