@@ -25,7 +25,6 @@ fn run(workers: usize) {
         }
         heard += world.heard;
     }
-    println!("{workers} workers: {} steps, {heard} frames heard", seeds() * STEPS);
     assert!(heard > seeds() * STEPS / 4, "the schedule hardly delivers anything: {heard}");
 }
 

@@ -116,10 +116,10 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Checked {
 
 impl World {
     pub(crate) fn new(workers: usize, seed: u64) -> Self {
-        let kept = Options { history_size: HISTORY.0, history_ttl: HISTORY.1, ..Options::default() };
+        let kept = || Options { history_size: HISTORY.0, history_ttl: HISTORY.1, ..Options::default() };
         let seen = Options { presence: true, join_leave: true, ..Options::default() };
-        let both = Options { presence: true, join_leave: true, ..kept.clone() };
-        let named = [("kept", kept), ("seen", seen), ("both", both)];
+        let both = Options { presence: true, join_leave: true, ..kept() };
+        let named = [("kept", kept()), ("seen", seen), ("both", both)];
         let namespaces = Namespaces {
             named: named.into_iter().map(|(name, options)| (name.to_owned(), Arc::new(options))).collect(),
             ..Namespaces::default()
@@ -143,7 +143,7 @@ impl World {
             clients: 0,
             parcels: 0,
             // Few clients make many kinds of schedules in little time; a crowd makes long lists of subscribers.
-            crowd: if seed % 16 == 0 { 60 } else { 4 },
+            crowd: if seed.is_multiple_of(16) { 60 } else { 4 },
             dice: Dice(seed),
             heard: 0,
         }

@@ -1,0 +1,12 @@
+//! Clients without sockets: what they say, what they hear, and what the application is told.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod calls;
+mod client;
+mod commands;
+mod connect;
+mod deadlines;
+mod rates;
+mod raw;
+mod rights;
