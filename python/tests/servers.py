@@ -1,6 +1,7 @@
 """Private Redis and RabbitMQ servers on loopback ports of their own."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,9 +21,15 @@ REDIS_COMMANDS = [
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below those that outgoing connections get: nobody takes it before the server binds it."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def until(condition, timeout=60.0, what="the condition"):

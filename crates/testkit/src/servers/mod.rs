@@ -6,6 +6,7 @@ mod redis;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub use self::rabbitmq::{RabbitCounter, RabbitServer};
@@ -28,8 +29,15 @@ pub trait ServerControl: Send {
 /// A port of the loopback interface that was free a moment ago.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    // Below the ports that outgoing connections get, so that nobody takes it before the server binds it.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() as u16;
+    loop {
+        let port = 10_000 + start.wrapping_add(NEXT.fetch_add(7, Ordering::Relaxed)).wrapping_mul(31) % 20_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Starts a program without input and output; a missing one fails the test with the name of its package.
