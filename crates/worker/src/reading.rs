@@ -108,10 +108,9 @@ impl Floor {
                 let used = self.frames(slot, connection, fresh, &mut 0);
                 let rest = &fresh[used..];
                 if !rest.is_empty() && !connection.is_closing() {
-                    let mut partial = Partial { bytes: Vec::with_capacity(rest.len()), scanned: 0 };
-                    partial.bytes.extend_from_slice(rest);
-                    partial.scanned = rest.len();
-                    connection.partial = Some(Box::new(partial));
+                    let bytes = rest.to_vec();
+                    let scanned = self.scanned(slot, connection, bytes.len());
+                    connection.partial = Some(Box::new(Partial { bytes, scanned }));
                 }
             }
             Some(mut partial) => {
@@ -120,12 +119,17 @@ impl Floor {
                 let used = self.frames(slot, connection, bytes, scanned);
                 partial.bytes.drain(..used);
                 if !partial.bytes.is_empty() && !connection.is_closing() {
-                    partial.scanned = if is_held(connection, self, slot) { 0 } else { partial.bytes.len() };
+                    partial.scanned = self.scanned(slot, connection, partial.bytes.len());
                     partial.bytes.shrink_to(16 * 1024);
                     connection.partial = Some(partial);
                 }
             }
         }
+    }
+
+    /// How much of what is kept is known to hold no end of a line: all of it, or nothing where whole lines had to wait.
+    fn scanned(&mut self, slot: usize, connection: &mut Connection, length: usize) -> usize {
+        if is_held(connection, self, slot) { 0 } else { length }
     }
 
     /// Handles all whole frames; returns how many bytes they were.
