@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use jackfield_model::client::Push;
 
 use crate::directory::Joined;
 use crate::outbox::Outbox;
@@ -21,8 +22,8 @@ const WORDLESS: u32 = u32::MAX - 1;
 
 impl Shard {
     /// Lets a connection listen. Mail up to `joined.sequence` was before its time and is not delivered to it.
-    pub fn join(&mut self, joined: &Joined, slot: u32, encoding: EncodingId) {
-        let subscriber = Subscriber { from: joined.sequence, slot, encoding };
+    pub fn join(&mut self, joined: &Joined, slot: u32, encoding: EncodingId, hears_members: bool) {
+        let subscriber = Subscriber { from: joined.sequence, slot, encoding, hears_members };
         self.channels.entry(joined.key).or_default().insert(subscriber);
     }
 
@@ -54,8 +55,9 @@ impl Shard {
         let (outbox, encoder) = out;
         let mut palette = [UNKNOWN; MAX_ENCODINGS];
         let mut delivered = 0;
+        let to_all = !matches!(parcel.push(), Push::Join(..) | Push::Leave(..));
         for subscriber in subscribers.as_slice() {
-            if subscriber.from >= sequence {
+            if subscriber.from >= sequence || !(to_all || subscriber.hears_members) {
                 continue;
             }
             let known = &mut palette[usize::from(subscriber.encoding.0) % MAX_ENCODINGS];

@@ -13,6 +13,8 @@ pub(crate) struct Subscriber {
     pub(crate) slot: u32,
     /// How it wants its frames.
     pub(crate) encoding: EncodingId,
+    /// Whether it hears who comes and goes.
+    pub(crate) hears_members: bool,
 }
 
 /// Up to this many a walk through the list finds a slot as fast as a map would.
@@ -79,7 +81,7 @@ mod tests {
     fn every_slot_is_found_again_in_any_order() {
         let mut subscribers = Subscribers::default();
         for slot in 0..1000 {
-            subscribers.insert(Subscriber { from: 0, slot, encoding: EncodingId(0) });
+            subscribers.insert(Subscriber { from: 0, slot, encoding: EncodingId(0), hears_members: false });
         }
         for slot in (0..1000).map(|i| (i * 7919) % 1000) {
             assert!(subscribers.remove(slot), "slot {slot}");

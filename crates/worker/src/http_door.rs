@@ -23,9 +23,11 @@ pub struct Visit<'a> {
     pub query: Option<&'a Head<'a>>,
 }
 
+type NameOf = dyn Fn(&Visit<'_>) -> Result<Arc<str>, String> + Send + Sync;
+
 /// Names the channel of a visit to a raw endpoint, or says what is missing.
 #[derive(Clone)]
-pub struct Binding(pub Arc<dyn Fn(&Visit<'_>) -> Result<Arc<str>, String> + Send + Sync>);
+pub struct Binding(pub Arc<NameOf>);
 
 impl std::fmt::Debug for Binding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -21,35 +20,29 @@ _HEADER = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 def token(
     request_or_user: Any,
     *,
-    channels: Iterable[str] = (),
     info: Any = None,
     ttl: int | None = None,
     via: str = "default",
 ) -> str:
     """A token with which a client connects as this user (as an anonymous one if it has none).
 
-    `channels` are subscribed by the server, `info` is what others see in presence.
+    `info` is what others see in presence.
     """
-    return signed(claims(request_or_user, channels, info, ttl, via), via)
+    return signed(claims(request_or_user, info, ttl, via), via)
 
 
 async def atoken(
     request_or_user: Any,
     *,
-    channels: Iterable[str] = (),
     info: Any = None,
     ttl: int | None = None,
     via: str = "default",
 ) -> str:
     """`token` for async code; the session may have to be read for the user."""
-    return await sync_to_async(token)(
-        request_or_user, channels=channels, info=info, ttl=ttl, via=via
-    )
+    return await sync_to_async(token)(request_or_user, info=info, ttl=ttl, via=via)
 
 
-def claims(
-    request_or_user: Any, channels: Iterable[str], info: Any, ttl: int | None, via: str
-) -> dict[str, Any]:
+def claims(request_or_user: Any, info: Any, ttl: int | None, via: str) -> dict[str, Any]:
     """What a token says."""
     user = getattr(request_or_user, "user", request_or_user)
     now = int(time.time())
@@ -61,9 +54,6 @@ def claims(
     }
     if info is not None:
         payload["info"] = info
-    names = [channels] if isinstance(channels, str) else list(channels)
-    if names:
-        payload["channels"] = names
     return payload
 
 

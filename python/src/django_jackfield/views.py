@@ -19,7 +19,7 @@ from django_jackfield.tokens import claims, signed
 class TokenView(View):
     """`GET` answers `{"token", "expires", "url"}`, or 403 if nobody is logged in.
 
-    Override `token_info` or `token_channels` to say more in the token.
+    Override `token_info` to say more in the token.
     """
 
     http_method_names = ["get", "head", "options"]
@@ -33,9 +33,7 @@ class TokenView(View):
             return JsonResponse({"error": "log in first"}, status=403)
         if user is None:
             user = SimpleNamespace(is_anonymous=True)
-        payload = claims(
-            user, self.token_channels(request), self.token_info(request), None, self.via
-        )
+        payload = claims(user, self.token_info(request), None, self.via)
         return JsonResponse(
             {
                 "token": signed(payload, self.via),
@@ -47,7 +45,3 @@ class TokenView(View):
     def token_info(self, request: HttpRequest) -> Any:
         """What others see of this user in presence."""
         return None
-
-    def token_channels(self, request: HttpRequest) -> list[str]:
-        """Channels that the server subscribes for this user."""
-        return []

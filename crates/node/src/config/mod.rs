@@ -14,6 +14,7 @@ mod fault;
 mod layers;
 mod listeners;
 mod process;
+#[cfg(test)]
 mod reference;
 mod rules;
 mod rules_app;
@@ -33,13 +34,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) use app::{AppLink, Driver, Embedded, EventType, Rpc, RpcOptions};
 pub(crate) use channel::{Channel, Namespace, NamespaceOptions, PublishTo};
 pub(crate) use client::Client;
+#[cfg(test)]
 use fault::{ConfigError, Fault, Warning};
 pub(crate) use listeners::{
     DataForm, Feed, Health, HttpApi, HttpServer, RawEndpoint, TcpDialect, TcpListener, WebSocket,
 };
 pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown};
-#[cfg(test)]
-pub(crate) use reference::reference;
 pub(crate) use rules_doors::ip_address;
 pub(crate) use template::{Template, Variable};
 
