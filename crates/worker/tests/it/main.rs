@@ -1,0 +1,8 @@
+//! A real crew on a free port of this machine, and clients with sockets.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod churn;
+mod server;
+mod slow;
+mod walk;
