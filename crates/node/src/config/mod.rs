@@ -35,7 +35,7 @@ pub(crate) use app::{AppLink, Driver, Embedded, EventType, Rpc, RpcOptions};
 pub(crate) use channel::{Channel, Namespace, NamespaceOptions, PublishTo};
 pub(crate) use client::Client;
 #[cfg(test)]
-use fault::{ConfigError, Fault, Warning};
+use fault::Fault;
 pub(crate) use listeners::{
     DataForm, Feed, Health, HttpApi, HttpServer, RawEndpoint, TcpDialect, TcpListener, WebSocket,
 };

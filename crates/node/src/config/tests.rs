@@ -284,7 +284,7 @@ fn secrets_are_not_told() {
 
 #[test]
 fn the_example_in_the_reference_is_without_fault() {
-    let reference = super::reference::reference();
+    let reference = reference::reference();
     let example = reference
         .split("```toml\n")
         .nth(1)
