@@ -40,9 +40,6 @@ impl Parcel {
 
     /// The finished frame, encoded by whichever worker asks first.
     pub fn frame(&self, encoding: EncodingId, encoder: &dyn Encoder) -> Option<&Bytes> {
-        self.frames
-            .get(usize::from(encoding.0))?
-            .get_or_init(|| encoder.encode(encoding, &self.push))
-            .as_ref()
+        self.frames.get(usize::from(encoding.0))?.get_or_init(|| encoder.encode(encoding, &self.push)).as_ref()
     }
 }

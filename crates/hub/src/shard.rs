@@ -62,9 +62,7 @@ impl Shard {
             }
             let known = &mut palette[usize::from(subscriber.encoding.0) % MAX_ENCODINGS];
             if *known == UNKNOWN {
-                *known = parcel
-                    .frame(subscriber.encoding, encoder)
-                    .map_or(WORDLESS, |frame| outbox.add(frame.clone()));
+                *known = parcel.frame(subscriber.encoding, encoder).map_or(WORDLESS, |frame| outbox.add(frame.clone()));
             }
             if *known == WORDLESS {
                 continue;

@@ -82,7 +82,8 @@ impl Verifier {
     /// The signature is checked before a single claim is believed, and only HMAC algorithms are known here: a token
     /// that names `none` or a public-key algorithm fails, whatever it is signed with.
     pub fn verify(&self, token: &str, now: Millis) -> Result<Claims, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid("it is no JWT with a known algorithm"))?;
+        let header = jsonwebtoken::decode_header(token)
+            .map_err(|_| TokenError::Invalid("it is no JWT with a known algorithm"))?;
         if !matches!(header.alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
             return Err(TokenError::Invalid("its algorithm must be HS256, HS384 or HS512"));
         }

@@ -100,7 +100,8 @@ pub fn close(encoding: EncodingId, disconnect: &Disconnect) -> Option<Bytes> {
             Some(WebSocket::close(disconnect.code, &disconnect.reason))
         }
         JSON_LINES => {
-            let push = serde_json::json!({"push": {"disconnect": {"code": disconnect.code, "reason": disconnect.reason}}});
+            let push =
+                serde_json::json!({"push": {"disconnect": {"code": disconnect.code, "reason": disconnect.reason}}});
             Some(Wrap::Lines.frame(push.to_string().as_bytes()))
         }
         _ => None,

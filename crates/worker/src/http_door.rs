@@ -114,7 +114,11 @@ impl HttpDoor {
             return refuse(404, "Not Found", "There is no WebSocket at this path.\n");
         }
         let Some(page) = self.pages.get(head.path) else {
-            return refuse(404, "Not Found", "Nothing is served at this path. This is a Jackfield socket server: see its documentation.\n");
+            return refuse(
+                404,
+                "Not Found",
+                "Nothing is served at this path. This is a Jackfield socket server: see its documentation.\n",
+            );
         };
         if head.method != "GET" && head.method != "HEAD" {
             let body = b"Only GET and HEAD are answered here.\n";

@@ -19,4 +19,4 @@ mod worker;
 
 pub use crew::{Crew, Plan, Seat};
 pub use http_door::{Binding, HttpDoor, Origins, Page, Visit, WebSocketRoute};
-pub use listener::{Face, Listener, ListenError};
+pub use listener::{Face, ListenError, Listener};

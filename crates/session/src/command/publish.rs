@@ -32,7 +32,11 @@ pub(super) fn run(session: &mut Session, id: u32, publish: &Publish<'_>, turn: &
         PublishTo::App => {
             let mut event = session.event(EventKind::Message, "message".to_owned(), data, turn);
             event.channel = Some(name.into());
-            if session.ask(event, id, PendingKind::Publish, turn) { Ok(None) } else { Err(ClientError::TOO_MANY_REQUESTS) }
+            if session.ask(event, id, PendingKind::Publish, turn) {
+                Ok(None)
+            } else {
+                Err(ClientError::TOO_MANY_REQUESTS)
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `refresh`: a new connection token in time.
 
+use jackfield_model::ClientError;
 use jackfield_model::Disconnect;
 use jackfield_model::client::{Answer, Refreshed};
-use jackfield_model::ClientError;
 
 use super::Outcome;
 use super::connect::renew_by;
