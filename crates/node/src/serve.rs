@@ -28,6 +28,11 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    if config.dev && config.client.token.hmac_secret_key.expose().is_empty() {
+        tracing::warn!(
+            "tokens are not read and every client is anonymous until client.token.hmac_secret_key is set; for Django `manage.py jackfield key` prints it"
+        );
+    }
     let node = node_id(config);
     let workers = worker_count(config);
     let seats = (0..workers).map(|_| Seat::new()).collect::<Result<Vec<_>, _>>().context("open an epoll instance")?;
