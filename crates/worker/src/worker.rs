@@ -132,13 +132,12 @@ impl Worker {
                 return;
             }
             self.floor.now = self.clock.now();
-            for slot in std::mem::take(&mut self.ready) {
-                self.look(slot);
-            }
+            let left_over = std::mem::take(&mut self.ready);
             for event in &events {
                 match event.token() {
                     WAKE => {}
-                    Token(n) if n >= LISTENERS => self.accept(n - LISTENERS),
+                    // Taken last: a new connection in the slot of one that ended in this batch would get its events.
+                    Token(n) if n >= LISTENERS => self.ready.push(n),
                     Token(slot) => {
                         if event.is_writable() {
                             self.unblock(slot);
@@ -148,6 +147,9 @@ impl Worker {
                         }
                     }
                 }
+            }
+            for token in left_over {
+                self.look(token);
             }
             self.take_mail();
             self.keep_time();
