@@ -33,24 +33,15 @@ struct Claims {
 
 impl Credentials {
     pub(crate) fn none() -> Self {
-        Self {
-            kind: Kind::None,
-            issued: 0,
-        }
+        Self { kind: Kind::None, issued: 0 }
     }
 
     pub(crate) fn token(token: &str) -> Self {
-        Self {
-            kind: Kind::Token(token.to_owned()),
-            issued: 0,
-        }
+        Self { kind: Kind::Token(token.to_owned()), issued: 0 }
     }
 
     pub(crate) fn signed(secret: &str) -> Self {
-        Self {
-            kind: Kind::Signed(EncodingKey::from_secret(secret.as_bytes())),
-            issued: 0,
-        }
+        Self { kind: Kind::Signed(EncodingKey::from_secret(secret.as_bytes())), issued: 0 }
     }
 
     /// The greeting of the next connection: connect, and subscribe to these channels.
@@ -61,14 +52,9 @@ impl Credentials {
         };
         for (number, channel) in channels.iter().enumerate() {
             let (id, channel) = (number + 2, quoted(channel));
-            text.push_str(&format!(
-                "\n{{\"id\":{id},\"subscribe\":{{\"channel\":{channel}}}}}"
-            ));
+            text.push_str(&format!("\n{{\"id\":{id},\"subscribe\":{{\"channel\":{channel}}}}}"));
         }
-        Ok(Greeting {
-            text,
-            replies: u16::try_from(channels.len() + 1)?,
-        })
+        Ok(Greeting { text, replies: u16::try_from(channels.len() + 1)? })
     }
 
     fn next_token(&mut self) -> anyhow::Result<Option<String>> {
@@ -78,13 +64,8 @@ impl Credentials {
             Kind::Signed(key) => {
                 self.issued += 1;
                 let day = Duration::from_secs(86_400);
-                let exp = (SystemTime::now() + day)
-                    .duration_since(UNIX_EPOCH)?
-                    .as_secs();
-                let claims = Claims {
-                    sub: format!("user-{}", self.issued),
-                    exp,
-                };
+                let exp = (SystemTime::now() + day).duration_since(UNIX_EPOCH)?.as_secs();
+                let claims = Claims { sub: format!("user-{}", self.issued), exp };
                 let token = jsonwebtoken::encode(&Header::default(), &claims, key);
                 token.map(Some).context("sign a token")
             }
@@ -94,10 +75,7 @@ impl Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Credentials")
-            .field("issued", &self.issued)
-            .finish()
+        formatter.debug_struct("Credentials").field("issued", &self.issued).finish()
     }
 }
 
@@ -135,10 +113,7 @@ impl Answer {
         let reply: Reply<'_> = serde_json::from_slice(message)
             .with_context(|| format!("read the reply {}", String::from_utf8_lossy(message)))?;
         if let Some(error) = reply.error {
-            bail!(
-                "join: the server answers command {} with error {error}",
-                reply.id
-            );
+            bail!("join: the server answers command {} with error {error}", reply.id);
         }
         Ok(match (reply.id, reply.connect) {
             (0, _) => Self::Other,
@@ -150,11 +125,7 @@ impl Answer {
 
 /// The channel of a room: `bench`, or `bench_17` where there are several.
 pub(crate) fn channel(room: usize, rooms: usize) -> String {
-    if rooms == 1 {
-        "bench".to_owned()
-    } else {
-        format!("bench_{room}")
-    }
+    if rooms == 1 { "bench".to_owned() } else { format!("bench_{room}") }
 }
 
 #[cfg(test)]
@@ -164,20 +135,14 @@ mod tests {
     #[test]
     fn a_greeting_is_one_frame_of_lines() {
         let greeting = Credentials::none().greeting(&[channel(0, 1)]).unwrap();
-        assert_eq!(
-            greeting.text,
-            "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"bench\"}}"
-        );
+        assert_eq!(greeting.text, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"bench\"}}");
         assert_eq!(greeting.replies, 2);
     }
 
     #[test]
     fn signed_tokens_differ() {
         let mut credentials = Credentials::signed("secret");
-        let (one, two) = (
-            credentials.next_token().unwrap(),
-            credentials.next_token().unwrap(),
-        );
+        let (one, two) = (credentials.next_token().unwrap(), credentials.next_token().unwrap());
         assert_ne!(one, two);
         assert_eq!(one.unwrap().split('.').count(), 3);
     }
@@ -185,10 +150,7 @@ mod tests {
     #[test]
     fn replies_are_told_apart() {
         let connected = br#"{"id":1,"connect":{"client":"c","ping":25,"pong":true}}"#;
-        assert_eq!(
-            Answer::read(connected).unwrap(),
-            Answer::Connected { pong: true }
-        );
+        assert_eq!(Answer::read(connected).unwrap(), Answer::Connected { pong: true });
         let subscribed = br#"{"id":2,"subscribe":{}}"#;
         assert_eq!(Answer::read(subscribed).unwrap(), Answer::Subscribed);
         let push = br#"{"push":{"channel":"bench","pub":{"data":{}}}}"#;

@@ -111,10 +111,7 @@ impl Guests {
                 last_move = now;
             } else if u128::from(now - last_move) > PATIENCE.as_nanos() {
                 let (opening, all) = (swarm.opening(), swarm.len());
-                bail!(
-                    "connect: nothing for 10 s; {opening} are opening, {} closing",
-                    all - opening
-                );
+                bail!("connect: nothing for 10 s; {opening} are opening, {} closing", all - opening);
             }
         }
         Ok(())

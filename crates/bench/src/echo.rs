@@ -69,9 +69,7 @@ impl Echo {
         callers.answers = 0;
 
         let meter = Meter::start(&server, swarm.clock());
-        let length = self
-            .messages
-            .map_or(seconds_to_nanos(self.seconds), |_| u64::MAX);
+        let length = self.messages.map_or(seconds_to_nanos(self.seconds), |_| u64::MAX);
         callers.run(&mut swarm, self.messages.unwrap_or(u64::MAX), length)?;
         let spent = meter.stop(&server, 0);
         let answers = callers.answers;
@@ -118,10 +116,7 @@ impl Callers {
         let (text, expected) = match &options.rpc {
             Some(method) => {
                 let method = Value::from(method.as_str());
-                let data = format!(
-                    r#"{{"p":"{}"}}"#,
-                    "x".repeat(options.size.saturating_sub(8))
-                );
+                let data = format!(r#"{{"p":"{}"}}"#, "x".repeat(options.size.saturating_sub(8)));
                 let rpc = format!(r#"{{"id":2,"rpc":{{"method":{method},"data":{data}}}}}"#);
                 (rpc, r#"{"id":2,"rpc":"#.to_owned())
             }
@@ -179,27 +174,18 @@ impl Callers {
 
 impl Role for Callers {
     fn greeting(&mut self, _index: usize) -> anyhow::Result<Option<Greeting>> {
-        if self.is_rpc {
-            self.credentials.greeting(&[]).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.is_rpc { self.credentials.greeting(&[]).map(Some) } else { Ok(None) }
     }
 
     #[inline]
     fn message(&mut self, socket: &mut Socket, index: usize, message: &[u8], now: u64) {
-        let right = if self.is_rpc {
-            message.starts_with(&self.expected)
-        } else {
-            message == self.expected
-        };
+        let right = if self.is_rpc { message.starts_with(&self.expected) } else { message == self.expected };
         if !right {
             self.wrong += 1;
             self.wrong_answer = String::from_utf8_lossy(message).into_owned();
         }
         self.answers += 1;
-        self.latency
-            .saturating_record(now.saturating_sub(self.sent_at[index]));
+        self.latency.saturating_record(now.saturating_sub(self.sent_at[index]));
         if self.stopping {
             self.under_way -= 1;
         } else {

@@ -93,11 +93,7 @@ impl Fanout {
 
     fn check(&self) -> anyhow::Result<()> {
         if self.size < stamp::SMALLEST_DATA {
-            bail!(
-                "--size {}: the time stamp alone needs {}",
-                self.size,
-                stamp::SMALLEST_DATA
-            );
+            bail!("--size {}: the time stamp alone needs {}", self.size, stamp::SMALLEST_DATA);
         }
         if self.rate.is_some_and(|rate| rate <= 0.0 || rate > 1e7) {
             bail!("--rate must be above 0 and at most 10 million");
@@ -105,14 +101,7 @@ impl Fanout {
         reach::check_open_files(self.subscribers as usize + 1)
     }
 
-    fn figures(
-        &self,
-        crowd: &Crowd,
-        spent: &Spent,
-        deliveries: u64,
-        latency: &Latency,
-        server: &Server,
-    ) -> Value {
+    fn figures(&self, crowd: &Crowd, spent: &Spent, deliveries: u64, latency: &Latency, server: &Server) -> Value {
         json!({
             "mode": "fanout",
             "subscribers": self.subscribers,
@@ -266,11 +255,7 @@ impl Crowd {
                 let wait = Duration::from_nanos(due.saturating_sub(now));
                 // Why: epoll rounds up to milliseconds, which would be lateness of ours.
                 let whole = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(100));
-                return if left == 0 {
-                    Duration::from_millis(100)
-                } else {
-                    whole.min(PATIENCE)
-                };
+                return if left == 0 { Duration::from_millis(100) } else { whole.min(PATIENCE) };
             }
             self.late_ns = self.late_ns.max(now - due);
             self.add(due);
@@ -289,10 +274,7 @@ impl Crowd {
         let id = self.next_id;
         self.next_id += 1;
         // Writing to a String does not fail.
-        let _ = write!(
-            self.text,
-            r#"{{"id":{id},"publish":{{"channel":"{channel}","data":"#
-        );
+        let _ = write!(self.text, r#"{{"id":{id},"publish":{{"channel":"{channel}","data":"#);
         stamp::data(stamp, self.options.size, &mut self.text);
         self.text.push_str("}}");
         websocket::encode(TEXT, self.text.as_bytes(), &mut self.frames);
@@ -329,10 +311,7 @@ struct Patience {
 
 impl Patience {
     fn new(now: u64) -> Self {
-        Self {
-            deliveries: 0,
-            since: now,
-        }
+        Self { deliveries: 0, since: now }
     }
 
     fn ends(&mut self, deliveries: u64, now: u64) -> bool {

@@ -33,23 +33,13 @@ pub(crate) struct Tally {
 
 impl Tally {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            sent: 0,
-            done: 0,
-            deliveries: 0,
-            latency: report::histogram()?,
-        })
+        Ok(Self { sent: 0, done: 0, deliveries: 0, latency: report::histogram()? })
     }
 }
 
 impl Flights {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            under_way: VecDeque::new(),
-            landed: 0,
-            tally: Tally::new()?,
-            unexpected: 0,
-        })
+        Ok(Self { under_way: VecDeque::new(), landed: 0, tally: Tally::new()?, unexpected: 0 })
     }
 
     /// Notes a publication and returns its stamp: the wanted time, or the next free one after it.
@@ -62,40 +52,28 @@ impl Flights {
         if subscribers == 0 {
             self.tally.done += 1;
         } else {
-            self.under_way.push_back(Flight {
-                stamp,
-                missing: subscribers,
-            });
+            self.under_way.push_back(Flight { stamp, missing: subscribers });
         }
         stamp
     }
 
     #[inline]
     pub(crate) fn arrive(&mut self, stamp: u64, now: u64) {
-        let place = self
-            .under_way
-            .partition_point(|flight| flight.stamp < stamp);
+        let place = self.under_way.partition_point(|flight| flight.stamp < stamp);
         let flight = self.under_way.get_mut(place);
-        let Some(flight) = flight.filter(|flight| flight.stamp == stamp && flight.missing > 0)
-        else {
+        let Some(flight) = flight.filter(|flight| flight.stamp == stamp && flight.missing > 0) else {
             self.unexpected += 1;
             return;
         };
         self.tally.deliveries += 1;
-        self.tally
-            .latency
-            .saturating_record(now.saturating_sub(stamp));
+        self.tally.latency.saturating_record(now.saturating_sub(stamp));
         flight.missing -= 1;
         if flight.missing > 0 {
             return;
         }
         self.tally.done += 1;
         self.landed += 1;
-        while self
-            .under_way
-            .front()
-            .is_some_and(|first| first.missing == 0)
-        {
+        while self.under_way.front().is_some_and(|first| first.missing == 0) {
             self.under_way.pop_front();
             self.landed -= 1;
         }
@@ -108,10 +86,7 @@ impl Flights {
 
     /// Deliveries that are still to come.
     pub(crate) fn missing(&self) -> u64 {
-        self.under_way
-            .iter()
-            .map(|flight| u64::from(flight.missing))
-            .sum()
+        self.under_way.iter().map(|flight| u64::from(flight.missing)).sum()
     }
 
     pub(crate) fn restart_tally(&mut self) -> anyhow::Result<()> {

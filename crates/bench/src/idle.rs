@@ -67,10 +67,7 @@ struct Cycle {
 impl Idle {
     pub(crate) fn measure(&self) -> anyhow::Result<Value> {
         if self.subscriptions > self.channels {
-            bail!(
-                "--subscriptions {} needs as many --channels",
-                self.subscriptions
-            );
+            bail!("--subscriptions {} needs as many --channels", self.subscriptions);
         }
         reach::check_open_files(self.connections as usize)?;
         let server = self.reach.server();
@@ -88,10 +85,7 @@ impl Idle {
             }
             swarm.close_all(&mut sleepers)?;
             swarm.turn_for(&mut sleepers, Duration::from_secs_f64(self.settle))?;
-            let cycle = Cycle {
-                rss_open_bytes: open.rss(),
-                rss_closed_bytes: Look::at(&server).rss(),
-            };
+            let cycle = Cycle { rss_open_bytes: open.rss(), rss_closed_bytes: Look::at(&server).rss() };
             if let Some(rss) = cycle.rss_closed_bytes {
                 report::say(&format!("cycle {number}: {rss} bytes RSS after closing"));
             }
@@ -116,9 +110,7 @@ impl Idle {
         swarm.turn_for(sleepers, Duration::from_secs_f64(self.hold))?;
         let spent = meter.stop(server, 0);
         let after = Look::at(server);
-        let per_second = |total: Option<u64>| {
-            total.map(|us| us as f64 / spent.seconds / f64::from(self.connections))
-        };
+        let per_second = |total: Option<u64>| total.map(|us| us as f64 / spent.seconds / f64::from(self.connections));
         let per_connection = |now: Option<u64>, earlier: Option<u64>| {
             Some((now? as f64 - earlier? as f64) / f64::from(self.connections))
         };
@@ -164,10 +156,7 @@ fn slab(kernel: Kernel) -> u64 {
 
 impl Look {
     fn at(server: &Server) -> Self {
-        Self {
-            server: server.memory(),
-            kernel: Kernel::read(),
-        }
+        Self { server: server.memory(), kernel: Kernel::read() }
     }
 
     fn rss(self) -> Option<u64> {

@@ -58,9 +58,7 @@ impl Meter {
         let own_us = Usage::own().since(self.own).total_us();
         let own_seconds = own_us as f64 / 1e6;
         let others_us = match (server::machine_busy_us(), self.machine_us, used) {
-            (Some(now), Some(earlier), Some(used)) => {
-                Some(now.saturating_sub(earlier + own_us + used.total_us()))
-            }
+            (Some(now), Some(earlier), Some(used)) => Some(now.saturating_sub(earlier + own_us + used.total_us())),
             _ => None,
         };
         let share = ((own_seconds - nanos_to_seconds(waited_ns)) / seconds).max(0.0);

@@ -14,11 +14,7 @@ use crate::{commands::Credentials, server::Server};
 #[derive(clap::Args, Clone, Debug)]
 pub struct Reach {
     /// WebSocket address of the server
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "ws://127.0.0.1:8400/connection/websocket"
-    )]
+    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8400/connection/websocket")]
     pub(crate) url: Target,
 
     /// Connection token, the same for all connections
@@ -26,12 +22,7 @@ pub struct Reach {
     pub(crate) token: Option<String>,
 
     /// Secret that signs an HS256 token of its own (sub "user-1", "user-2" ...) for each connection
-    #[arg(
-        long,
-        value_name = "SECRET",
-        env = "JACKFIELD_BENCH_HMAC_SECRET",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "SECRET", env = "JACKFIELD_BENCH_HMAC_SECRET", hide_env_values = true)]
     pub(crate) hmac_secret: Option<String>,
 
     /// Process whose CPU and memory are reported; may be repeated. Without it: whoever listens on
@@ -115,31 +106,19 @@ impl FromStr for Target {
     type Err = anyhow::Error;
 
     fn from_str(url: &str) -> anyhow::Result<Self> {
-        let rest = url
-            .strip_prefix("ws://")
-            .context("the URL must begin with ws:// (no TLS here)")?;
+        let rest = url.strip_prefix("ws://").context("the URL must begin with ws:// (no TLS here)")?;
         let (host, path) = match rest.find('/') {
             Some(at) => (&rest[..at], &rest[at..]),
             None => (rest, "/"),
         };
-        let has_port = host
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if has_port {
-            host.to_owned()
-        } else {
-            format!("{host}:80")
-        };
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if has_port { host.to_owned() } else { format!("{host}:80") };
         let address = authority
             .to_socket_addrs()
             .with_context(|| format!("resolve {authority}"))?
             .next()
             .with_context(|| format!("{authority} has no address"))?;
-        Ok(Self {
-            address,
-            host: host.to_owned(),
-            path: path.to_owned(),
-        })
+        Ok(Self { address, host: host.to_owned(), path: path.to_owned() })
     }
 }
 
@@ -149,9 +128,7 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart() {
-        let target: Target = "ws://127.0.0.1:8400/connection/websocket?a=b"
-            .parse()
-            .unwrap();
+        let target: Target = "ws://127.0.0.1:8400/connection/websocket?a=b".parse().unwrap();
         assert_eq!(target.address, "127.0.0.1:8400".parse().unwrap());
         assert_eq!(target.host, "127.0.0.1:8400");
         assert_eq!(target.path, "/connection/websocket?a=b");

@@ -16,12 +16,7 @@ pub(crate) struct Latency {
 impl Latency {
     pub(crate) fn of(nanos: &Histogram<u64>) -> Self {
         let us = |quantile| nanos.value_at_quantile(quantile) as f64 / 1e3;
-        Self {
-            p50_us: us(0.5),
-            p99_us: us(0.99),
-            max_us: nanos.max() as f64 / 1e3,
-            samples: nanos.len(),
-        }
+        Self { p50_us: us(0.5), p99_us: us(0.99), max_us: nanos.max() as f64 / 1e3, samples: nanos.len() }
     }
 }
 
@@ -31,35 +26,23 @@ pub(crate) fn histogram() -> anyhow::Result<Histogram<u64>> {
 }
 
 /// A line for the person who waits.
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place that talks to the person at the terminal"
-)]
+#[expect(clippy::print_stderr, reason = "the one place that talks to the person at the terminal")]
 pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }
 
 /// All figures: one per line on stderr, and one JSON line on stdout when asked for.
-#[expect(
-    clippy::print_stdout,
-    reason = "the JSON line is what the program is asked for"
-)]
+#[expect(clippy::print_stdout, reason = "the JSON line is what the program is asked for")]
 pub(crate) fn print(figures: &Value, json: bool) {
     let mut lines = Vec::new();
     flatten("", figures, &mut lines);
-    let width = lines
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or_default();
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, value) in lines {
         say(&format!("{name:width$}  {value}"));
     }
     if figures["spent"]["generator_at_limit"] == true {
-        say(
-            "warning: the generator used more than 90 % of its core; a generator at its limit is \
-             no measurement of the server",
-        );
+        say("warning: the generator used more than 90 % of its core; a generator at its limit is \
+             no measurement of the server");
     }
     if figures["spent"]["others_cpu_share"].as_f64() > Some(0.1) {
         say("warning: other processes used more than a tenth of a core; the machine is not quiet");
@@ -73,11 +56,7 @@ fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                let name = if name.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{name}.{key}")
-                };
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
                 flatten(&name, value, lines);
             }
         }

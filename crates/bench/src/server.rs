@@ -90,10 +90,7 @@ impl Usage {
         // The name in parentheses may hold spaces; utime and stime are fields 14 and 15 of all.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut ticks = || fields.next()?.parse::<u64>().ok();
-        Some(Self {
-            user_us: ticks()? * TICK_US,
-            system_us: ticks()? * TICK_US,
-        })
+        Some(Self { user_us: ticks()? * TICK_US, system_us: ticks()? * TICK_US })
     }
 
     pub(crate) fn own() -> Self {
@@ -140,15 +137,8 @@ impl Kernel {
 
 /// `TCP: inuse 4 orphan 0 tw 0 alloc 7 mem 12` counts pages in `mem`.
 fn tcp_pages(sockstat: &str) -> Option<u64> {
-    let line = sockstat
-        .lines()
-        .find_map(|line| line.strip_prefix("TCP: "))?;
-    line.split_once("mem ")?
-        .1
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP: "))?;
+    line.split_once("mem ")?.1.split_whitespace().next()?.parse().ok()
 }
 
 fn kilobytes(table: &str, name: &str) -> Option<u64> {
@@ -160,23 +150,14 @@ fn listening_inodes(table: &str, port: u16) -> Vec<String> {
     let suffix = format!(":{port:04X}");
     let listens = |line: &&str| {
         let mut fields = line.split_whitespace().skip(1);
-        fields.next().is_some_and(|local| local.ends_with(&suffix))
-            && fields.nth(1) == Some(LISTENING)
+        fields.next().is_some_and(|local| local.ends_with(&suffix)) && fields.nth(1) == Some(LISTENING)
     };
     let inode = |line: &str| line.split_whitespace().nth(9).map(str::to_owned);
-    table
-        .lines()
-        .skip(1)
-        .filter(listens)
-        .filter_map(inode)
-        .collect()
+    table.lines().skip(1).filter(listens).filter_map(inode).collect()
 }
 
 fn holds_one_of(pid: u32, links: &HashSet<String>) -> bool {
-    let files = fs::read_dir(format!("/proc/{pid}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     files
         .filter_map(|file| fs::read_link(file.path()).ok())
         .any(|link| link.to_str().is_some_and(|link| links.contains(link)))
@@ -206,10 +187,7 @@ mod tests {
     #[test]
     fn tables_of_the_kernel_are_read() {
         assert_eq!(busy_ticks("cpu  1 2 4 800 900 8 16 32 64 0"), Some(63));
-        assert_eq!(
-            tcp_pages("sockets: used 9\nTCP: inuse 1 tw 0 alloc 7 mem 12\n"),
-            Some(12)
-        );
+        assert_eq!(tcp_pages("sockets: used 9\nTCP: inuse 1 tw 0 alloc 7 mem 12\n"), Some(12));
         assert_eq!(kilobytes("Rss:   20 kB\nPss: 7 kB", "Pss:"), Some(7168));
     }
 }

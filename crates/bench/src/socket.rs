@@ -58,13 +58,7 @@ struct Leftover {
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            phase: Phase::Connecting,
-            answers_pings: false,
-            replies_missing: 0,
-            leftover: None,
-        }
+        Self { stream, phase: Phase::Connecting, answers_pings: false, replies_missing: 0, leftover: None }
     }
 
     pub(crate) fn send_text(&mut self, text: &[u8]) {
@@ -141,13 +135,7 @@ impl Socket {
 
     /// Reads all there is. Why stop at a short read: on an edge-triggered stream it means empty,
     /// and saves the second call of each delivery.
-    fn drain(
-        &mut self,
-        ends: bool,
-        index: usize,
-        scene: &mut Scene,
-        role: &mut impl Role,
-    ) -> anyhow::Result<Fate> {
+    fn drain(&mut self, ends: bool, index: usize, scene: &mut Scene, role: &mut impl Role) -> anyhow::Result<Fate> {
         loop {
             let size = match self.stream.read(&mut scene.buffer) {
                 Ok(0) => return Ok(Fate::Gone("the server closed the socket".to_owned())),
@@ -166,13 +154,7 @@ impl Socket {
         }
     }
 
-    fn take(
-        &mut self,
-        fresh: &[u8],
-        index: usize,
-        now: u64,
-        role: &mut impl Role,
-    ) -> anyhow::Result<Fate> {
+    fn take(&mut self, fresh: &[u8], index: usize, now: u64, role: &mut impl Role) -> anyhow::Result<Fate> {
         let earlier = match &mut self.leftover {
             Some(leftover) => mem::take(&mut leftover.received),
             None => Vec::new(),
@@ -190,24 +172,14 @@ impl Socket {
         whole.drain(..used);
         if !whole.is_empty() {
             self.leftover.get_or_insert_default().received = whole;
-        } else if self
-            .leftover
-            .as_ref()
-            .is_some_and(|leftover| leftover.unsent.is_empty())
-        {
+        } else if self.leftover.as_ref().is_some_and(|leftover| leftover.unsent.is_empty()) {
             self.leftover = None;
         }
         Ok(fate)
     }
 
     /// Handles the whole frames at the beginning and says how many bytes they were.
-    fn consume(
-        &mut self,
-        bytes: &[u8],
-        index: usize,
-        now: u64,
-        role: &mut impl Role,
-    ) -> anyhow::Result<(usize, Fate)> {
+    fn consume(&mut self, bytes: &[u8], index: usize, now: u64, role: &mut impl Role) -> anyhow::Result<(usize, Fate)> {
         let mut used = 0;
         if self.phase == Phase::Upgrading {
             let Some(head) = websocket::accepted(bytes)? else {
@@ -241,13 +213,7 @@ impl Socket {
     }
 
     #[inline]
-    fn frame(
-        &mut self,
-        frame: &Frame<'_>,
-        index: usize,
-        now: u64,
-        role: &mut impl Role,
-    ) -> anyhow::Result<Fate> {
+    fn frame(&mut self, frame: &Frame<'_>, index: usize, now: u64, role: &mut impl Role) -> anyhow::Result<Fate> {
         match frame.opcode {
             CLOSE => {
                 if self.phase != Phase::Closing {
@@ -276,13 +242,7 @@ impl Socket {
     }
 
     #[inline]
-    fn message(
-        &mut self,
-        message: &[u8],
-        index: usize,
-        now: u64,
-        role: &mut impl Role,
-    ) -> anyhow::Result<()> {
+    fn message(&mut self, message: &[u8], index: usize, now: u64, role: &mut impl Role) -> anyhow::Result<()> {
         match self.phase {
             Phase::Joined if message == b"{}" => {
                 if self.answers_pings {

@@ -17,9 +17,7 @@ const DIGITS: usize = 16;
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self {
-            began: Instant::now(),
-        }
+        Self { began: Instant::now() }
     }
 
     #[inline]
@@ -50,10 +48,7 @@ pub(crate) struct StampFinder {
 
 impl StampFinder {
     pub(crate) fn new() -> Self {
-        Self {
-            finder: Finder::new(b"\"t\":"),
-            last: 0,
-        }
+        Self { finder: Finder::new(b"\"t\":"), last: 0 }
     }
 
     #[inline]
@@ -62,11 +57,9 @@ impl StampFinder {
             self.last = self.finder.find(message)?;
         }
         let digits = message.get(self.last + 4..self.last + 4 + DIGITS)?;
-        digits.iter().try_fold(0_u64, |stamp, digit| {
-            digit
-                .is_ascii_digit()
-                .then(|| stamp * 10 + u64::from(digit - b'0'))
-        })
+        digits
+            .iter()
+            .try_fold(0_u64, |stamp, digit| digit.is_ascii_digit().then(|| stamp * 10 + u64::from(digit - b'0')))
     }
 }
 

@@ -96,14 +96,11 @@ impl Swarm {
     pub(crate) fn open(&mut self) -> anyhow::Result<usize> {
         let address = self.reach.url.address;
         let domain = Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
-            .context("open a socket")?;
+        let socket = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).context("open a socket")?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if let Some(source) = self.reach.source(self.opened) {
-            socket
-                .bind(&source.into())
-                .with_context(|| format!("bind to {}", source.ip()))?;
+            socket.bind(&source.into()).with_context(|| format!("bind to {}", source.ip()))?;
         }
         match socket.connect(&address.into()) {
             Ok(()) => {}
@@ -117,9 +114,7 @@ impl Swarm {
         let index = self.sockets.insert(Socket::new(stream));
         let interest = Interest::READABLE | Interest::WRITABLE;
         let stream = &mut self.sockets[index].stream;
-        self.poll
-            .registry()
-            .register(stream, Token(index), interest)?;
+        self.poll.registry().register(stream, Token(index), interest)?;
         self.opened += 1;
         self.opening += 1;
         Ok(index)
@@ -134,10 +129,7 @@ impl Swarm {
             }
             self.turn(role, Some(Duration::from_millis(100)))?;
             if self.lost > 0 {
-                bail!(
-                    "open {count} connections: the server ended one: {}",
-                    self.last_reason
-                );
+                bail!("open {count} connections: the server ended one: {}", self.last_reason);
             }
             progress.step(self.sockets.len() - self.opening)?;
         }
@@ -146,11 +138,7 @@ impl Swarm {
     }
 
     /// Waits for events and lets the sockets answer them; the number of events.
-    pub(crate) fn turn(
-        &mut self,
-        role: &mut impl Role,
-        timeout: Option<Duration>,
-    ) -> anyhow::Result<usize> {
+    pub(crate) fn turn(&mut self, role: &mut impl Role, timeout: Option<Duration>) -> anyhow::Result<usize> {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
@@ -216,9 +204,7 @@ impl Swarm {
         }
         if !self.sockets.is_empty() {
             let left = self.sockets.len();
-            report::say(&format!(
-                "warning: the server left {left} closed connections open"
-            ));
+            report::say(&format!("warning: the server left {left} closed connections open"));
             self.sockets.clear();
         }
         Ok(())
@@ -248,13 +234,7 @@ struct Progress {
 impl Progress {
     fn new(goal: usize) -> Self {
         let now = Instant::now();
-        Self {
-            goal,
-            began: now,
-            last_count: 0,
-            last_move: now,
-            last_line: now,
-        }
+        Self { goal, began: now, last_count: 0, last_move: now, last_line: now }
     }
 
     fn step(&mut self, count: usize) -> anyhow::Result<()> {
@@ -262,10 +242,7 @@ impl Progress {
         if count != self.last_count {
             (self.last_count, self.last_move) = (count, now);
         } else if now - self.last_move > PATIENCE {
-            bail!(
-                "open connections: {count} of {} joined, then nothing for 10 s",
-                self.goal
-            );
+            bail!("open connections: {count} of {} joined, then nothing for 10 s", self.goal);
         }
         if now - self.last_line > Duration::from_secs(1) {
             self.last_line = now;
@@ -276,9 +253,6 @@ impl Progress {
 
     fn end(&self) {
         let seconds = self.began.elapsed().as_secs_f64();
-        report::say(&format!(
-            "{} connections joined in {seconds:.2} s",
-            self.goal
-        ));
+        report::say(&format!("{} connections joined in {seconds:.2} s", self.goal));
     }
 }

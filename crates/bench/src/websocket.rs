@@ -70,11 +70,7 @@ pub(crate) fn decode(bytes: &[u8]) -> anyhow::Result<Option<Frame<'_>>> {
     if size > 1 << 30 {
         bail!("read a frame of {size} bytes");
     }
-    Ok(bytes.get(header..header + size).map(|payload| Frame {
-        opcode: first & 0x0f,
-        payload,
-        length: header + size,
-    }))
+    Ok(bytes.get(header..header + size).map(|payload| Frame { opcode: first & 0x0f, payload, length: header + size }))
 }
 
 /// Appends one masked frame.
@@ -94,12 +90,7 @@ pub(crate) fn encode(opcode: u8, payload: &[u8], into: &mut Vec<u8>) {
     // Why: not zero, so that no server can skip the unmasking; the value itself is nobody's secret.
     let mask = [0x5a, 0xc3, 0x39, 0x96];
     into.extend_from_slice(&mask);
-    into.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
+    into.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
 /// The code and reason of a Close frame, as a person reads them.
@@ -107,9 +98,7 @@ pub(crate) fn close_reason(payload: &[u8]) -> String {
     match payload {
         [a, b, reason @ ..] => {
             let code = u16::from_be_bytes([*a, *b]);
-            format!("{code} {}", String::from_utf8_lossy(reason))
-                .trim_end()
-                .to_owned()
+            format!("{code} {}", String::from_utf8_lossy(reason)).trim_end().to_owned()
         }
         _ => "no code".to_owned(),
     }
@@ -128,10 +117,7 @@ mod tests {
             assert_eq!(decode(&bytes[..cut]).unwrap(), None);
         }
         let frame = decode(&bytes).unwrap().unwrap();
-        assert_eq!(
-            (frame.opcode, frame.payload.len(), frame.length),
-            (TEXT, 200, 204)
-        );
+        assert_eq!((frame.opcode, frame.payload.len(), frame.length), (TEXT, 200, 204));
         assert!(decode(&[0x01, 0]).is_err(), "a fragment is refused");
     }
 
@@ -142,12 +128,7 @@ mod tests {
             encode(TEXT, &vec![b'y'; size], &mut bytes);
             let body = bytes.len() - size;
             let mask: [u8; 4] = bytes[body - 4..body].try_into().unwrap();
-            assert!(
-                bytes[body..]
-                    .iter()
-                    .zip(mask.iter().cycle())
-                    .all(|(a, m)| a ^ m == b'y')
-            );
+            assert!(bytes[body..].iter().zip(mask.iter().cycle()).all(|(a, m)| a ^ m == b'y'));
         }
     }
 

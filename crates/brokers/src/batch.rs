@@ -33,12 +33,7 @@ mod tests {
 
     fn deliveries(count: usize, bytes: usize) -> VecDeque<Delivery> {
         let payload = Bytes::from(vec![b'x'; bytes]);
-        (0..count)
-            .map(|_| Delivery {
-                payload: payload.clone(),
-                ..Delivery::default()
-            })
-            .collect()
+        (0..count).map(|_| Delivery { payload: payload.clone(), ..Delivery::default() }).collect()
     }
 
     #[test]

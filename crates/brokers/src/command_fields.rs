@@ -4,14 +4,8 @@ use bytes::Bytes;
 use jackfield_bridge::{Delivery, Receipt};
 
 /// Makes a delivery of an entry's fields. Unknown ones are left out and nothing is checked: the bridge judges.
-pub(crate) fn read<'a>(
-    receipt: Receipt,
-    fields: impl Iterator<Item = (&'a [u8], Bytes)>,
-) -> Delivery {
-    let mut delivery = Delivery {
-        receipt,
-        ..Delivery::default()
-    };
+pub(crate) fn read<'a>(receipt: Receipt, fields: impl Iterator<Item = (&'a [u8], Bytes)>) -> Delivery {
+    let mut delivery = Delivery { receipt, ..Delivery::default() };
     for (name, value) in fields {
         match name {
             b"id" => delivery.id = text(&value),
@@ -50,16 +44,10 @@ mod tests {
     fn what_is_missing_is_empty_and_what_is_unknown_is_left_out() {
         let fields = [("v", "1"), ("id", "7"), ("payload", "{}"), ("new", "x")];
         let fields = fields.map(|(name, value)| (name.as_bytes(), Bytes::from(value)));
-        let receipt = Receipt {
-            partition: 3,
-            ..Receipt::default()
-        };
+        let receipt = Receipt { partition: 3, ..Receipt::default() };
         let delivery = read(receipt, fields.into_iter());
         assert_eq!((delivery.id.as_str(), delivery.method.as_str()), ("7", ""));
-        assert_eq!(
-            (delivery.payload.as_ref(), delivery.receipt.partition),
-            (&b"{}"[..], 3)
-        );
+        assert_eq!((delivery.payload.as_ref(), delivery.receipt.partition), (&b"{}"[..], 3));
         assert_eq!(dead(&delivery, "no method")[1], b"no method");
     }
 }

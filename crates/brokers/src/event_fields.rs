@@ -38,10 +38,7 @@ pub(crate) fn of<'a>(event: &'a Event, sender: Sender<'a>) -> Vec<Field<'a>> {
     put("node", text(sender.node));
     put("client", owned(origin.client));
     put("user", text(&origin.user));
-    put(
-        "channel",
-        text(event.channel.as_deref().unwrap_or_default()),
-    );
+    put("channel", text(event.channel.as_deref().unwrap_or_default()));
     put("event", text(name(event)));
     put("content", text(event.data.content.name()));
     put("data", Cow::Borrowed(&event.data.bytes));
@@ -51,10 +48,7 @@ pub(crate) fn of<'a>(event: &'a Event, sender: Sender<'a>) -> Vec<Field<'a>> {
         put("deadline", owned(deadline));
         put("reply_to", text(sender.answers));
     }
-    put(
-        "meta",
-        Cow::Borrowed(origin.meta.as_deref().unwrap_or_default()),
-    );
+    put("meta", Cow::Borrowed(origin.meta.as_deref().unwrap_or_default()));
     put("token", text(hello.map_or("", |hello| &hello.token)));
     put("name", text(hello.map_or("", |hello| &hello.name)));
     put("version", text(hello.map_or("", |hello| &hello.version)));
@@ -75,9 +69,7 @@ pub(crate) fn partition(event: &Event, partitions: u32) -> u32 {
 fn name(event: &Event) -> &str {
     match event.kind {
         EventKind::Message if event.name.is_empty() => DEFAULT_MESSAGE,
-        EventKind::Connect | EventKind::Disconnect | EventKind::Message | EventKind::Rpc => {
-            &event.name
-        }
+        EventKind::Connect | EventKind::Disconnect | EventKind::Message | EventKind::Rpc => &event.name,
     }
 }
 
@@ -111,17 +103,9 @@ mod tests {
     fn event(fields: &BTreeMap<String, String>) -> Event {
         let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
         let fixed = |name: &str| -> &'static str { field(name).leak() };
-        let kinds = [
-            EventKind::Connect,
-            EventKind::Disconnect,
-            EventKind::Message,
-            EventKind::Rpc,
-        ];
+        let kinds = [EventKind::Connect, EventKind::Disconnect, EventKind::Message, EventKind::Rpc];
         let contents = [Content::Binary, Content::Json, Content::Text];
-        let kind = kinds
-            .into_iter()
-            .find(|kind| kind.name() == field("type"))
-            .unwrap();
+        let kind = kinds.into_iter().find(|kind| kind.name() == field("type")).unwrap();
         Event {
             id: field("id").parse().unwrap(),
             kind,
@@ -134,33 +118,17 @@ mod tests {
                 remote: field("remote"),
                 listener: field("listener").into(),
             },
-            channel: fields
-                .get("channel")
-                .map(|channel| Arc::from(channel.as_str())),
-            name: if field("event") == DEFAULT_MESSAGE {
-                String::new()
-            } else {
-                field("event")
-            },
+            channel: fields.get("channel").map(|channel| Arc::from(channel.as_str())),
+            name: if field("event") == DEFAULT_MESSAGE { String::new() } else { field("event") },
             data: Payload {
                 bytes: field("data").into(),
-                content: contents
-                    .into_iter()
-                    .find(|c| c.name() == field("content"))
-                    .unwrap(),
+                content: contents.into_iter().find(|c| c.name() == field("content")).unwrap(),
             },
             seq: field("seq").parse().unwrap(),
             time: field("time").parse().unwrap(),
-            deadline: fields
-                .get("deadline")
-                .map(|deadline| deadline.parse().unwrap()),
-            hello: (kind == EventKind::Connect).then(|| {
-                Box::new(Hello {
-                    token: field("token"),
-                    name: field("name"),
-                    version: field("version"),
-                })
-            }),
+            deadline: fields.get("deadline").map(|deadline| deadline.parse().unwrap()),
+            hello: (kind == EventKind::Connect)
+                .then(|| Box::new(Hello { token: field("token"), name: field("name"), version: field("version") })),
         }
     }
 
@@ -171,18 +139,10 @@ mod tests {
         assert!(examples.len() >= 5);
         for example in examples {
             let event = event(&example.fields);
-            let sender = Sender {
-                node: "n1",
-                answers: "{jackfield}:answers:n1",
-            };
+            let sender = Sender { node: "n1", answers: "{jackfield}:answers:n1" };
             let fields: BTreeMap<String, String> = of(&event, sender)
                 .into_iter()
-                .map(|(name, value)| {
-                    (
-                        name.to_owned(),
-                        String::from_utf8(value.into_owned()).unwrap(),
-                    )
-                })
+                .map(|(name, value)| (name.to_owned(), String::from_utf8(value.into_owned()).unwrap()))
                 .collect();
             assert_eq!(fields, example.fields, "{}", example.name);
         }
@@ -194,10 +154,7 @@ mod tests {
         let event = Event {
             id: Uuid::nil(),
             kind: EventKind::Rpc,
-            origin: Origin {
-                client,
-                ..Origin::default()
-            },
+            origin: Origin { client, ..Origin::default() },
             channel: None,
             name: String::new(),
             data: Payload::default(),

@@ -16,9 +16,7 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(prefix: &str) -> Self {
-        Self {
-            prefix: prefix.to_owned(),
-        }
+        Self { prefix: prefix.to_owned() }
     }
 
     /// Commands of the application.
@@ -49,8 +47,7 @@ impl Keys {
     /// Whether an ask may have its reply there. Why: anything else would let a command write into any key.
     pub(crate) fn takes_reply(&self, key: &str) -> bool {
         let start = format!("{{{}}}:replies:", self.prefix);
-        key.strip_prefix(&start)
-            .is_some_and(|rest| !rest.is_empty())
+        key.strip_prefix(&start).is_some_and(|rest| !rest.is_empty())
     }
 
     // The braces keep the keys of a partition on one node of a Redis cluster.
@@ -77,12 +74,7 @@ mod tests {
     fn replies_go_to_reply_keys_only() {
         let keys = Keys::new("jackfield");
         assert!(keys.takes_reply("{jackfield}:replies:1"));
-        for refused in [
-            "",
-            "{jackfield}:replies:",
-            "{jackfield:0}:events",
-            "{other}:replies:1",
-        ] {
+        for refused in ["", "{jackfield}:replies:", "{jackfield:0}:events", "{other}:replies:1"] {
             assert!(!keys.takes_reply(refused), "{refused}");
         }
     }

@@ -45,33 +45,19 @@ impl Options {
         let word = |text: &str| {
             !text.is_empty()
                 && text.len() <= 100
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
         if !word(&self.prefix) {
-            return Err(OpenError::Option {
-                name: "prefix",
-                right: "1 to 100 letters, digits, '.', '_', '-'",
-            });
+            return Err(OpenError::Option { name: "prefix", right: "1 to 100 letters, digits, '.', '_', '-'" });
         }
         if !word(&self.node) {
-            return Err(OpenError::Option {
-                name: "node",
-                right: "1 to 100 letters, digits, '.', '_', '-'",
-            });
+            return Err(OpenError::Option { name: "node", right: "1 to 100 letters, digits, '.', '_', '-'" });
         }
         if !(1..=1024).contains(&self.partitions) {
-            return Err(OpenError::Option {
-                name: "partitions",
-                right: "a number from 1 to 1024",
-            });
+            return Err(OpenError::Option { name: "partitions", right: "a number from 1 to 1024" });
         }
         if self.max_backlog == 0 || i64::try_from(self.max_backlog).is_err() {
-            return Err(OpenError::Option {
-                name: "max_backlog",
-                right: "a number above 0",
-            });
+            return Err(OpenError::Option { name: "max_backlog", right: "a number above 0" });
         }
         Ok(())
     }

@@ -45,9 +45,7 @@ pub enum DialectError {
         source: serde_json::Error,
     },
     /// A text frame that is no text.
-    #[error(
-        "read the frame as text: {source}; text must be UTF-8, other bytes need a binary frame"
-    )]
+    #[error("read the frame as text: {source}; text must be UTF-8, other bytes need a binary frame")]
     NotUtf8 {
         /// Where it stops being UTF-8.
         source: std::str::Utf8Error,

@@ -17,16 +17,12 @@ impl<'o> Object<'o> {
     /// Opens the object.
     pub(crate) fn begin(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
-        Self {
-            out,
-            is_empty: true,
-        }
+        Self { out, is_empty: true }
     }
 
     /// Writes a key, which must need no escapes, and hands out the buffer for its value.
     pub(crate) fn key(&mut self, name: &str) -> &mut Vec<u8> {
-        self.out
-            .extend_from_slice(if self.is_empty { b"\"" } else { b",\"" });
+        self.out.extend_from_slice(if self.is_empty { b"\"" } else { b",\"" });
         self.is_empty = false;
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -107,10 +103,7 @@ pub(crate) fn one_line(json: &[u8], out: &mut Vec<u8>) {
 /// Whether valid JSON nests deeper than [`MAX_DEPTH`]. Why: nobody in here would mind, but those
 /// who parse it at the other end may run out of stack, and they did not send it.
 pub(crate) fn is_too_deep(json: &[u8]) -> bool {
-    if memchr::memchr2_iter(b'[', b'{', json)
-        .nth(MAX_DEPTH)
-        .is_none()
-    {
+    if memchr::memchr2_iter(b'[', b'{', json).nth(MAX_DEPTH).is_none() {
         return false;
     }
     let mut depth = 0_usize;
@@ -177,9 +170,7 @@ fn plain_prefix(bytes: &[u8]) -> usize {
             return index * 8 + marks.trailing_zeros() as usize / 8;
         }
     }
-    let plain = tail
-        .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    let plain = tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
     words.len() * 8 + plain.unwrap_or(tail.len())
 }
 
@@ -234,11 +225,7 @@ mod tests {
                     let mut text: String = std::iter::repeat_n(filler, 17).collect();
                     let at = text.char_indices().nth(place).map_or(0, |(at, _)| at);
                     text.insert(at, char::from(byte));
-                    assert_eq!(
-                        written(&text),
-                        serde_json::to_vec(&text).unwrap(),
-                        "{text:?}"
-                    );
+                    assert_eq!(written(&text), serde_json::to_vec(&text).unwrap(), "{text:?}");
                 }
             }
         }
@@ -246,12 +233,9 @@ mod tests {
 
     #[test]
     fn binary_is_padded_base64() {
-        for (bytes, text) in [
-            (&b""[..], "\"\""),
-            (b"f", "\"Zg==\""),
-            (b"fo", "\"Zm8=\""),
-            (b"\xff\xfe\xfd", "\"//79\""),
-        ] {
+        for (bytes, text) in
+            [(&b""[..], "\"\""), (b"f", "\"Zg==\""), (b"fo", "\"Zm8=\""), (b"\xff\xfe\xfd", "\"//79\"")]
+        {
             let mut out = Vec::new();
             payload(&Payload::binary(bytes), &mut out);
             assert_eq!(out, text.as_bytes());

@@ -49,30 +49,17 @@ pub fn push(push: &Push, mode: Mode, out: &mut Vec<u8>) -> Option<Form> {
 pub fn payload(frame: &[u8], is_text: bool, mode: Mode) -> Result<Data<'_>, DialectError> {
     match mode {
         Mode::Json => {
-            let value: &RawValue =
-                serde_json::from_slice(frame).map_err(|source| DialectError::NotJson { source })?;
+            let value: &RawValue = serde_json::from_slice(frame).map_err(|source| DialectError::NotJson { source })?;
             if json::is_too_deep(value.get().as_bytes()) {
-                return Err(DialectError::TooDeep {
-                    max_depth: json::MAX_DEPTH,
-                });
+                return Err(DialectError::TooDeep { max_depth: json::MAX_DEPTH });
             }
-            Ok(Data {
-                bytes: value.get().as_bytes(),
-                content: Content::Json,
-            })
+            Ok(Data { bytes: value.get().as_bytes(), content: Content::Json })
         }
         Mode::Text if is_text => {
-            let text =
-                std::str::from_utf8(frame).map_err(|source| DialectError::NotUtf8 { source })?;
-            Ok(Data {
-                bytes: text.as_bytes(),
-                content: Content::Text,
-            })
+            let text = std::str::from_utf8(frame).map_err(|source| DialectError::NotUtf8 { source })?;
+            Ok(Data { bytes: text.as_bytes(), content: Content::Text })
         }
-        Mode::Text => Ok(Data {
-            bytes: frame,
-            content: Content::Binary,
-        }),
+        Mode::Text => Ok(Data { bytes: frame, content: Content::Binary }),
     }
 }
 
@@ -131,14 +118,10 @@ fn write_escaped(escape: &[u8], out: &mut Vec<u8>) -> usize {
 /// Writes the character that four hexadecimal digits stand for, or eight in a surrogate pair.
 fn write_unicode(digits: &[u8], out: &mut Vec<u8>) -> usize {
     let (code, used) = match hexadecimal(digits) {
-        Some(high @ 0xd800..=0xdbff) => {
-            match digits[4..].strip_prefix(b"\\u").and_then(hexadecimal) {
-                Some(low @ 0xdc00..=0xdfff) => {
-                    (0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00), 10)
-                }
-                _ => (high, 4),
-            }
-        }
+        Some(high @ 0xd800..=0xdbff) => match digits[4..].strip_prefix(b"\\u").and_then(hexadecimal) {
+            Some(low @ 0xdc00..=0xdfff) => (0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00), 10),
+            _ => (high, 4),
+        },
         Some(code) => (code, 4),
         None => (u32::MAX, 0),
     };
@@ -150,7 +133,5 @@ fn write_unicode(digits: &[u8], out: &mut Vec<u8>) -> usize {
 /// The first four bytes as a hexadecimal number.
 fn hexadecimal(digits: &[u8]) -> Option<u32> {
     let digits = digits.first_chunk::<4>()?;
-    digits.iter().try_fold(0, |number, &digit| {
-        Some(number << 4 | char::from(digit).to_digit(16)?)
-    })
+    digits.iter().try_fold(0, |number, &digit| Some(number << 4 | char::from(digit).to_digit(16)?))
 }

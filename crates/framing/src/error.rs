@@ -81,9 +81,7 @@ impl FramingError {
     pub const fn close_code(&self) -> u16 {
         match self {
             Self::InvalidUtf8 => 1007,
-            Self::LineTooLong { .. }
-            | Self::MessageTooBig { .. }
-            | Self::TooManyFragments { .. } => 1009,
+            Self::LineTooLong { .. } | Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => 1009,
             Self::CloseCodeInvalid { .. }
             | Self::ClosePayloadTooShort
             | Self::ContinuationWithoutStart

@@ -17,25 +17,16 @@ pub struct Decoded<'a> {
 
 impl<'a> Decoded<'a> {
     /// Nothing was consumed; more bytes are needed.
-    pub(crate) const INCOMPLETE: Self = Self {
-        consumed: 0,
-        frame: None,
-    };
+    pub(crate) const INCOMPLETE: Self = Self { consumed: 0, frame: None };
 
     /// The first `consumed` bytes were `frame`.
     pub(crate) const fn frame(consumed: usize, frame: Frame<'a>) -> Self {
-        Self {
-            consumed,
-            frame: Some(frame),
-        }
+        Self { consumed, frame: Some(frame) }
     }
 
     /// The first `consumed` bytes were taken in, and there is nothing to hand out yet.
     pub(crate) const fn swallowed(consumed: usize) -> Self {
-        Self {
-            consumed,
-            frame: None,
-        }
+        Self { consumed, frame: None }
     }
 }
 

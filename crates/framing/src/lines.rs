@@ -22,11 +22,7 @@ impl Lines {
     /// # Errors
     ///
     /// [`FramingError::LineTooLong`].
-    pub fn decode<'a>(
-        input: &'a mut [u8],
-        scanned: usize,
-        limit: usize,
-    ) -> Result<Decoded<'a>, FramingError> {
+    pub fn decode<'a>(input: &'a mut [u8], scanned: usize, limit: usize) -> Result<Decoded<'a>, FramingError> {
         let input: &'a [u8] = input;
         let scanned = scanned.min(input.len());
         let Some(offset) = memchr(b'\n', &input[scanned..]) else {
@@ -42,11 +38,7 @@ impl Lines {
         if line.len() > limit {
             return Err(FramingError::LineTooLong { limit });
         }
-        let frame = if simdutf8::basic::from_utf8(line).is_ok() {
-            Frame::Text(line)
-        } else {
-            Frame::Binary(line)
-        };
+        let frame = if simdutf8::basic::from_utf8(line).is_ok() { Frame::Text(line) } else { Frame::Binary(line) };
         Ok(Decoded::frame(end + 1, frame))
     }
 }

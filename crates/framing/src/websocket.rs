@@ -50,11 +50,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// What the peer did wrong; [`FramingError::close_code`] is what to close with.
-    pub fn decode<'a>(
-        &'a mut self,
-        input: &'a mut [u8],
-        message_limit: usize,
-    ) -> Result<Decoded<'a>, FramingError> {
+    pub fn decode<'a>(&'a mut self, input: &'a mut [u8], message_limit: usize) -> Result<Decoded<'a>, FramingError> {
         self.release();
         let Some(&first) = input.first() else {
             return Ok(Decoded::INCOMPLETE);
@@ -67,9 +63,7 @@ impl WebSocket {
         let payload_length = self.check_size(start, length.payload, message_limit)?;
         let header_length = length.end + MASK_LENGTH;
         let Some(total) = header_length.checked_add(payload_length) else {
-            return Err(FramingError::MessageTooBig {
-                limit: message_limit,
-            });
+            return Err(FramingError::MessageTooBig { limit: message_limit });
         };
         if input.len() < total {
             return Ok(Decoded::INCOMPLETE);
@@ -111,9 +105,7 @@ impl WebSocket {
     fn check_order(&self, start: Start) -> Result<(), FramingError> {
         match (start.opcode, self.held()) {
             (Opcode::Continuation, None) => Err(FramingError::ContinuationWithoutStart),
-            (Opcode::Text | Opcode::Binary, Some(_)) => {
-                Err(FramingError::NewMessageInsideFragments)
-            }
+            (Opcode::Text | Opcode::Binary, Some(_)) => Err(FramingError::NewMessageInsideFragments),
             _ => Ok(()),
         }
     }
@@ -131,12 +123,7 @@ impl WebSocket {
     }
 
     /// Turns a whole, unmasked frame into what the caller gets.
-    fn take<'a>(
-        &'a mut self,
-        start: Start,
-        total: usize,
-        payload: &'a [u8],
-    ) -> Result<Decoded<'a>, FramingError> {
+    fn take<'a>(&'a mut self, start: Start, total: usize, payload: &'a [u8]) -> Result<Decoded<'a>, FramingError> {
         let frame = match start.opcode {
             Opcode::Binary if start.fin => Frame::Binary(payload),
             Opcode::Text if start.fin => {
@@ -147,9 +134,7 @@ impl WebSocket {
             Opcode::Ping => Frame::Ping(payload),
             Opcode::Pong => Frame::Pong(payload),
             Opcode::Binary | Opcode::Continuation | Opcode::Text => {
-                let fragments = self
-                    .fragments
-                    .get_or_insert_with(|| Box::new(Fragments::new(start.opcode)));
+                let fragments = self.fragments.get_or_insert_with(|| Box::new(Fragments::new(start.opcode)));
                 fragments.push(payload, start.fin)?;
                 return Ok(match fragments.message() {
                     Some(frame) => Decoded::frame(total, frame),

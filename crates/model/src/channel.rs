@@ -5,7 +5,8 @@
 /// The private prefix (`$`) stands before the namespace and is no part of it.
 #[must_use]
 pub fn namespace<'a>(channel: &'a str, boundary: &str, private_prefix: &str) -> &'a str {
-    let name = if private_prefix.is_empty() { channel } else { channel.strip_prefix(private_prefix).unwrap_or(channel) };
+    let name =
+        if private_prefix.is_empty() { channel } else { channel.strip_prefix(private_prefix).unwrap_or(channel) };
     if boundary.is_empty() {
         return "";
     }

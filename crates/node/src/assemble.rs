@@ -25,7 +25,8 @@ fn millis(duration: Duration) -> u64 {
 
 /// Where something listens.
 pub(crate) fn address(name: &str, port: u16) -> anyhow::Result<SocketAddr> {
-    let ip = ip_address(name).with_context(|| format!("read the address {name:?}: write an IP address or \"localhost\""))?;
+    let ip =
+        ip_address(name).with_context(|| format!("read the address {name:?}: write an IP address or \"localhost\""))?;
     Ok(SocketAddr::new(ip, port))
 }
 
@@ -124,7 +125,8 @@ fn publish_to(from: config::PublishTo) -> PublishTo {
 pub(crate) fn listeners(config: &Config, workers: usize) -> anyhow::Result<Vec<Listener>> {
     let public = address(&config.http_server.address, config.http_server.port)?;
     let door = Arc::new(http_door(config)?);
-    let mut listeners = vec![Listener::bind(public, workers, Face::Http(door)).context("open the public port (http_server.port)")?];
+    let mut listeners =
+        vec![Listener::bind(public, workers, Face::Http(door)).context("open the public port (http_server.port)")?];
     for tcp in &config.tcp {
         let name = &tcp.name;
         let (dialect, keepalive, feed, binding) = match tcp.dialect {
@@ -202,8 +204,8 @@ fn binding(template: &str, listener: &str, config: &Config) -> anyhow::Result<Op
     if template.is_empty() {
         return Ok(None);
     }
-    let parsed = Template::parse(template)
-        .map_err(|what| anyhow::anyhow!("the channel {template:?} of {listener:?} {what}"))?;
+    let parsed =
+        Template::parse(template).map_err(|what| anyhow::anyhow!("the channel {template:?} of {listener:?} {what}"))?;
     let listener = listener.to_owned();
     let max_length = config.channel.max_length;
     Ok(Some(Binding(Arc::new(move |visit| {
@@ -216,7 +218,10 @@ fn binding(template: &str, listener: &str, config: &Config) -> anyhow::Result<Op
             }
             Variable::Query(name) => match visit.query.and_then(|head| head.query_value(name)) {
                 Some(value) if is_word(&value) => out.push_str(&value),
-                _ => wrong = Some(format!("The query parameter {name:?} must be 1 to 128 letters, digits, '.', '_' or '-'.")),
+                _ => {
+                    wrong =
+                        Some(format!("The query parameter {name:?} must be 1 to 128 letters, digits, '.', '_' or '-'."))
+                }
             },
         });
         match wrong {

@@ -102,7 +102,11 @@ fn log(config: &Config) {
 
 fn node_id(config: &Config) -> String {
     let id = Uuid::new_v4().simple().to_string();
-    if config.node.name.is_empty() { format!("node-{}", &id[..12]) } else { format!("{}-{}", config.node.name, &id[..12]) }
+    if config.node.name.is_empty() {
+        format!("node-{}", &id[..12])
+    } else {
+        format!("{}-{}", config.node.name, &id[..12])
+    }
 }
 
 fn worker_count(config: &Config) -> usize {
@@ -122,24 +126,26 @@ fn connection_limit(config: &Config) -> usize {
     let room = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).max(16);
     let limit = if config.client.connection_limit == 0 { room } else { config.client.connection_limit };
     if limit > room {
-        tracing::warn!(files, limit, "client.connection_limit is above what the limit of open files allows: raise nofile");
+        tracing::warn!(
+            files,
+            limit,
+            "client.connection_limit is above what the limit of open files allows: raise nofile"
+        );
     }
     tracing::info!(connections = limit.min(room), "room for connections");
     limit.min(room)
 }
 
 /// The internal port: server API and health.
-fn internal(
-    config: &Config,
-    hub: &Arc<Hub>,
-    runtime: &Runtime,
-) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+fn internal(config: &Config, hub: &Arc<Hub>, runtime: &Runtime) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
     if config.http_api.disabled {
         return Ok(None);
     }
     let at = assemble::address(&config.http_server.internal_address, config.http_server.internal_port)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(at)).with_context(|| {
-        format!("open the internal port {at} (http_server.internal_port): another program may have it, set another port")
+        format!(
+            "open the internal port {at} (http_server.internal_port): another program may have it, set another port"
+        )
     })?;
     let options = jackfield_api::ApiOptions {
         key: config.http_api.key.expose().to_owned(),
@@ -156,12 +162,7 @@ fn internal(
 }
 
 /// The way to the application.
-fn link(
-    config: &Config,
-    hub: &Arc<Hub>,
-    runtime: &Runtime,
-    node: &str,
-) -> anyhow::Result<(Door, Option<Bridge>)> {
+fn link(config: &Config, hub: &Arc<Hub>, runtime: &Runtime, node: &str) -> anyhow::Result<(Door, Option<Bridge>)> {
     let link = &config.app_link;
     let options = QueueOptions {
         prefix: link.prefix.clone(),
@@ -177,7 +178,8 @@ fn link(
         Driver::None => return Ok((Door::closed(), None)),
         Driver::Embedded => {
             let at = assemble::address(&config.embedded.address, config.embedded.port)?;
-            let (queue, listener) = embedded::open(options, Some(at)).context("open the embedded queue (embedded.port)")?;
+            let (queue, listener) =
+                embedded::open(options, Some(at)).context("open the embedded queue (embedded.port)")?;
             if let Some(listener) = listener {
                 runtime.spawn(listener.run());
             }
@@ -227,7 +229,10 @@ fn announce(config: &Config, listeners: &[Listener], workers: usize) {
     match config.app_link.driver {
         Driver::None => line("application", "no queue (app_link.driver is \"none\")".to_owned()),
         Driver::Embedded => {
-            line("application", format!("embedded queue at redis://{}:{}", config.embedded.address, config.embedded.port));
+            line(
+                "application",
+                format!("embedded queue at redis://{}:{}", config.embedded.address, config.embedded.port),
+            );
         }
         Driver::Rabbitmq => line("application", "RabbitMQ".to_owned()),
         Driver::Redis => line("application", "Redis".to_owned()),

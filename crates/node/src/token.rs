@@ -34,7 +34,8 @@ impl Token {
         );
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = serde_json::json!({ "iat": now });
-        let user = if config.client.token.user_id_claim.is_empty() { "sub" } else { &config.client.token.user_id_claim };
+        let user =
+            if config.client.token.user_id_claim.is_empty() { "sub" } else { &config.client.token.user_id_claim };
         claims[user] = self.user.clone().into();
         if self.ttl > 0 {
             claims["exp"] = (now + self.ttl).into();

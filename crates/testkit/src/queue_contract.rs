@@ -3,10 +3,7 @@
 //! A driver's tests bring an [`AppSide`], which speaks to the queue as the web application does, and a way to open the
 //! queue. Each function is one promise of the contract; every wait in it has an end and waits for a condition.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a broken promise ends the test that runs the suite"
-)]
+#![expect(clippy::unwrap_used, reason = "a broken promise ends the test that runs the suite")]
 
 mod failures;
 mod flows;
@@ -24,8 +21,7 @@ use tokio::time::Instant;
 
 pub use self::failures::{down_at_start, frozen, restart};
 pub use self::flows::{
-    answers, asks, commands_in_order, dead_letters, events, full, hostile_strings, run, two_nodes,
-    unsettled,
+    answers, asks, commands_in_order, dead_letters, events, full, hostile_strings, run, two_nodes, unsettled,
 };
 
 /// How long a condition may take; leases of a dropped queue object run out within it.
@@ -123,10 +119,7 @@ pub(crate) async fn receive(queue: &dyn Queue, count: usize) -> Vec<Delivery> {
 /// Settles and returns; errors pass as in [`receive`].
 pub(crate) async fn acknowledge(queue: &dyn Queue, deliveries: &[Delivery]) {
     let receipts: Vec<_> = deliveries.iter().map(|delivery| delivery.receipt).collect();
-    until("acknowledge", async || {
-        queue.acknowledge(&receipts).await.is_ok()
-    })
-    .await;
+    until("acknowledge", async || queue.acknowledge(&receipts).await.is_ok()).await;
 }
 
 /// Tries until it is so.
@@ -157,9 +150,7 @@ pub(crate) fn commands(first: usize, count: usize) -> Vec<SentCommand> {
 
 /// The events of a client, numbered from `first`.
 pub(crate) fn client_events(client: Uuid, first: u64, count: u64) -> Vec<Event> {
-    (first..first + count)
-        .map(|seq| event(client, seq))
-        .collect()
+    (first..first + count).map(|seq| event(client, seq)).collect()
 }
 
 /// An event with every field that a message may have.

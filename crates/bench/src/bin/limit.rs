@@ -25,8 +25,7 @@ use slab::Slab;
 
 const LISTENER: Token = Token(usize::MAX);
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-const CONNECTED: &[u8] =
-    br#"{"id":1,"connect":{"client":"c","version":"limit","ping":25,"pong":true}}"#;
+const CONNECTED: &[u8] = br#"{"id":1,"connect":{"client":"c","version":"limit","ping":25,"pong":true}}"#;
 
 /// A bare server that writes prepared frames: the cost that no real server can be below
 #[derive(Debug, Parser)]
@@ -51,10 +50,7 @@ fn main() -> anyhow::Result<()> {
     limit.serve()
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "whoever started this with port 0 reads the port here"
-)]
+#[expect(clippy::print_stdout, reason = "whoever started this with port 0 reads the port here")]
 fn announce(address: SocketAddr) {
     println!("{address}");
 }
@@ -106,14 +102,11 @@ impl Limit {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
-        socket
-            .bind(&address.into())
-            .with_context(|| format!("bind to {address}"))?;
+        socket.bind(&address.into()).with_context(|| format!("bind to {address}"))?;
         socket.listen(4096)?;
         let mut listener = TcpListener::from_std(socket.into());
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self {
             arguments,
             poll,
@@ -163,9 +156,7 @@ impl Limit {
             stream.set_nodelay(true)?;
             let entry = self.peers.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll
-                .registry()
-                .register(&mut stream, Token(entry.key()), interest)?;
+            self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
             entry.insert(Peer {
                 stream,
                 kind: Kind::Http,
@@ -250,18 +241,13 @@ impl Limit {
         let path = head.split_whitespace().nth(1).unwrap_or_default();
         let key = head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("sec-websocket-key")
-                .then(|| value.trim())
+            name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
         });
         let Some(key) = key else { return false };
         let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
         let accept = STANDARD.encode(digest);
         let peer = &mut self.peers[index];
-        peer.kind = if path == self.arguments.echo {
-            Kind::Echo
-        } else {
-            Kind::Client
-        };
+        peer.kind = if path == self.arguments.echo { Kind::Echo } else { Kind::Client };
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
@@ -285,10 +271,7 @@ impl Limit {
         let Some(after) = line.strip_prefix(br#"{"id":"#) else {
             return;
         };
-        let digits = after
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (id, after) = after.split_at(digits);
         let Some(body) = after.strip_prefix(br#",""#) else {
             return;
@@ -341,13 +324,7 @@ impl Limit {
         if frames.is_empty() {
             self.dirty.push(number);
         }
-        let parts: [&[u8]; 5] = [
-            br#"{"push":{"channel":""#,
-            name,
-            br#"","pub":{"data":"#,
-            data,
-            b"}}}",
-        ];
+        let parts: [&[u8]; 5] = [br#"{"push":{"channel":""#, name, br#"","pub":{"data":"#, data, b"}}}"];
         header_into(1, parts.iter().map(|part| part.len()).sum(), frames);
         for part in parts {
             frames.extend_from_slice(part);
@@ -373,10 +350,7 @@ impl Limit {
         let peer = self.peers.remove(index);
         for number in peer.channels {
             let subscribers = &mut self.channels[number as usize].subscribers;
-            if let Some(place) = subscribers
-                .iter()
-                .position(|other| *other as usize == index)
-            {
+            if let Some(place) = subscribers.iter().position(|other| *other as usize == index) {
                 subscribers.swap_remove(place);
             }
         }
@@ -413,14 +387,8 @@ impl Peer {
 fn frame_bounds(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (opcode, size) = (bytes.first()? & 0x0f, bytes.get(1)? & 0x7f);
     let (header, size) = match size {
-        126 => (
-            8,
-            usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)),
-        ),
-        127 => (
-            14,
-            u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize,
-        ),
+        126 => (8, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+        127 => (14, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),
         size => (6, usize::from(size)),
     };
     (bytes.len().checked_sub(header)? >= size).then_some((opcode, header, size))

@@ -27,13 +27,8 @@ impl Limit {
             .expect("start limit");
         let mut address = String::new();
         let stdout = child.stdout.take().expect("a piped stdout");
-        BufReader::new(stdout)
-            .read_line(&mut address)
-            .expect("read the address");
-        Self {
-            child,
-            address: address.trim().to_owned(),
-        }
+        BufReader::new(stdout).read_line(&mut address).expect("read the address");
+        Self { child, address: address.trim().to_owned() }
     }
 
     fn measure(&self, arguments: &str) -> Value {
@@ -75,9 +70,7 @@ fn fanout_counts_every_delivery_once() {
         (&["--gather"], "--in-flight 1 --size 100000"),
     ] {
         let limit = Limit::start(server);
-        let figures = limit.measure(&format!(
-            "fanout --subscribers 50 --messages 200 --warm-up 0.05 {flags}"
-        ));
+        let figures = limit.measure(&format!("fanout --subscribers 50 --messages 200 --warm-up 0.05 {flags}"));
         assert_eq!(figures["publications_done"], 200, "{flags}: {figures}");
         assert_eq!(figures["delivered_in_all"], 200 * 50, "{flags}");
         assert_eq!(figures["missing"], 0, "{flags}");
@@ -91,8 +84,7 @@ fn fanout_counts_every_delivery_once() {
 fn fanout_spreads_over_rooms() {
     for server in [&[][..], &["--gather"]] {
         let limit = Limit::start(server);
-        let figures = limit
-            .measure("fanout --subscribers 53 --rooms 10 --in-flight 8 --messages 100 --warm-up 0");
+        let figures = limit.measure("fanout --subscribers 53 --rooms 10 --in-flight 8 --messages 100 --warm-up 0");
         assert_eq!(figures["publications_done"], 100);
         // Three rooms hold six, seven hold five; each got ten publications.
         assert_eq!(figures["delivered_in_all"], 530);
@@ -112,32 +104,20 @@ fn fanout_by_time_loses_nothing() {
 #[test]
 fn idle_opens_holds_and_closes() {
     let limit = Limit::start(&[]);
-    let figures = limit.measure(
-        "idle --connections 50 --channels 7 --subscriptions 2 --hold 0.1 --settle 0.05 --cycles 3",
-    );
+    let figures =
+        limit.measure("idle --connections 50 --channels 7 --subscriptions 2 --hold 0.1 --settle 0.05 --cycles 3");
     assert_eq!(figures["joined_in_all"], 150);
     assert_eq!(figures["lost"], 0);
     assert_eq!(figures["cycles"].as_array().unwrap().len(), 3);
     assert!(figures["rss_open_bytes"].as_u64().unwrap() > 100_000);
-    assert!(
-        limit
-            .try_measure("idle --connections 5 --subscriptions 2")
-            .is_err()
-    );
+    assert!(limit.try_measure("idle --connections 5 --subscriptions 2").is_err());
 }
 
 #[test]
 fn echo_goes_round() {
     let limit = Limit::start(&[]);
-    for flags in [
-        "--size 128",
-        "--size 1",
-        "--size 70000",
-        "--rpc echo --size 128",
-    ] {
-        let figures = limit.measure(&format!(
-            "echo --connections 50 --messages 500 --warm-up 0.05 {flags}"
-        ));
+    for flags in ["--size 128", "--size 1", "--size 70000", "--rpc echo --size 128"] {
+        let figures = limit.measure(&format!("echo --connections 50 --messages 500 --warm-up 0.05 {flags}"));
         assert!(figures["round_trips"].as_u64().unwrap() >= 500, "{flags}");
         assert_eq!(figures["wrong_answers"], 0, "{flags}");
         assert_eq!(figures["unanswered"], 0, "{flags}");
@@ -148,9 +128,7 @@ fn echo_goes_round() {
 fn connect_comes_and_goes() {
     let limit = Limit::start(&[]);
     for flags in ["--sources 3", "--hmac-secret s3cret", "--token abc"] {
-        let figures = limit.measure(&format!(
-            "connect --connections 120 --concurrency 50 --warm-up 10 {flags}"
-        ));
+        let figures = limit.measure(&format!("connect --connections 120 --concurrency 50 --warm-up 10 {flags}"));
         assert_eq!(figures["connections"], 120, "{flags}");
         assert_eq!(figures["latency"]["samples"], 120, "{flags}");
     }
@@ -159,10 +137,7 @@ fn connect_comes_and_goes() {
 #[test]
 fn pings_are_answered_as_the_server_wishes() {
     let (url, server) = scripted::serve(|mut client| {
-        client.send(
-            1,
-            br#"{"id":1,"connect":{"client":"c","ping":25,"pong":true}}"#,
-        );
+        client.send(1, br#"{"id":1,"connect":{"client":"c","ping":25,"pong":true}}"#);
         client.send(1, b"{\"push\":{}}\n{\"id\":2,\"subscribe\":{}}");
         client.send(1, b"{}");
         assert_eq!(client.text(), "{}");
@@ -181,10 +156,7 @@ fn pings_are_answered_as_the_server_wishes() {
 #[test]
 fn pings_are_not_answered_when_unwanted() {
     let (url, server) = scripted::serve(|mut client| {
-        client.send(
-            1,
-            b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{}}\n",
-        );
+        client.send(1, b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{}}\n");
         client.send(1, b"{}");
         assert_eq!(client.frame().0, 8, "the generator leaves without a pong");
     });
@@ -197,25 +169,16 @@ fn pings_are_not_answered_when_unwanted() {
 fn refusals_are_told() {
     let (url, server) = scripted::serve(|mut client| {
         client.send(1, br#"{"id":1,"connect":{"client":"c"}}"#);
-        client.send(
-            1,
-            br#"{"id":2,"error":{"code":103,"message":"permission denied"}}"#,
-        );
+        client.send(1, br#"{"id":2,"error":{"code":103,"message":"permission denied"}}"#);
     });
     let error = measure_at(&url, "idle --connections 1").unwrap_err();
     server.join().unwrap();
-    assert!(
-        format!("{error:#}").contains("permission denied"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("permission denied"), "{error:#}");
 
     let (url, server) = scripted::serve(|mut client| client.send(8, b"\x0d\xacinvalid token"));
     let error = measure_at(&url, "idle --connections 1").unwrap_err();
     server.join().unwrap();
-    assert!(
-        format!("{error:#}").contains("3500 invalid token"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("3500 invalid token"), "{error:#}");
 }
 
 #[test]

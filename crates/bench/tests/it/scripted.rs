@@ -17,10 +17,7 @@ pub(crate) struct Client {
 /// Accepts one connection and lets the script have it.
 pub(crate) fn serve(script: fn(Client)) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!(
-        "ws://{}/connection/websocket",
-        listener.local_addr().expect("an address")
-    );
+    let url = format!("ws://{}/connection/websocket", listener.local_addr().expect("an address"));
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
         let mut reader = BufReader::new(stream.try_clone().expect("a clone"));

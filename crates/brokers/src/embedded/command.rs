@@ -50,10 +50,7 @@ pub(super) struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// The next one; that there is none is a wrong number of arguments.
     pub(super) fn next(&mut self) -> Result<&'a Bytes, CommandError> {
-        let (first, rest) = self
-            .rest
-            .split_first()
-            .ok_or(CommandError::Arity(self.command))?;
+        let (first, rest) = self.rest.split_first().ok_or(CommandError::Arity(self.command))?;
         self.rest = rest;
         Ok(first)
     }
@@ -87,11 +84,7 @@ impl<'a> Arguments<'a> {
 
     /// Nothing may be left.
     pub(super) fn end(&self) -> Result<(), CommandError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(CommandError::Syntax)
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(CommandError::Syntax) }
     }
 }
 
@@ -153,30 +146,19 @@ pub(super) fn apply(context: &mut Context<'_>, parts: &[Bytes]) -> Result<Outcom
 /// Whether such a command may stand in a transaction.
 pub(super) fn check(parts: &[Bytes]) -> Result<(), CommandError> {
     let (Entry(command, _, least), rest) = find(parts)?;
-    if rest.len() < *least {
-        Err(CommandError::Arity(command))
-    } else {
-        Ok(())
-    }
+    if rest.len() < *least { Err(CommandError::Arity(command)) } else { Ok(()) }
 }
 
 fn find(parts: &[Bytes]) -> Result<(&'static Entry, &[Bytes]), CommandError> {
     let (name, rest) = parts.split_first().ok_or(CommandError::Syntax)?;
-    let found = TABLE
-        .iter()
-        .find(|entry| name.eq_ignore_ascii_case(entry.0.as_bytes()));
-    found
-        .map(|entry| (entry, rest))
-        .ok_or_else(|| unknown(name, rest))
+    let found = TABLE.iter().find(|entry| name.eq_ignore_ascii_case(entry.0.as_bytes()));
+    found.map(|entry| (entry, rest)).ok_or_else(|| unknown(name, rest))
 }
 
 /// As Redis words it, with no more of the arguments than helps.
 pub(super) fn unknown(name: &[u8], rest: &[Bytes]) -> CommandError {
     let short = |text: &[u8]| String::from_utf8_lossy(&text[..text.len().min(128)]).into_owned();
-    let mut message = format!(
-        "ERR unknown command '{}', with args beginning with: ",
-        short(name)
-    );
+    let mut message = format!("ERR unknown command '{}', with args beginning with: ", short(name));
     for argument in rest.iter().take(4) {
         message.push_str(&format!("'{}' ", short(argument)));
     }
@@ -194,58 +176,29 @@ pub(super) mod tests {
 
     /// Runs a line of words against a store and returns the reply; a wait is `(wait N)`.
     pub(in crate::embedded) fn run(store: &mut Store, now: Millis, line: &str) -> String {
-        let parts: Vec<Bytes> = line
-            .split(' ')
-            .map(|word| Bytes::from(word.to_owned()))
-            .collect();
+        let parts: Vec<Bytes> = line.split(' ').map(|word| Bytes::from(word.to_owned())).collect();
         let mut out = Vec::new();
-        match apply(
-            &mut Context {
-                store,
-                now,
-                out: &mut out,
-            },
-            &parts,
-        ) {
+        match apply(&mut Context { store, now, out: &mut out }, &parts) {
             Ok(Outcome::Done) => {}
             Ok(Outcome::Empty(wait)) => return format!("(wait {wait})"),
             Err(error) => refuse(&mut out, &error),
         }
-        String::from_utf8(out)
-            .unwrap()
-            .trim_end()
-            .replace("\r\n", " ")
+        String::from_utf8(out).unwrap().trim_end().replace("\r\n", " ")
     }
 
     #[test]
     fn mistakes_are_worded_as_redis_words_them() {
         let mut store = Store::new(1 << 20);
         let mut says = |line| run(&mut store, 1, line);
-        assert_eq!(
-            says("EVAL a b"),
-            "-ERR unknown command 'EVAL', with args beginning with: 'a' 'b'"
-        );
-        assert_eq!(
-            says("xadd s * f"),
-            "-ERR wrong number of arguments for 'xadd' command"
-        );
-        assert_eq!(
-            says("GET"),
-            "-ERR wrong number of arguments for 'get' command"
-        );
-        assert_eq!(
-            says("SET k v PX +5"),
-            "-ERR value is not an integer or out of range"
-        );
+        assert_eq!(says("EVAL a b"), "-ERR unknown command 'EVAL', with args beginning with: 'a' 'b'");
+        assert_eq!(says("xadd s * f"), "-ERR wrong number of arguments for 'xadd' command");
+        assert_eq!(says("GET"), "-ERR wrong number of arguments for 'get' command");
+        assert_eq!(says("SET k v PX +5"), "-ERR value is not an integer or out of range");
     }
 
     #[test]
     fn the_table_is_sorted_and_its_names_are_small() {
         assert!(TABLE.windows(2).all(|two| two[0].0 < two[1].0));
-        assert!(
-            TABLE
-                .iter()
-                .all(|entry| entry.0 == entry.0.to_ascii_lowercase())
-        );
+        assert!(TABLE.iter().all(|entry| entry.0 == entry.0.to_ascii_lowercase()));
     }
 }

@@ -39,21 +39,11 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(id: u64) -> Self {
-        Self {
-            id,
-            name: Bytes::new(),
-            transaction: None,
-        }
+        Self { id, name: Bytes::new(), transaction: None }
     }
 
     /// Does one request and writes its reply.
-    pub(super) fn handle(
-        &mut self,
-        store: &mut Store,
-        now: Millis,
-        parts: &[Bytes],
-        out: &mut Vec<u8>,
-    ) -> Next {
+    pub(super) fn handle(&mut self, store: &mut Store, now: Millis, parts: &[Bytes], out: &mut Vec<u8>) -> Next {
         let Some((name, rest)) = parts.split_first() else {
             return Next::Answered;
         };
@@ -89,12 +79,7 @@ impl Connection {
     }
 
     /// Commands about the connection; none where the store has to do it.
-    fn speak(
-        &mut self,
-        name: &[u8],
-        rest: &[Bytes],
-        context: &mut Context<'_>,
-    ) -> Option<Result<(), CommandError>> {
+    fn speak(&mut self, name: &[u8], rest: &[Bytes], context: &mut Context<'_>) -> Option<Result<(), CommandError>> {
         let out = &mut *context.out;
         Some(match (name, rest) {
             (b"ping", []) => {
@@ -148,19 +133,12 @@ impl Connection {
                 }
                 _ => {
                     let option = String::from_utf8_lossy(option).into_owned();
-                    return Err(message(&format!(
-                        "ERR Syntax error in HELLO option '{option}'"
-                    )));
+                    return Err(message(&format!("ERR Syntax error in HELLO option '{option}'")));
                 }
             }
         }
         resp::array(out, 14);
-        let words = [
-            ("server", "redis"),
-            ("version", "6.2.0"),
-            ("mode", "standalone"),
-            ("role", "master"),
-        ];
+        let words = [("server", "redis"), ("version", "6.2.0"), ("mode", "standalone"), ("role", "master")];
         for (key, word) in words {
             resp::bulk(out, key.as_bytes());
             resp::bulk(out, word.as_bytes());
@@ -232,25 +210,12 @@ impl Connection {
         let Some(transaction) = &mut self.transaction else {
             return;
         };
-        let own = [
-            b"ping".as_slice(),
-            b"echo",
-            b"client",
-            b"select",
-            b"info",
-            b"command",
-        ];
+        let own = [b"ping".as_slice(), b"echo", b"client", b"select", b"info", b"command"];
         let of_connection = own.iter().any(|name| parts[0].eq_ignore_ascii_case(name));
-        let result = if of_connection {
-            Ok(())
-        } else {
-            command::check(parts)
-        };
+        let result = if of_connection { Ok(()) } else { command::check(parts) };
         transaction.bytes += parts.iter().map(|part| part.len() + 64).sum::<usize>();
         let result = match result {
-            Ok(()) if transaction.bytes > TRANSACTION_LIMIT_BYTES => {
-                Err(message("ERR the transaction is too big"))
-            }
+            Ok(()) if transaction.bytes > TRANSACTION_LIMIT_BYTES => Err(message("ERR the transaction is too big")),
             Ok(()) | Err(_) => result,
         };
         match result {
@@ -282,60 +247,34 @@ mod tests {
 
     impl Client {
         fn new() -> Self {
-            Self {
-                store: Store::new(1 << 20),
-                connection: Connection::new(7),
-            }
+            Self { store: Store::new(1 << 20), connection: Connection::new(7) }
         }
 
         fn says(&mut self, line: &str) -> String {
-            let parts: Vec<Bytes> = line
-                .split(' ')
-                .map(|word| Bytes::from(word.to_owned()))
-                .collect();
+            let parts: Vec<Bytes> = line.split(' ').map(|word| Bytes::from(word.to_owned())).collect();
             let mut out = Vec::new();
             self.connection.handle(&mut self.store, 1, &parts, &mut out);
-            String::from_utf8(out)
-                .unwrap()
-                .trim_end()
-                .replace("\r\n", " ")
+            String::from_utf8(out).unwrap().trim_end().replace("\r\n", " ")
         }
     }
 
     #[test]
     fn handshakes_of_stock_clients_pass() {
         let mut client = Client::new();
-        assert!(
-            client
-                .says("HELLO 2 SETNAME me")
-                .starts_with("*14 $6 server $5 redis")
-        );
+        assert!(client.says("HELLO 2 SETNAME me").starts_with("*14 $6 server $5 redis"));
         assert_eq!(client.says("CLIENT GETNAME"), "$2 me");
-        assert_eq!(
-            client.says("HELLO 3"),
-            "-NOPROTO unsupported protocol version"
-        );
-        assert_eq!(
-            client.says("HELLO 2 AUTH a b"),
-            "-ERR Syntax error in HELLO option 'AUTH'"
-        );
+        assert_eq!(client.says("HELLO 3"), "-NOPROTO unsupported protocol version");
+        assert_eq!(client.says("HELLO 2 AUTH a b"), "-ERR Syntax error in HELLO option 'AUTH'");
         assert_eq!(client.says("CLIENT SETINFO LIB-NAME redis-py"), "+OK");
         assert_eq!(client.says("CLIENT ID"), ":7");
-        assert!(
-            client
-                .says("CLIENT KILL")
-                .starts_with("-ERR unknown subcommand")
-        );
+        assert!(client.says("CLIENT KILL").starts_with("-ERR unknown subcommand"));
         assert_eq!(client.says("SELECT 0"), "+OK");
         assert_eq!(client.says("SELECT 1"), "-ERR DB index is out of range");
         assert_eq!(client.says("PING"), "+PONG");
         assert_eq!(client.says("ECHO a"), "$1 a");
         assert_eq!(client.says("COMMAND DOCS"), "*0");
         assert!(client.says("INFO").contains("redis_version"));
-        assert_eq!(
-            client.says("ECHO"),
-            "-ERR wrong number of arguments for 'echo' command"
-        );
+        assert_eq!(client.says("ECHO"), "-ERR wrong number of arguments for 'echo' command");
     }
 
     #[test]

@@ -52,21 +52,13 @@ pub(super) fn get(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> D
 
 /// `DEL key...`.
 pub(super) fn del(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Done {
-    let removed = arguments
-        .some()?
-        .iter()
-        .filter(|key| context.store.remove(key))
-        .count();
+    let removed = arguments.some()?.iter().filter(|key| context.store.remove(key)).count();
     count(context, removed)
 }
 
 /// `EXISTS key...`.
 pub(super) fn exists(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Done {
-    let found = arguments
-        .some()?
-        .iter()
-        .filter(|key| context.store.exists(key))
-        .count();
+    let found = arguments.some()?.iter().filter(|key| context.store.exists(key)).count();
     count(context, found)
 }
 
@@ -80,12 +72,7 @@ pub(super) fn pexpire(context: &mut Context<'_>, arguments: &mut Arguments<'_>) 
     expire_in(context, arguments, 1, "pexpire")
 }
 
-fn expire_in(
-    context: &mut Context<'_>,
-    arguments: &mut Arguments<'_>,
-    unit: i64,
-    command: &str,
-) -> Done {
+fn expire_in(context: &mut Context<'_>, arguments: &mut Arguments<'_>, unit: i64, command: &str) -> Done {
     let (key, amount) = (arguments.next()?, arguments.number::<i64>()?);
     arguments.end()?;
     let done = if amount <= 0 {
@@ -111,9 +98,7 @@ pub(super) fn pttl(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> 
 /// `RPUSH key element...`.
 pub(super) fn rpush(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Done {
     let (key, elements) = (arguments.next()?, arguments.some()?);
-    context
-        .store
-        .room_for(elements.iter().map(Bytes::len).sum())?;
+    context.store.room_for(elements.iter().map(Bytes::len).sum())?;
     let length = context.store.push(key, elements)?;
     count(context, length)
 }
@@ -172,20 +157,15 @@ fn wait(seconds: &[u8]) -> Result<Millis, CommandError> {
     if number < 0.0 {
         return Err(error("negative"));
     }
-    let wait = std::time::Duration::try_from_secs_f64(number)
-        .map_err(|_| error("not a float or out of range"))?;
+    let wait = std::time::Duration::try_from_secs_f64(number).map_err(|_| error("not a float or out of range"))?;
     let millis = u64::try_from(wait.as_micros().div_ceil(1000));
     millis.map_err(|_| error("out of range"))
 }
 
 fn moment(now: Millis, amount: i64, unit: i64, command: &str) -> Result<Millis, CommandError> {
-    let moment = amount
-        .checked_mul(unit)
-        .filter(|millis| *millis > 0)
-        .and_then(|millis| now.checked_add(millis.unsigned_abs()));
-    moment.ok_or_else(|| {
-        CommandError::Message(format!("ERR invalid expire time in '{command}' command"))
-    })
+    let moment =
+        amount.checked_mul(unit).filter(|millis| *millis > 0).and_then(|millis| now.checked_add(millis.unsigned_abs()));
+    moment.ok_or_else(|| CommandError::Message(format!("ERR invalid expire time in '{command}' command")))
 }
 
 fn count(context: &mut Context<'_>, number: usize) -> Done {
@@ -211,14 +191,8 @@ mod tests {
         assert_eq!(run(&mut store, 7000, "SET lease b NX EX 5"), "+OK");
         assert_eq!(run(&mut store, 7000, "DEL lease none"), ":1");
         assert_eq!(run(&mut store, 7000, "PTTL lease"), ":-2");
-        assert_eq!(
-            run(&mut store, 7000, "SET lease b NX XX"),
-            "-ERR syntax error"
-        );
-        assert_eq!(
-            run(&mut store, 7000, "SET lease b PX 0"),
-            "-ERR invalid expire time in 'set' command"
-        );
+        assert_eq!(run(&mut store, 7000, "SET lease b NX XX"), "-ERR syntax error");
+        assert_eq!(run(&mut store, 7000, "SET lease b PX 0"), "-ERR invalid expire time in 'set' command");
     }
 
     #[test]
@@ -233,10 +207,7 @@ mod tests {
         assert_eq!(run(&mut store, 0, "LPOP m 9"), "*-1");
         assert_eq!(run(&mut store, 0, "EXISTS m m"), ":0");
         assert_eq!(run(&mut store, 0, "BLPOP m -1"), "-ERR timeout is negative");
-        assert_eq!(
-            run(&mut store, 0, "BLPOP m x"),
-            "-ERR timeout is not a float or out of range"
-        );
+        assert_eq!(run(&mut store, 0, "BLPOP m x"), "-ERR timeout is not a float or out of range");
     }
 
     #[test]

@@ -33,10 +33,7 @@ pub(super) fn xautoclaim(context: &mut Context<'_>, arguments: &mut Arguments<'_
     }
     demand_group(context, key, group, "")?;
     let (now, ask) = (context.now, (start, idle, limit));
-    let claimed = context
-        .store
-        .with_stream(key, |stream| stream.claim(group, consumer, now, ask))?
-        .unwrap_or_default();
+    let claimed = context.store.with_stream(key, |stream| stream.claim(group, consumer, now, ask))?.unwrap_or_default();
     resp::array(context.out, 3);
     resp::bulk(context.out, claimed.cursor.to_string().as_bytes());
     if only_ids {
@@ -53,22 +50,14 @@ pub(super) fn xpending(context: &mut Context<'_>, arguments: &mut Arguments<'_>)
     let (key, name) = (arguments.next()?, arguments.next()?);
     let summary = arguments.end().is_ok();
     demand_group(context, key, name, "")?;
-    let Some(group) = context
-        .store
-        .stream(key)?
-        .and_then(|stream| stream.group(name))
-    else {
+    let Some(group) = context.store.stream(key)?.and_then(|stream| stream.group(name)) else {
         return Ok(Outcome::Done);
     };
     if summary {
         summarise(context.out, group);
         return Ok(Outcome::Done);
     }
-    let idle: Millis = if arguments.takes("IDLE") {
-        arguments.number()?
-    } else {
-        0
-    };
+    let idle: Millis = if arguments.takes("IDLE") { arguments.number()? } else { 0 };
     let from = bound(arguments.next()?, 0, StreamId::next)?;
     let to = bound(arguments.next()?, u64::MAX, StreamId::previous)?;
     let limit = arguments.number()?;
@@ -77,9 +66,8 @@ pub(super) fn xpending(context: &mut Context<'_>, arguments: &mut Arguments<'_>)
     if from <= to {
         let age = |since: Millis| context.now.saturating_sub(since);
         let range = group.pending.range(from..=to);
-        let wanted = range.filter(|(_, pending)| {
-            age(pending.since) >= idle && consumer.is_none_or(|name| *name == pending.consumer)
-        });
+        let wanted = range
+            .filter(|(_, pending)| age(pending.since) >= idle && consumer.is_none_or(|name| *name == pending.consumer));
         found.extend(wanted.take(limit));
     }
     resp::array(context.out, found.len());
@@ -87,20 +75,14 @@ pub(super) fn xpending(context: &mut Context<'_>, arguments: &mut Arguments<'_>)
         resp::array(context.out, 4);
         resp::bulk(context.out, id.to_string().as_bytes());
         resp::bulk(context.out, &pending.consumer);
-        resp::integer(
-            context.out,
-            signed(context.now.saturating_sub(pending.since)),
-        );
+        resp::integer(context.out, signed(context.now.saturating_sub(pending.since)));
         resp::integer(context.out, signed(pending.times));
     }
     Ok(Outcome::Done)
 }
 
 fn summarise(out: &mut Vec<u8>, group: &Group) {
-    let (first, last) = (
-        group.pending.first_key_value(),
-        group.pending.last_key_value(),
-    );
+    let (first, last) = (group.pending.first_key_value(), group.pending.last_key_value());
     resp::array(out, 4);
     resp::integer(out, signed(group.pending.len() as u64));
     let (Some((first, _)), Some((last, _))) = (first, last) else {

@@ -28,10 +28,7 @@ use crate::registry::{OpenError, Options};
 ///
 /// The queue is of use at once; the port is served while the future of [`Listener::run`] is polled.
 /// Nothing is kept beyond this process: what nobody has read when it ends is gone.
-pub fn open(
-    options: Options,
-    listen: Option<SocketAddr>,
-) -> Result<(Arc<EmbeddedQueue>, Option<Listener>), OpenError> {
+pub fn open(options: Options, listen: Option<SocketAddr>) -> Result<(Arc<EmbeddedQueue>, Option<Listener>), OpenError> {
     options.check()?;
     if let Some(address) = listen
         && !address.ip().is_loopback()
@@ -39,24 +36,16 @@ pub fn open(
     {
         return Err(OpenError::BeyondLoopback(address));
     }
-    let shared = Arc::new(Shared {
-        store: Mutex::new(Store::new(options.max_memory_bytes)),
-        changed: Notify::new(),
-    });
+    let shared = Arc::new(Shared { store: Mutex::new(Store::new(options.max_memory_bytes)), changed: Notify::new() });
     let listener = match listen {
         None => None,
         Some(address) => Some(
-            Listener::bind(Arc::clone(&shared), address).map_err(|error| OpenError::Listen {
-                address,
-                error: error.to_string(),
-            })?,
+            Listener::bind(Arc::clone(&shared), address)
+                .map_err(|error| OpenError::Listen { address, error: error.to_string() })?,
         ),
     };
     let address = listener.as_ref().map(Listener::address);
-    Ok((
-        Arc::new(EmbeddedQueue::new(shared, options, address)),
-        listener,
-    ))
+    Ok((Arc::new(EmbeddedQueue::new(shared, options, address)), listener))
 }
 
 /// The store under its one lock, and the bell that rings when something was added.
@@ -73,9 +62,7 @@ impl Shared {
     }
 
     fn now(&self) -> Millis {
-        let since = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -83,9 +70,7 @@ impl Shared {
     fn changed_by(&self, parts: &[Bytes]) {
         let adds = ["xadd", "rpush", "exec", "xgroup"];
         if let Some(name) = parts.first()
-            && adds
-                .iter()
-                .any(|command| name.eq_ignore_ascii_case(command.as_bytes()))
+            && adds.iter().any(|command| name.eq_ignore_ascii_case(command.as_bytes()))
         {
             self.changed.notify_waiters();
         }

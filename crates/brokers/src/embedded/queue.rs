@@ -47,24 +47,13 @@ impl EmbeddedQueue {
         let answers = keys.answers(&options.node);
         let from_the_start = Reading::Claims(StreamId::default());
         let reading = Mutex::new(vec![from_the_start; options.partitions as usize]);
-        Self {
-            shared,
-            options,
-            address,
-            keys,
-            answers,
-            reading,
-            rounds: AtomicU32::new(0),
-        }
+        Self { shared, options, address, keys, answers, reading, rounds: AtomicU32::new(0) }
     }
 
     /// Another reader of the same store, as after a restart: what was handed out and not settled comes again.
     #[must_use]
     pub fn reopen(&self, node: &str) -> Arc<Self> {
-        let options = Options {
-            node: node.to_owned(),
-            ..self.options.clone()
-        };
+        let options = Options { node: node.to_owned(), ..self.options.clone() };
         Arc::new(Self::new(Arc::clone(&self.shared), options, self.address))
     }
 
@@ -112,45 +101,27 @@ impl EmbeddedQueue {
     fn append(&self, store: &mut Store, event: &Event) -> Result<(), QueueError> {
         let partition = event_fields::partition(event, self.options.partitions);
         let key = self.keys.events(partition);
-        let backlog = store
-            .stream(key.as_bytes())
-            .map_err(refused)?
-            .map_or(0, |s| s.len());
+        let backlog = store.stream(key.as_bytes()).map_err(refused)?.map_or(0, |s| s.len());
         if backlog as u64 >= self.options.max_backlog {
             let text = format!("{backlog} events wait in partition {partition}");
             return Err(QueueError::Full(text));
         }
-        let sender = Sender {
-            node: &self.options.node,
-            answers: &self.answers,
-        };
+        let sender = Sender { node: &self.options.node, answers: &self.answers };
         let fields = event_fields::of(event, sender);
-        let flat: Vec<&[u8]> = fields
-            .iter()
-            .flat_map(|(name, value)| [name.as_bytes(), value.as_ref()])
-            .collect();
+        let flat: Vec<&[u8]> = fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_ref()]).collect();
         let body = stream_commands::body(&flat);
-        store
-            .room_for_entry(key.len() + body.len())
-            .map_err(refused)?;
+        store.room_for_entry(key.len() + body.len()).map_err(refused)?;
         let now = self.shared.now();
-        store
-            .append(key.as_bytes(), NewId::Clock, now, body)
-            .map_err(refused)?;
+        store.append(key.as_bytes(), NewId::Clock, now, body).map_err(refused)?;
         Ok(())
     }
 
     fn pop_answers(&self) -> Result<Vec<Bytes>, StoreError> {
-        self.shared
-            .store()
-            .pop(self.answers.as_bytes(), BATCH_COMMANDS)
+        self.shared.store().pop(self.answers.as_bytes(), BATCH_COMMANDS)
     }
 
     /// Looks until something is there or the wait is over.
-    async fn wait<T>(
-        &self,
-        look: impl Fn() -> Result<Vec<T>, StoreError>,
-    ) -> Result<Vec<T>, QueueError> {
+    async fn wait<T>(&self, look: impl Fn() -> Result<Vec<T>, StoreError>) -> Result<Vec<T>, QueueError> {
         let deadline = Instant::now() + WAIT;
         loop {
             let changed = self.shared.changed.notified();
@@ -195,14 +166,9 @@ impl Queue for EmbeddedQueue {
         let now = self.shared.now();
         let mut store = self.shared.store();
         // Settled first and put away without a look at the memory: it takes the place of what it was.
-        self.settle(&mut store, &delivery.receipt)
-            .map_err(refused)?;
-        store
-            .append(key.as_bytes(), NewId::Clock, now, body)
-            .map_err(refused)?;
-        store
-            .with_stream(key.as_bytes(), |stream| stream.trim(DEAD_LENGTH))
-            .map_err(refused)?;
+        self.settle(&mut store, &delivery.receipt).map_err(refused)?;
+        store.append(key.as_bytes(), NewId::Clock, now, body).map_err(refused)?;
+        store.with_stream(key.as_bytes(), |stream| stream.trim(DEAD_LENGTH)).map_err(refused)?;
         drop(store);
         self.shared.changed.notify_waiters();
         Ok(())
@@ -210,10 +176,7 @@ impl Queue for EmbeddedQueue {
 
     async fn send(&self, events: &[Event]) -> Vec<Result<(), QueueError>> {
         let mut store = self.shared.store();
-        let results = events
-            .iter()
-            .map(|event| self.append(&mut store, event))
-            .collect();
+        let results = events.iter().map(|event| self.append(&mut store, event)).collect();
         drop(store);
         self.shared.changed.notify_waiters();
         results
@@ -226,9 +189,7 @@ impl Queue for EmbeddedQueue {
     async fn reply(&self, delivery: &Delivery, body: Bytes) -> Result<(), QueueError> {
         let key = delivery.reply_to.as_str();
         if !self.keys.takes_reply(key) {
-            return Err(QueueError::Refused(format!(
-                "{key:?} is no place for a reply"
-            )));
+            return Err(QueueError::Refused(format!("{key:?} is no place for a reply")));
         }
         let when = self.shared.now() + REPLY_LIFE_MILLIS;
         let mut store = self.shared.store();
@@ -268,11 +229,7 @@ fn step(
                 // A few at a time, because a claim knows no limit of bytes.
                 let claimed = stream.claim(group, group, now, (start, 0, room.0.min(8)));
                 let done = claimed.cursor == StreamId::default();
-                *state = if done {
-                    Reading::News
-                } else {
-                    Reading::Claims(claimed.cursor)
-                };
+                *state = if done { Reading::News } else { Reading::Claims(claimed.cursor) };
                 claimed.entries
             }
         }
@@ -281,15 +238,9 @@ fn step(
 }
 
 fn delivery(partition: u32, id: StreamId, body: &Bytes) -> Delivery {
-    let receipt = Receipt {
-        partition,
-        generation: 0,
-        number: (id.millis, id.number),
-    };
+    let receipt = Receipt { partition, generation: 0, number: (id.millis, id.number) };
     let strings = resp::strings(body);
-    let pairs = strings
-        .chunks_exact(2)
-        .map(|pair| (pair[0].as_ref(), pair[1].clone()));
+    let pairs = strings.chunks_exact(2).map(|pair| (pair[0].as_ref(), pair[1].clone()));
     command_fields::read(receipt, pairs)
 }
 

@@ -29,10 +29,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// The next request, or none until more bytes are there. An empty array is skipped, as Redis does.
-    pub(super) fn decode(
-        &mut self,
-        input: &mut BytesMut,
-    ) -> Result<Option<Vec<Bytes>>, ProtocolError> {
+    pub(super) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Vec<Bytes>>, ProtocolError> {
         loop {
             if self.missing == 0 {
                 let Some(count) = header(input, b'*', PARTS_LIMIT, "multibulk")? else {
@@ -83,12 +80,7 @@ impl Decoder {
 }
 
 /// Reads `*N` or `$N` and its line end. A negative count of arguments is an empty request.
-fn header(
-    input: &mut BytesMut,
-    sign: u8,
-    limit: usize,
-    word: &str,
-) -> Result<Option<usize>, ProtocolError> {
+fn header(input: &mut BytesMut, sign: u8, limit: usize, word: &str) -> Result<Option<usize>, ProtocolError> {
     let Some(first) = input.first() else {
         return Ok(None);
     };
@@ -99,15 +91,9 @@ fn header(
     let wrong = || ProtocolError(format!("invalid {word} length"));
     let head = &input[..input.len().min(HEADER_LIMIT_BYTES)];
     let Some(end) = head.windows(2).position(|two| two == b"\r\n") else {
-        return if head.len() == HEADER_LIMIT_BYTES {
-            Err(wrong())
-        } else {
-            Ok(None)
-        };
+        return if head.len() == HEADER_LIMIT_BYTES { Err(wrong()) } else { Ok(None) };
     };
-    let number = std::str::from_utf8(&head[1..end])
-        .ok()
-        .and_then(|text| text.parse::<i64>().ok());
+    let number = std::str::from_utf8(&head[1..end]).ok().and_then(|text| text.parse::<i64>().ok());
     let number = number.ok_or_else(wrong)?;
     input.advance(end + 2);
     match usize::try_from(number) {
@@ -169,9 +155,7 @@ pub(super) fn strings(encoded: &Bytes) -> Vec<Bytes> {
     while at < encoded.len() {
         let body = skip_header(encoded, at);
         let digits = &encoded[at + 1..body.saturating_sub(2)];
-        let length = digits
-            .iter()
-            .fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
+        let length = digits.iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
         strings.push(encoded.slice(body..body + length));
         at = body + length + 2;
     }
@@ -179,10 +163,7 @@ pub(super) fn strings(encoded: &Bytes) -> Vec<Bytes> {
 }
 
 fn skip_header(encoded: &[u8], at: usize) -> usize {
-    encoded[at..]
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(encoded.len(), |end| at + end + 1)
+    encoded[at..].iter().position(|byte| *byte == b'\n').map_or(encoded.len(), |end| at + end + 1)
 }
 
 #[cfg(test)]
@@ -202,10 +183,7 @@ mod tests {
     }
 
     fn error_of(text: &str) -> String {
-        Decoder::default()
-            .decode(&mut BytesMut::from(text))
-            .unwrap_err()
-            .0
+        Decoder::default().decode(&mut BytesMut::from(text)).unwrap_err().0
     }
 
     #[test]
@@ -216,10 +194,7 @@ mod tests {
         assert_eq!(error_of("*1\r\n$8388609\r\n"), "invalid bulk length");
         assert_eq!(error_of("*16385\r\n"), "invalid multibulk length");
         assert_eq!(error_of("*x\r\n"), "invalid multibulk length");
-        assert_eq!(
-            error_of("*00000000000000000000000000000001"),
-            "invalid multibulk length"
-        );
+        assert_eq!(error_of("*00000000000000000000000000000001"), "invalid multibulk length");
         assert_eq!(error_of("*1\r\n$1\r\nabc"), "invalid bulk end");
     }
 
@@ -240,10 +215,7 @@ mod tests {
     fn empty_requests_are_skipped() {
         let mut input = BytesMut::from("*0\r\n*-1\r\n*1\r\n$4\r\nPING\r\n");
         let mut decoder = Decoder::default();
-        assert_eq!(
-            decoder.decode(&mut input),
-            Ok(Some(vec![Bytes::from("PING")]))
-        );
+        assert_eq!(decoder.decode(&mut input), Ok(Some(vec![Bytes::from("PING")])));
         assert_eq!(decoder.decode(&mut input), Ok(None));
     }
 

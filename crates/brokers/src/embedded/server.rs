@@ -42,11 +42,7 @@ impl Listener {
         let socket = std::net::TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        Ok(Self {
-            shared,
-            socket,
-            address,
-        })
+        Ok(Self { shared, socket, address })
     }
 
     /// Where it listens; the port is the real one where 0 was asked for.
@@ -99,14 +95,7 @@ struct Client {
 impl Client {
     fn new(shared: Arc<Shared>, stream: TcpStream, connection: Connection) -> Self {
         let (decoder, input) = (Decoder::default(), BytesMut::new());
-        Self {
-            shared,
-            stream,
-            connection,
-            decoder,
-            input,
-            output: Vec::new(),
-        }
+        Self { shared, stream, connection, decoder, input, output: Vec::new() }
     }
 
     async fn serve(&mut self) -> io::Result<()> {
@@ -129,10 +118,7 @@ impl Client {
                     }
                 }
                 Err(error) => {
-                    resp::error(
-                        &mut self.output,
-                        &format!("ERR Protocol error: {}", error.0),
-                    );
+                    resp::error(&mut self.output, &format!("ERR Protocol error: {}", error.0));
                     return self.flush().await;
                 }
             }
@@ -174,16 +160,11 @@ impl Client {
     fn apply(&mut self, parts: &[Bytes]) -> Next {
         let now = self.shared.now();
         let mut store = self.shared.store();
-        self.connection
-            .handle(&mut store, now, parts, &mut self.output)
+        self.connection.handle(&mut store, now, parts, &mut self.output)
     }
 
     /// Waits for a change or the deadline, and hears when the client hangs up meanwhile; false then.
-    async fn until(
-        &mut self,
-        changed: impl Future<Output = ()>,
-        deadline: Option<Instant>,
-    ) -> io::Result<bool> {
+    async fn until(&mut self, changed: impl Future<Output = ()>, deadline: Option<Instant>) -> io::Result<bool> {
         tokio::pin!(changed);
         loop {
             let listens = self.input.len() < AHEAD_LIMIT_BYTES;
@@ -203,8 +184,7 @@ impl Client {
         if self.output.is_empty() {
             return Ok(());
         }
-        let written =
-            tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&self.output)).await;
+        let written = tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&self.output)).await;
         self.output.clear();
         self.output.shrink_to(FLUSH_BYTES);
         written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
@@ -213,11 +193,7 @@ impl Client {
 
 fn end(wait: Millis) -> Option<Instant> {
     // An end beyond what the clock can count is none.
-    if wait == 0 {
-        None
-    } else {
-        Instant::now().checked_add(Duration::from_millis(wait))
-    }
+    if wait == 0 { None } else { Instant::now().checked_add(Duration::from_millis(wait)) }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -49,12 +49,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(limit_bytes: usize) -> Self {
-        Self {
-            slots: HashMap::new(),
-            expiries: BTreeSet::new(),
-            used_bytes: 0,
-            limit_bytes,
-        }
+        Self { slots: HashMap::new(), expiries: BTreeSet::new(), used_bytes: 0, limit_bytes }
     }
 
     pub(super) fn used_bytes(&self) -> usize {
@@ -177,10 +172,7 @@ impl Store {
             return Ok(Vec::new());
         };
         let popped: Vec<Bytes> = list.drain(..count.min(available)).collect();
-        let freed: usize = popped
-            .iter()
-            .map(|element| element.len() + OVERHEAD_BYTES)
-            .sum();
+        let freed: usize = popped.iter().map(|element| element.len() + OVERHEAD_BYTES).sum();
         self.used_bytes -= freed;
         if popped.len() == available {
             self.remove(key);
@@ -241,22 +233,13 @@ impl Store {
     fn insert(&mut self, key: &[u8], value: Value) {
         let key = Bytes::copy_from_slice(key);
         self.used_bytes += weight(&key, &value);
-        self.slots.insert(
-            key,
-            Slot {
-                value,
-                expires: None,
-            },
-        );
+        self.slots.insert(key, Slot { value, expires: None });
     }
 }
 
 fn weight(key: &[u8], value: &Value) -> usize {
     let value = match value {
-        Value::List(list) => list
-            .iter()
-            .map(|element| element.len() + OVERHEAD_BYTES)
-            .sum(),
+        Value::List(list) => list.iter().map(|element| element.len() + OVERHEAD_BYTES).sum(),
         Value::Stream(stream) => stream.weight_bytes(),
         Value::Text(text) => text.len(),
     };
@@ -270,39 +253,18 @@ mod tests {
     #[test]
     fn memory_is_counted_up_and_down() {
         let mut store = Store::new(1000);
-        store
-            .push(
-                b"list",
-                &[Bytes::from_static(b"a"), Bytes::from_static(b"b")],
-            )
-            .unwrap();
+        store.push(b"list", &[Bytes::from_static(b"a"), Bytes::from_static(b"b")]).unwrap();
         store.set_text(b"text", b"one");
         store.set_text(b"text", b"two");
-        let id = store
-            .append(b"s", NewId::Clock, 5, Bytes::from_static(b"*0\r\n"))
-            .unwrap();
-        store
-            .with_stream(b"s", |stream| {
-                stream.create_group(b"g", StreamId::default())
-            })
-            .unwrap();
-        store
-            .with_stream(b"s", |stream| stream.take_new(b"g", b"c", 5, (9, 99)))
-            .unwrap();
+        let id = store.append(b"s", NewId::Clock, 5, Bytes::from_static(b"*0\r\n")).unwrap();
+        store.with_stream(b"s", |stream| stream.create_group(b"g", StreamId::default())).unwrap();
+        store.with_stream(b"s", |stream| stream.take_new(b"g", b"c", 5, (9, 99))).unwrap();
         assert_eq!(store.room_for_entry(1000), Err(StoreError::Memory));
         assert_eq!(store.room_for(1000), Ok(()));
-        assert_eq!(
-            store.room_for(RESERVE_BYTES + 1000),
-            Err(StoreError::Memory)
-        );
+        assert_eq!(store.room_for(RESERVE_BYTES + 1000), Err(StoreError::Memory));
         assert_eq!(store.pop(b"list", 9).unwrap().len(), 2);
         assert!(!store.exists(b"list"));
-        assert!(
-            store
-                .with_stream(b"s", |stream| stream.remove(id))
-                .unwrap()
-                .unwrap()
-        );
+        assert!(store.with_stream(b"s", |stream| stream.remove(id)).unwrap().unwrap());
         assert!(store.remove(b"s") && store.remove(b"text"));
         assert_eq!(store.used_bytes(), 0);
     }
@@ -331,14 +293,8 @@ mod tests {
         store.set_text(b"key", b"text");
         assert_eq!(store.push(b"key", &[]), Err(StoreError::WrongType));
         assert_eq!(store.pop(b"key", 1), Err(StoreError::WrongType));
-        assert_eq!(
-            store.append(b"key", NewId::Clock, 1, Bytes::new()),
-            Err(StoreError::WrongType)
-        );
-        assert_eq!(
-            store.with_stream(b"key", |_| ()),
-            Err(StoreError::WrongType)
-        );
+        assert_eq!(store.append(b"key", NewId::Clock, 1, Bytes::new()), Err(StoreError::WrongType));
+        assert_eq!(store.with_stream(b"key", |_| ()), Err(StoreError::WrongType));
         assert_eq!(store.with_stream(b"none", |_| ()), Ok(None));
     }
 }

@@ -20,10 +20,7 @@ pub(super) struct StreamId {
 }
 
 impl StreamId {
-    pub(super) const MAX: Self = Self {
-        millis: u64::MAX,
-        number: u64::MAX,
-    };
+    pub(super) const MAX: Self = Self { millis: u64::MAX, number: u64::MAX };
 
     /// Reads `millis-number` or `millis`, which gets `number`.
     pub(super) fn parse(text: &[u8], number: u64) -> Option<Self> {
@@ -37,20 +34,14 @@ impl StreamId {
         if !digits(millis) {
             return None;
         }
-        Some(Self {
-            millis: millis.parse().ok()?,
-            number,
-        })
+        Some(Self { millis: millis.parse().ok()?, number })
     }
 
     /// The id after this one; the last one has none.
     pub(super) fn next(self) -> Option<Self> {
         match self.number.checked_add(1) {
             Some(number) => Some(Self { number, ..self }),
-            None => self
-                .millis
-                .checked_add(1)
-                .map(|millis| Self { millis, number: 0 }),
+            None => self.millis.checked_add(1).map(|millis| Self { millis, number: 0 }),
         }
     }
 
@@ -58,10 +49,7 @@ impl StreamId {
     pub(super) fn previous(self) -> Option<Self> {
         match self.number.checked_sub(1) {
             Some(number) => Some(Self { number, ..self }),
-            None => self.millis.checked_sub(1).map(|millis| Self {
-                millis,
-                number: u64::MAX,
-            }),
+            None => self.millis.checked_sub(1).map(|millis| Self { millis, number: u64::MAX }),
         }
     }
 }
@@ -134,10 +122,7 @@ impl Stream {
             return false;
         }
         self.weight_bytes += name.len() + PENDING_OVERHEAD_BYTES;
-        let group = Group {
-            last,
-            ..Group::default()
-        };
+        let group = Group { last, ..Group::default() };
         self.groups.insert(Bytes::copy_from_slice(name), group);
         true
     }
@@ -150,13 +135,8 @@ impl Stream {
     pub(super) fn new_id(&self, wanted: NewId, now: Millis) -> Option<StreamId> {
         let next = self.last.next()?;
         match wanted {
-            NewId::Clock => Some(next.max(StreamId {
-                millis: now,
-                number: 0,
-            })),
-            NewId::Millis(millis) if millis > self.last.millis => {
-                Some(StreamId { millis, number: 0 })
-            }
+            NewId::Clock => Some(next.max(StreamId { millis: now, number: 0 })),
+            NewId::Millis(millis) if millis > self.last.millis => Some(StreamId { millis, number: 0 }),
             NewId::Millis(millis) => (next.millis == millis).then_some(next),
             NewId::Given(id) => (id >= next).then_some(id),
         }
@@ -192,20 +172,11 @@ impl Stream {
     }
 
     /// What lies between two ids, both included.
-    pub(super) fn range(
-        &self,
-        from: StreamId,
-        to: StreamId,
-        count: usize,
-    ) -> Vec<(StreamId, Bytes)> {
+    pub(super) fn range(&self, from: StreamId, to: StreamId, count: usize) -> Vec<(StreamId, Bytes)> {
         if from > to {
             return Vec::new();
         }
-        self.entries
-            .range(from..=to)
-            .take(count)
-            .map(|(id, body)| (*id, body.clone()))
-            .collect()
+        self.entries.range(from..=to).take(count).map(|(id, body)| (*id, body.clone())).collect()
     }
 
     /// Hands new entries to a consumer, until `count` or `bytes` are reached; at least one.
@@ -221,10 +192,7 @@ impl Stream {
         };
         let (count, bytes) = limit;
         let (mut taken, mut weight) = (Vec::new(), 0);
-        for (id, body) in self
-            .entries
-            .range((Bound::Excluded(group.last), Bound::Unbounded))
-        {
+        for (id, body) in self.entries.range((Bound::Excluded(group.last), Bound::Unbounded)) {
             if taken.len() >= count || (weight > 0 && weight + body.len() > bytes) {
                 break;
             }
@@ -236,14 +204,7 @@ impl Stream {
         let consumer = Bytes::copy_from_slice(consumer);
         for (id, _) in &taken {
             group.last = *id;
-            group.pending.insert(
-                *id,
-                Pending {
-                    consumer: consumer.clone(),
-                    since: now,
-                    times: 1,
-                },
-            );
+            group.pending.insert(*id, Pending { consumer: consumer.clone(), since: now, times: 1 });
         }
         taken
     }
@@ -259,9 +220,7 @@ impl Stream {
         let Some(group) = self.groups.get(group) else {
             return Vec::new();
         };
-        let range = group
-            .pending
-            .range((Bound::Excluded(above), Bound::Unbounded));
+        let range = group.pending.range((Bound::Excluded(above), Bound::Unbounded));
         range
             .filter(|(_, pending)| pending.consumer == consumer)
             .take(count)
@@ -274,10 +233,7 @@ impl Stream {
         let Some(group) = self.groups.get_mut(group) else {
             return 0;
         };
-        let count = ids
-            .iter()
-            .filter(|id| group.pending.remove(id).is_some())
-            .count();
+        let count = ids.iter().filter(|id| group.pending.remove(id).is_some()).count();
         self.weight_bytes -= count * PENDING_OVERHEAD_BYTES;
         count
     }
@@ -308,11 +264,7 @@ impl Stream {
                 None => claimed.deleted.push(*id),
                 Some(body) => {
                     let times = pending.times + 1;
-                    *pending = Pending {
-                        consumer: consumer.clone(),
-                        since: now,
-                        times,
-                    };
+                    *pending = Pending { consumer: consumer.clone(), since: now, times };
                     claimed.entries.push((*id, body.clone()));
                 }
             }
@@ -332,10 +284,7 @@ mod tests {
     fn stream(count: u64) -> Stream {
         let mut stream = Stream::default();
         for number in 1..=count {
-            stream.append(
-                StreamId { millis: 1, number },
-                Bytes::from_static(b"*0\r\n"),
-            );
+            stream.append(StreamId { millis: 1, number }, Bytes::from_static(b"*0\r\n"));
         }
         assert!(stream.create_group(b"g", StreamId::default()));
         assert!(!stream.create_group(b"g", StreamId::default()));
@@ -344,57 +293,14 @@ mod tests {
 
     #[test]
     fn ids_are_read_and_written() {
-        assert_eq!(
-            StreamId::parse(b"5-6", 0),
-            Some(StreamId {
-                millis: 5,
-                number: 6
-            })
-        );
-        assert_eq!(
-            StreamId::parse(b"5", 9),
-            Some(StreamId {
-                millis: 5,
-                number: 9
-            })
-        );
-        for wrong in [
-            "",
-            "-",
-            "5-",
-            "-5",
-            "x",
-            "5-x",
-            "+5",
-            "99999999999999999999",
-            "5-6-7",
-        ] {
+        assert_eq!(StreamId::parse(b"5-6", 0), Some(StreamId { millis: 5, number: 6 }));
+        assert_eq!(StreamId::parse(b"5", 9), Some(StreamId { millis: 5, number: 9 }));
+        for wrong in ["", "-", "5-", "-5", "x", "5-x", "+5", "99999999999999999999", "5-6-7"] {
             assert_eq!(StreamId::parse(wrong.as_bytes(), 0), None, "{wrong}");
         }
-        assert_eq!(
-            StreamId {
-                millis: 5,
-                number: u64::MAX
-            }
-            .next()
-            .unwrap()
-            .to_string(),
-            "6-0"
-        );
-        assert_eq!(
-            StreamId {
-                millis: 6,
-                number: 0
-            }
-            .previous()
-            .unwrap()
-            .millis,
-            5
-        );
-        assert_eq!(
-            (StreamId::MAX.next(), StreamId::default().previous()),
-            (None, None)
-        );
+        assert_eq!(StreamId { millis: 5, number: u64::MAX }.next().unwrap().to_string(), "6-0");
+        assert_eq!(StreamId { millis: 6, number: 0 }.previous().unwrap().millis, 5);
+        assert_eq!((StreamId::MAX.next(), StreamId::default().previous()), (None, None));
     }
 
     #[test]
@@ -406,16 +312,7 @@ mod tests {
         assert_eq!(id(NewId::Millis(1), 0).unwrap(), "1-4");
         assert_eq!(id(NewId::Millis(2), 0).unwrap(), "2-0");
         assert_eq!(id(NewId::Millis(0), 0), None);
-        assert_eq!(
-            id(
-                NewId::Given(StreamId {
-                    millis: 1,
-                    number: 3
-                }),
-                0
-            ),
-            None
-        );
+        assert_eq!(id(NewId::Given(StreamId { millis: 1, number: 3 }), 0), None);
     }
 
     #[test]
@@ -423,32 +320,18 @@ mod tests {
         let mut stream = stream(5);
         assert_eq!(stream.take_new(b"g", b"one", 10, (3, usize::MAX)).len(), 3);
         assert_eq!(stream.take_new(b"g", b"one", 10, (9, 1)).len(), 1);
-        assert!(stream.remove(StreamId {
-            millis: 1,
-            number: 2
-        }));
+        assert!(stream.remove(StreamId { millis: 1, number: 2 }));
         let claimed = stream.claim(b"g", b"two", 20, (StreamId::default(), 0, 2));
         assert_eq!((claimed.entries.len(), claimed.deleted.len()), (1, 1));
         assert_eq!(claimed.cursor.number, 3);
         let rest = stream.claim(b"g", b"two", 20, (claimed.cursor, 0, 9));
         assert_eq!((rest.entries.len(), rest.cursor), (2, StreamId::default()));
-        assert_eq!(
-            stream
-                .claim(b"g", b"one", 25, (StreamId::default(), 6, 9))
-                .entries
-                .len(),
-            0
-        );
+        assert_eq!(stream.claim(b"g", b"one", 25, (StreamId::default(), 6, 9)).entries.len(), 0);
         assert_eq!(stream.loans(b"g", b"two", StreamId::default(), 9).len(), 3);
-        assert_eq!(
-            stream.acknowledge(b"g", &[claimed.entries[0].0, StreamId::MAX]),
-            1
-        );
+        assert_eq!(stream.acknowledge(b"g", &[claimed.entries[0].0, StreamId::MAX]), 1);
         assert_eq!(stream.trim(1), 3);
         assert_eq!(stream.range(StreamId::default(), StreamId::MAX, 9).len(), 1);
-        let settled: Vec<StreamId> = (1..=5)
-            .map(|number| StreamId { millis: 1, number })
-            .collect();
+        let settled: Vec<StreamId> = (1..=5).map(|number| StreamId { millis: 1, number }).collect();
         stream.acknowledge(b"g", &settled);
         stream.trim(0);
         assert_eq!(stream.weight_bytes(), 1 + PENDING_OVERHEAD_BYTES);

@@ -16,11 +16,7 @@ type Read<'a> = (&'a Bytes, Vec<(StreamId, Option<Bytes>)>);
 pub(super) fn xadd(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Done {
     let key = arguments.next()?;
     let create = !arguments.takes("NOMKSTREAM");
-    let length = if arguments.takes("MAXLEN") {
-        Some(trim_length(arguments)?)
-    } else {
-        None
-    };
+    let length = if arguments.takes("MAXLEN") { Some(trim_length(arguments)?) } else { None };
     let id = new_id(arguments.next()?)?;
     let fields = arguments.some()?;
     if fields.len() % 2 == 1 {
@@ -34,9 +30,7 @@ pub(super) fn xadd(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> 
     context.store.room_for_entry(key.len() + body.len())?;
     let id = context.store.append(key, id, context.now, body)?;
     if let Some(length) = length {
-        context
-            .store
-            .with_stream(key, |stream| stream.trim(length))?;
+        context.store.with_stream(key, |stream| stream.trim(length))?;
     }
     resp::bulk(context.out, id.to_string().as_bytes());
     Ok(Outcome::Done)
@@ -56,10 +50,7 @@ pub(super) fn body<S: AsRef<[u8]>>(fields: &[S]) -> Bytes {
 
 /// `XLEN key`.
 pub(super) fn xlen(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Done {
-    let length = context
-        .store
-        .stream(arguments.next()?)?
-        .map_or(0, |stream| stream.len());
+    let length = context.store.stream(arguments.next()?)?.map_or(0, |stream| stream.len());
     count(context, length)
 }
 
@@ -68,11 +59,7 @@ pub(super) fn xrange(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -
     let key = arguments.next()?;
     let from = bound(arguments.next()?, 0, StreamId::next)?;
     let to = bound(arguments.next()?, u64::MAX, StreamId::previous)?;
-    let limit = if arguments.takes("COUNT") {
-        arguments.number()?
-    } else {
-        usize::MAX
-    };
+    let limit = if arguments.takes("COUNT") { arguments.number()? } else { usize::MAX };
     arguments.end()?;
     let stream = context.store.stream(key)?;
     let found = stream.map_or_else(Vec::new, |stream| stream.range(from, to, limit));
@@ -83,9 +70,7 @@ pub(super) fn xrange(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -
 /// `XDEL key id...`.
 pub(super) fn xdel(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Done {
     let (key, ids) = (arguments.next()?, ids(arguments.some()?)?);
-    let removed = context.store.with_stream(key, |stream| {
-        ids.iter().filter(|id| stream.remove(**id)).count()
-    })?;
+    let removed = context.store.with_stream(key, |stream| ids.iter().filter(|id| stream.remove(**id)).count())?;
     count(context, removed.unwrap_or(0))
 }
 
@@ -97,9 +82,7 @@ pub(super) fn xtrim(context: &mut Context<'_>, arguments: &mut Arguments<'_>) ->
     }
     let length = trim_length(arguments)?;
     arguments.end()?;
-    let removed = context
-        .store
-        .with_stream(key, |stream| stream.trim(length))?;
+    let removed = context.store.with_stream(key, |stream| stream.trim(length))?;
     count(context, removed.unwrap_or(0))
 }
 
@@ -129,15 +112,9 @@ pub(super) fn xgroup(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -
                 .to_owned(),
         ));
     }
-    let given = if from.as_ref() == b"$" {
-        None
-    } else {
-        Some(id(from)?)
-    };
+    let given = if from.as_ref() == b"$" { None } else { Some(id(from)?) };
     context.store.create_stream(key)?;
-    let created = context.store.with_stream(key, |stream| {
-        stream.create_group(group, given.unwrap_or(stream.last))
-    })?;
+    let created = context.store.with_stream(key, |stream| stream.create_group(group, given.unwrap_or(stream.last)))?;
     if created != Some(true) {
         let message = "BUSYGROUP Consumer Group name already exists";
         return Err(CommandError::Message(message.to_owned()));
@@ -156,9 +133,7 @@ pub(super) fn xreadgroup(context: &mut Context<'_>, arguments: &mut Arguments<'_
     loop {
         if arguments.takes("COUNT") {
             // Redis takes zero for no limit.
-            limit = Some(arguments.number()?)
-                .filter(|limit| *limit > 0)
-                .unwrap_or(usize::MAX);
+            limit = Some(arguments.number()?).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
         } else if arguments.takes("BLOCK") {
             block = Some(arguments.number::<Millis>()?);
         } else if arguments.takes("STREAMS") {
@@ -169,7 +144,8 @@ pub(super) fn xreadgroup(context: &mut Context<'_>, arguments: &mut Arguments<'_
     }
     let names = arguments.some()?;
     if names.len() % 2 == 1 {
-        let message = "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.";
+        let message =
+            "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.";
         return Err(CommandError::Message(message.to_owned()));
     }
     let (keys, starts) = names.split_at(names.len() / 2);
@@ -209,14 +185,8 @@ fn take_new(
 ) -> Result<Vec<(StreamId, Option<Bytes>)>, CommandError> {
     let (key, group, consumer) = names;
     let (now, limits) = (context.now, (limit, usize::MAX));
-    let taken = context
-        .store
-        .with_stream(key, |stream| stream.take_new(group, consumer, now, limits))?;
-    Ok(taken
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(id, body)| (id, Some(body)))
-        .collect())
+    let taken = context.store.with_stream(key, |stream| stream.take_new(group, consumer, now, limits))?;
+    Ok(taken.unwrap_or_default().into_iter().map(|(id, body)| (id, Some(body))).collect())
 }
 
 fn write_read(out: &mut Vec<u8>, read: &[Read<'_>]) {
@@ -240,23 +210,12 @@ fn write_read(out: &mut Vec<u8>, read: &[Read<'_>]) {
 pub(super) fn xack(context: &mut Context<'_>, arguments: &mut Arguments<'_>) -> Done {
     let (key, group) = (arguments.next()?, arguments.next()?);
     let ids = ids(arguments.some()?)?;
-    let settled = context
-        .store
-        .with_stream(key, |stream| stream.acknowledge(group, &ids))?;
+    let settled = context.store.with_stream(key, |stream| stream.acknowledge(group, &ids))?;
     count(context, settled.unwrap_or(0))
 }
 
-pub(super) fn demand_group(
-    context: &Context<'_>,
-    key: &Bytes,
-    group: &Bytes,
-    place: &str,
-) -> Result<(), CommandError> {
-    if context
-        .store
-        .stream(key)?
-        .is_some_and(|stream| stream.group(group).is_some())
-    {
+pub(super) fn demand_group(context: &Context<'_>, key: &Bytes, group: &Bytes, place: &str) -> Result<(), CommandError> {
+    if context.store.stream(key)?.is_some_and(|stream| stream.group(group).is_some()) {
         return Ok(());
     }
     let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
@@ -344,35 +303,17 @@ mod tests {
         let mut store = Store::new(1 << 20);
         let mut says = |now, line: &str| run(&mut store, now, line);
         assert_eq!(says(1, "XGROUP CREATE s g 0 MKSTREAM"), "+OK");
-        assert_eq!(
-            says(1, "XGROUP CREATE s g 0 MKSTREAM"),
-            "-BUSYGROUP Consumer Group name already exists"
-        );
-        assert_eq!(
-            says(1, "XREADGROUP GROUP g c COUNT 9 BLOCK 50 STREAMS s >"),
-            "(wait 50)"
-        );
+        assert_eq!(says(1, "XGROUP CREATE s g 0 MKSTREAM"), "-BUSYGROUP Consumer Group name already exists");
+        assert_eq!(says(1, "XREADGROUP GROUP g c COUNT 9 BLOCK 50 STREAMS s >"), "(wait 50)");
         assert_eq!(says(1, "XREADGROUP GROUP g c STREAMS s >"), "*-1");
         assert_eq!(says(5, "XADD s MAXLEN ~ 10 * k v"), "$3 5-0");
         assert_eq!(says(5, "XADD s * k w"), "$3 5-1");
-        assert_eq!(
-            says(6, "XREADGROUP GROUP g c COUNT 1 BLOCK 0 STREAMS s >"),
-            "*1 *2 $1 s *1 *2 $3 5-0 *2 $1 k $1 v"
-        );
-        assert_eq!(
-            says(7, "XPENDING s g"),
-            "*4 :1 $3 5-0 $3 5-0 *1 *2 $1 c $1 1"
-        );
+        assert_eq!(says(6, "XREADGROUP GROUP g c COUNT 1 BLOCK 0 STREAMS s >"), "*1 *2 $1 s *1 *2 $3 5-0 *2 $1 k $1 v");
+        assert_eq!(says(7, "XPENDING s g"), "*4 :1 $3 5-0 $3 5-0 *1 *2 $1 c $1 1");
         assert_eq!(says(9, "XPENDING s g - + 9"), "*1 *4 $3 5-0 $1 c :3 :1");
         assert_eq!(says(9, "XPENDING s g IDLE 4 - + 9 c"), "*0");
-        assert_eq!(
-            says(9, "XREADGROUP GROUP g c STREAMS s 0"),
-            "*1 *2 $1 s *1 *2 $3 5-0 *2 $1 k $1 v"
-        );
-        assert_eq!(
-            says(9, "XAUTOCLAIM s g d 0 0"),
-            "*3 $3 0-0 *1 *2 $3 5-0 *2 $1 k $1 v *0"
-        );
+        assert_eq!(says(9, "XREADGROUP GROUP g c STREAMS s 0"), "*1 *2 $1 s *1 *2 $3 5-0 *2 $1 k $1 v");
+        assert_eq!(says(9, "XAUTOCLAIM s g d 0 0"), "*3 $3 0-0 *1 *2 $3 5-0 *2 $1 k $1 v *0");
         assert_eq!(says(9, "XAUTOCLAIM s g d 1 - JUSTID"), "*3 $3 0-0 *0 *0");
         assert_eq!(says(9, "XACK s g 5-0 5-1"), ":1");
         assert_eq!(says(9, "XDEL s 5-0 4-0"), ":1");
@@ -399,14 +340,8 @@ mod tests {
         assert!(says("XADD s 0 k v").contains("greater than 0-0"));
         assert_eq!(says("XADD s 9-* k v"), "$4 9-10");
         assert!(says("XADD s x k v").starts_with("-ERR Invalid stream ID"));
-        assert_eq!(
-            says("XADD s * k v w"),
-            "-ERR wrong number of arguments for 'xadd' command"
-        );
-        assert_eq!(
-            says("XREADGROUP GROUP g c NOACK STREAMS s >"),
-            "-ERR syntax error"
-        );
+        assert_eq!(says("XADD s * k v w"), "-ERR wrong number of arguments for 'xadd' command");
+        assert_eq!(says("XREADGROUP GROUP g c NOACK STREAMS s >"), "-ERR syntax error");
         assert_eq!(says("SET t v"), "+OK");
         assert!(says("XLEN t").starts_with("-WRONGTYPE"));
     }

@@ -35,10 +35,7 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often both sides show that they are there, where the URL does not say.
 const HEARTBEAT_SECONDS: u16 = 10;
 /// The sender hears of a message that no queue takes.
-const MANDATORY: BasicPublishOptions = BasicPublishOptions {
-    mandatory: true,
-    immediate: false,
-};
+const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
 
 /// Commands on their way to `receive`.
 struct Inbox {
@@ -64,28 +61,15 @@ impl RabbitQueue {
         let uri = uri(url)?;
         let (commands_in, commands) = mpsc::unbounded_channel();
         let (answers_in, answers) = mpsc::unbounded_channel();
-        let topology = Topology {
-            prefix: options.prefix,
-            partitions: options.partitions,
-            max_backlog: options.max_backlog,
-        };
+        let topology =
+            Topology { prefix: options.prefix, partitions: options.partitions, max_backlog: options.max_backlog };
         Ok(Self {
             address: format!("{}:{}", uri.authority.host, uri.authority.port),
             node: options.node,
-            plan: Plan {
-                uri,
-                topology,
-                inboxes: Inboxes {
-                    answers: answers_in,
-                    commands: commands_in,
-                },
-            },
+            plan: Plan { uri, topology, inboxes: Inboxes { answers: answers_in, commands: commands_in } },
             state: watch::Sender::new(State::Connecting),
             keeper: StdMutex::new(None),
-            inbox: Mutex::new(Inbox {
-                commands,
-                buffer: VecDeque::new(),
-            }),
+            inbox: Mutex::new(Inbox { commands, buffer: VecDeque::new() }),
             answers: Mutex::new(answers),
         })
     }
@@ -110,11 +94,7 @@ impl RabbitQueue {
     }
 
     /// Publishes events in order; after a failure nothing more is sent.
-    async fn publish(
-        &self,
-        session: &Session,
-        events: &[Event],
-    ) -> Vec<Result<PublisherConfirm, QueueError>> {
+    async fn publish(&self, session: &Session, events: &[Event]) -> Vec<Result<PublisherConfirm, QueueError>> {
         let exchange = self.plan.topology.events();
         let mut confirms = Vec::with_capacity(events.len());
         for event in events {
@@ -122,9 +102,7 @@ impl RabbitQueue {
             let key = partition.to_string();
             let properties = wire::event_properties(event, &self.node);
             let body = &event.data.bytes;
-            let confirm = session
-                .publish((&exchange, &key), MANDATORY, body, properties)
-                .await;
+            let confirm = session.publish((&exchange, &key), MANDATORY, body, properties).await;
             let failed = confirm.as_ref().err().cloned();
             confirms.push(confirm);
             if let Some(error) = failed {
@@ -148,9 +126,7 @@ impl RabbitQueue {
             let confirm = session.publish(address, options, body, properties).await?;
             confirmed(&session, confirm).await
         };
-        tokio::time::timeout(CONFIRM_TIMEOUT, published)
-            .await
-            .map_err(|_| late())??;
+        tokio::time::timeout(CONFIRM_TIMEOUT, published).await.map_err(|_| late())??;
         Ok(session)
     }
 }
@@ -207,9 +183,7 @@ impl Queue for RabbitQueue {
         let exchange = self.plan.topology.dead();
         let properties = wire::dead_properties(delivery, reason);
         let body = &delivery.payload;
-        let session = self
-            .publish_surely((&exchange, ""), MANDATORY, body, properties)
-            .await?;
+        let session = self.publish_surely((&exchange, ""), MANDATORY, body, properties).await?;
         session.acknowledge(&[delivery.receipt]).await
     }
 
@@ -259,16 +233,12 @@ impl Queue for RabbitQueue {
     async fn reply(&self, delivery: &Delivery, body: Bytes) -> Result<(), QueueError> {
         let address = delivery.reply_to.as_str();
         if !wire::takes_reply(address) {
-            return Err(QueueError::Refused(format!(
-                "{address:?} is no place for a reply"
-            )));
+            return Err(QueueError::Refused(format!("{address:?} is no place for a reply")));
         }
         let properties = wire::reply_properties(delivery);
         // Not mandatory: who asked may be gone, and nobody else wants to know.
         let options = BasicPublishOptions::default();
-        self.publish_surely(("", address), options, &body, properties)
-            .await
-            .map(drop)
+        self.publish_surely(("", address), options, &body, properties).await.map(drop)
     }
 
     async fn close(&self) {
@@ -303,9 +273,9 @@ fn keep_current(buffer: &mut VecDeque<Delivery>, delivery: Delivery, session: &S
 async fn confirmed(session: &Session, confirm: PublisherConfirm) -> Result<(), QueueError> {
     match confirm.await {
         Ok(Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),
-        Ok(Confirmation::Nack(_)) => Err(QueueError::Full(
-            "RabbitMQ refused the message: the queue is full".to_owned(),
-        )),
+        Ok(Confirmation::Nack(_)) => {
+            Err(QueueError::Full("RabbitMQ refused the message: the queue is full".to_owned()))
+        }
         Ok(Confirmation::Ack(Some(_))) => {
             let error = QueueError::Refused("no queue is bound for the message".to_owned());
             // Somebody has removed a queue; a new session declares it again.
@@ -322,20 +292,12 @@ fn late() -> QueueError {
 
 /// Reads the URL; what is wrong with it is told without repeating it, for it may hold a password.
 fn uri(url: &str) -> Result<AMQPUri, OpenError> {
-    let wrong = |wrong: &str| OpenError::Url {
-        driver: "rabbitmq",
-        wrong: wrong.to_owned(),
-        right: RIGHT,
-    };
+    let wrong = |wrong: &str| OpenError::Url { driver: "rabbitmq", wrong: wrong.to_owned(), right: RIGHT };
     let Some((scheme, _)) = url.split_once("://") else {
         return Err(wrong("has no scheme"));
     };
     if !scheme.starts_with("amqp") {
-        let scheme = if scheme.len() < 20 {
-            scheme
-        } else {
-            "something else"
-        };
+        let scheme = if scheme.len() < 20 { scheme } else { "something else" };
         return Err(wrong(&format!("starts with {scheme:?}")));
     }
     // The parser's own text may repeat parts of the URL.
@@ -360,17 +322,9 @@ mod tests {
         assert!(says("http://u:secret@host").contains("starts with \"http\""));
         assert!(says("localhost:5672").contains("has no scheme"));
         assert!(says("amqps://u:secret@host").contains("TLS"));
-        for url in [
-            "amqp://u:secret@host:x",
-            "amqp://u:sec ret@h\0st",
-            "u:secret",
-            "http://u:secret@h",
-        ] {
+        for url in ["amqp://u:secret@host:x", "amqp://u:sec ret@h\0st", "u:secret", "http://u:secret@h"] {
             let text = says(url);
-            assert!(
-                !text.contains("secret") && text.contains("right would be"),
-                "{text}"
-            );
+            assert!(!text.contains("secret") && text.contains("right would be"), "{text}");
         }
         let queue = RabbitQueue::open("amqp://u:secret@host/", Options::default()).unwrap();
         assert_eq!(format!("{queue:?}"), "RabbitMQ at host:5672");

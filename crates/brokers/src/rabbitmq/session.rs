@@ -9,14 +9,11 @@ use bytes::Bytes;
 use futures_core::Stream;
 use jackfield_bridge::{Delivery, QueueError, Receipt};
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
 };
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, Consumer, PublisherConfirm,
-};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, PublisherConfirm};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -61,16 +58,11 @@ impl Session {
         let failed = |error: lapin::Error| classify(&error);
         let name = format!("jackfield {}", topology.prefix);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connection = Connection::connect_uri(uri.clone(), properties)
-            .await
-            .map_err(failed)?;
+        let connection = Connection::connect_uri(uri.clone(), properties).await.map_err(failed)?;
         let consuming = connection.create_channel().await.map_err(failed)?;
         let publishing = connection.create_channel().await.map_err(failed)?;
         topology.declare(&consuming).await.map_err(failed)?;
-        publishing
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .map_err(failed)?;
+        publishing.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
         let session = Self {
             generation,
             connection,
@@ -87,16 +79,10 @@ impl Session {
 
     /// Listens for answers; before the first call, or the broker would refuse it.
     async fn listen(&self, inboxes: &Inboxes) -> lapin::Result<()> {
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            ..BasicConsumeOptions::default()
-        };
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let address = wire::DIRECT_REPLY.into();
         let table = FieldTable::default();
-        let mut consumer = self
-            .publishing
-            .basic_consume(address, "".into(), options, table)
-            .await?;
+        let mut consumer = self.publishing.basic_consume(address, "".into(), options, table).await?;
         let (answers, ended) = (inboxes.answers.clone(), self.ended.clone());
         lock(&self.readers).spawn(async move {
             while let Some(answer) = next(&mut consumer, &ended).await {
@@ -112,26 +98,16 @@ impl Session {
     async fn subscribe(&self, topology: &Topology, inboxes: &Inboxes) -> lapin::Result<()> {
         // Counted for each consumer: quorum queues know no other way.
         let prefetch = u16::try_from((PREFETCH / topology.partitions).max(1)).unwrap_or(1);
-        self.consuming
-            .basic_qos(prefetch, BasicQosOptions::default())
-            .await?;
+        self.consuming.basic_qos(prefetch, BasicQosOptions::default()).await?;
         for partition in 0..topology.partitions {
-            let (queue, options) = (
-                topology.commands_of(partition),
-                BasicConsumeOptions::default(),
-            );
-            let mut consumer = self
-                .consuming
-                .basic_consume(queue.into(), "".into(), options, FieldTable::default())
-                .await?;
+            let (queue, options) = (topology.commands_of(partition), BasicConsumeOptions::default());
+            let mut consumer =
+                self.consuming.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
             let (commands, ended) = (inboxes.commands.clone(), self.ended.clone());
             let generation = self.generation;
             lock(&self.readers).spawn(async move {
                 while let Some(came) = next(&mut consumer, &ended).await {
-                    if commands
-                        .send(wire::delivery(partition, generation, came))
-                        .is_err()
-                    {
+                    if commands.send(wire::delivery(partition, generation, came)).is_err() {
                         return;
                     }
                 }
@@ -160,9 +136,7 @@ impl Session {
         lock(&self.readers).abort_all();
         let goodbye = self.connection.close(200, "closed".into());
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
-        self.end(QueueError::Unreachable(
-            "the connection was closed".to_owned(),
-        ));
+        self.end(QueueError::Unreachable("the connection was closed".to_owned()));
     }
 
     /// Notes that a command was handed out.
@@ -177,10 +151,7 @@ impl Session {
             if receipt.generation != self.generation || !lock(&self.open).remove(&tag) {
                 continue;
             }
-            let acknowledged = self
-                .consuming
-                .basic_ack(tag, BasicAckOptions::default())
-                .await;
+            let acknowledged = self.consuming.basic_ack(tag, BasicAckOptions::default()).await;
             acknowledged.map_err(|error| self.failed(&error))?;
         }
         Ok(())
@@ -199,9 +170,7 @@ impl Session {
             return Err(QueueError::Full(text.to_owned()));
         }
         let (exchange, key) = (address.0.into(), address.1.into());
-        let published = self
-            .publishing
-            .basic_publish(exchange, key, options, body, properties);
+        let published = self.publishing.basic_publish(exchange, key, options, body, properties);
         published.await.map_err(|error| self.failed(&error))
     }
 
@@ -214,10 +183,7 @@ impl Session {
 }
 
 /// The next message; an error or the end of the consumer is the end of the session.
-async fn next(
-    consumer: &mut Consumer,
-    ended: &watch::Sender<Option<QueueError>>,
-) -> Option<lapin::message::Delivery> {
+async fn next(consumer: &mut Consumer, ended: &watch::Sender<Option<QueueError>>) -> Option<lapin::message::Delivery> {
     let next = std::future::poll_fn(|context| Pin::new(&mut *consumer).poll_next(context)).await;
     let error = match next {
         Some(Ok(delivery)) => return Some(delivery),

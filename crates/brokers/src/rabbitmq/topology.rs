@@ -33,11 +33,7 @@ impl Topology {
 
     /// Declares all of it. The broker refuses what is there with other arguments.
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        let (commands, events, dead) = (
-            format!("{}.commands", self.prefix),
-            self.events(),
-            self.dead(),
-        );
+        let (commands, events, dead) = (format!("{}.commands", self.prefix), self.events(), self.dead());
         exchange(channel, &dead, ExchangeKind::Fanout).await?;
         queue(channel, &dead, quorum()).await?;
         bind(channel, (&dead, &dead), "").await?;
@@ -68,10 +64,7 @@ impl Topology {
         let length = i64::try_from(self.max_backlog).unwrap_or(i64::MAX);
         arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(length));
         arguments.insert("x-overflow".into(), text("reject-publish"));
-        arguments.insert(
-            "x-delivery-limit".into(),
-            AMQPValue::LongLongInt(DELIVERY_LIMIT),
-        );
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
         arguments
     }
 }
@@ -87,30 +80,17 @@ fn text(text: &str) -> AMQPValue {
 }
 
 async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    channel
-        .exchange_declare(name.into(), kind, options, FieldTable::default())
-        .await
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
 }
 
 async fn queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
-    let options = QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    };
-    channel
-        .queue_declare(name.into(), options, arguments)
-        .await
-        .map(drop)
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.into(), options, arguments).await.map(drop)
 }
 
 async fn bind(channel: &Channel, queue_to: (&str, &str), key: &str) -> lapin::Result<()> {
     let (queue, exchange) = (queue_to.0.into(), queue_to.1.into());
     let options = QueueBindOptions::default();
-    channel
-        .queue_bind(queue, exchange, key.into(), options, FieldTable::default())
-        .await
+    channel.queue_bind(queue, exchange, key.into(), options, FieldTable::default()).await
 }

@@ -32,18 +32,10 @@ pub(super) fn event_properties(event: &Event, node: &str) -> BasicProperties {
         .with_type(event.kind.name().into())
         .with_delivery_mode(PERSISTENT);
     if event.deadline.is_some() {
-        properties = properties
-            .with_reply_to(DIRECT_REPLY.into())
-            .with_correlation_id(id);
+        properties = properties.with_reply_to(DIRECT_REPLY.into()).with_correlation_id(id);
     }
     let mut headers = FieldTable::default();
-    for (name, value) in event_fields::of(
-        event,
-        Sender {
-            node,
-            answers: DIRECT_REPLY,
-        },
-    ) {
+    for (name, value) in event_fields::of(event, Sender { node, answers: DIRECT_REPLY }) {
         if !matches!(name, "id" | "type" | "data" | "reply_to") {
             headers.insert(name.into(), text(value));
         }
@@ -68,23 +60,11 @@ pub(super) fn reply_properties(delivery: &Delivery) -> BasicProperties {
 }
 
 /// A command as it came.
-pub(super) fn delivery(
-    partition: u32,
-    generation: u32,
-    came: lapin::message::Delivery,
-) -> Delivery {
-    let text = |property: &Option<ShortString>| {
-        property
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string)
-    };
+pub(super) fn delivery(partition: u32, generation: u32, came: lapin::message::Delivery) -> Delivery {
+    let text = |property: &Option<ShortString>| property.as_ref().map_or_else(String::new, ToString::to_string);
     let properties = &came.properties;
     Delivery {
-        receipt: Receipt {
-            partition,
-            generation,
-            number: (came.delivery_tag, 0),
-        },
+        receipt: Receipt { partition, generation, number: (came.delivery_tag, 0) },
         id: text(properties.message_id()),
         method: text(properties.kind()),
         reply_to: text(properties.reply_to()),
@@ -98,16 +78,12 @@ pub(super) fn classify(error: &lapin::Error) -> QueueError {
     match error.kind() {
         ErrorKind::ProtocolError(error) => match error.kind() {
             AMQPErrorKind::Soft(
-                AMQPSoftError::ACCESSREFUSED
-                | AMQPSoftError::NOTFOUND
-                | AMQPSoftError::PRECONDITIONFAILED,
+                AMQPSoftError::ACCESSREFUSED | AMQPSoftError::NOTFOUND | AMQPSoftError::PRECONDITIONFAILED,
             ) => QueueError::Refused(text),
             // What closes a connection comes with a restart, as what says that a queue has no leader.
             AMQPErrorKind::Soft(_) | AMQPErrorKind::Hard(_) => QueueError::Unreachable(text),
         },
-        ErrorKind::AuthProviderError(_) | ErrorKind::InvalidProtocolVersion(_) => {
-            QueueError::Refused(text)
-        }
+        ErrorKind::AuthProviderError(_) | ErrorKind::InvalidProtocolVersion(_) => QueueError::Refused(text),
         _ => QueueError::Unreachable(text),
     }
 }
@@ -135,18 +111,10 @@ mod tests {
     #[test]
     fn replies_go_to_direct_addresses_only() {
         assert!(takes_reply("amq.rabbitmq.reply-to.g2dkABBy.x=="));
-        for refused in [
-            "",
-            "secrets",
-            "amq.rabbitmq.reply-to",
-            "amq.rabbitmq.reply-to.",
-        ] {
+        for refused in ["", "secrets", "amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to."] {
             assert!(!takes_reply(refused), "{refused}");
         }
-        assert!(!takes_reply(&format!(
-            "amq.rabbitmq.reply-to.{}",
-            "x".repeat(255)
-        )));
+        assert!(!takes_reply(&format!("amq.rabbitmq.reply-to.{}", "x".repeat(255))));
     }
 
     #[test]
@@ -168,16 +136,11 @@ mod tests {
         assert_eq!(properties.message_id().as_ref().unwrap().as_str(), id);
         assert_eq!(properties.correlation_id().as_ref().unwrap().as_str(), id);
         assert_eq!(properties.kind().as_ref().unwrap().as_str(), "rpc");
-        assert_eq!(
-            properties.reply_to().as_ref().unwrap().as_str(),
-            DIRECT_REPLY
-        );
+        assert_eq!(properties.reply_to().as_ref().unwrap().as_str(), DIRECT_REPLY);
         assert_eq!(properties.delivery_mode(), &Some(PERSISTENT));
         let headers = properties.headers().as_ref().unwrap().inner();
         let names: Vec<&str> = headers.keys().map(ShortString::as_str).collect();
-        let wanted = [
-            "call", "client", "content", "deadline", "event", "node", "seq", "time", "v",
-        ];
+        let wanted = ["call", "client", "content", "deadline", "event", "node", "seq", "time", "v"];
         assert_eq!(names, wanted);
         assert_eq!(headers["seq"], AMQPValue::LongString("3".into()));
         assert_eq!(short(&"é".repeat(200)).as_str().len(), 254);

@@ -19,10 +19,10 @@ const TRUST: Duration = Duration::from_millis(4000);
 pub(super) const ROUND: Duration = Duration::from_secs(1);
 
 /// Renews a lease if it is still this node's. A script, because between a look and a renewal it may change hands.
-const RENEW: &str = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('pexpire',KEYS[1],ARGV[2]) end return 0";
+const RENEW: &str =
+    "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('pexpire',KEYS[1],ARGV[2]) end return 0";
 /// Gives a lease back if it is still this node's.
-const RELEASE: &str =
-    "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) end return 0";
+const RELEASE: &str = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) end return 0";
 
 /// One partition as this node sees it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,22 +44,15 @@ pub(super) struct Leases {
 impl Leases {
     pub(super) fn new(partitions: u32) -> Self {
         let leases = Mutex::new(vec![Lease::default(); partitions as usize]);
-        Self {
-            leases,
-            trouble: Mutex::new(None),
-            round: Notify::new(),
-        }
+        Self { leases, trouble: Mutex::new(None), round: Notify::new() }
     }
 
     /// The partitions held, each with its term.
     pub(super) fn held(&self) -> Vec<(u32, u64)> {
         let now = Instant::now();
         let leases = lock(&self.leases);
-        let held = (0..)
-            .zip(leases.iter())
-            .filter(|(_, lease)| is_held(lease, now));
-        held.map(|(partition, lease)| (partition, lease.term))
-            .collect()
+        let held = (0..).zip(leases.iter()).filter(|(_, lease)| is_held(lease, now));
+        held.map(|(partition, lease)| (partition, lease.term)).collect()
     }
 
     /// Why the last round failed, if it did.
@@ -70,21 +63,12 @@ impl Leases {
     /// Renews what is held and tries to take the rest.
     pub(super) async fn renew(&self, link: &Link, keys: &Keys, node: &str) {
         let asked = Instant::now();
-        let held: Vec<bool> = lock(&self.leases)
-            .iter()
-            .map(|lease| is_held(lease, asked))
-            .collect();
+        let held: Vec<bool> = lock(&self.leases).iter().map(|lease| is_held(lease, asked)).collect();
         let mut pipeline = Pipeline::new();
         for (partition, held) in (0..).zip(&held) {
             let key = keys.lease(partition);
             if *held {
-                pipeline
-                    .cmd("EVAL")
-                    .arg(RENEW)
-                    .arg(1)
-                    .arg(key)
-                    .arg(node)
-                    .arg(LEASE_MILLIS);
+                pipeline.cmd("EVAL").arg(RENEW).arg(1).arg(key).arg(node).arg(LEASE_MILLIS);
             } else {
                 let set = pipeline.cmd("SET").arg(key).arg(node);
                 set.arg("NX").arg("PX").arg(LEASE_MILLIS);
@@ -95,18 +79,12 @@ impl Leases {
             Ok(replies) => replies.iter().find_map(super::link::refusal),
             Err(error) => Some(error.clone()),
         };
-        for (lease, (held, reply)) in lock(&self.leases)
-            .iter_mut()
-            .zip(held.iter().zip(result.unwrap_or_default()))
-        {
+        for (lease, (held, reply)) in lock(&self.leases).iter_mut().zip(held.iter().zip(result.unwrap_or_default())) {
             match (held, reply) {
                 (true, Value::Int(1)) => lease.until = Some(asked + TRUST),
                 (true, Value::Int(_)) => lease.until = None,
                 (false, Value::Okay) => {
-                    *lease = Lease {
-                        until: Some(asked + TRUST),
-                        term: lease.term + 1,
-                    };
+                    *lease = Lease { until: Some(asked + TRUST), term: lease.term + 1 };
                 }
                 // Not known, or another node's.
                 _ => {}
@@ -124,12 +102,7 @@ impl Leases {
         }
         let mut pipeline = Pipeline::new();
         for (partition, _) in held {
-            pipeline
-                .cmd("EVAL")
-                .arg(RELEASE)
-                .arg(1)
-                .arg(keys.lease(partition))
-                .arg(node);
+            pipeline.cmd("EVAL").arg(RELEASE).arg(1).arg(keys.lease(partition)).arg(node);
         }
         if !pipeline.is_empty()
             && let Err(error) = link.run(&pipeline).await

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use jackfield_bridge::QueueError;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
-};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -20,15 +18,9 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(200);
 
 enum State {
-    Down {
-        until: Instant,
-        error: QueueError,
-    },
+    Down { until: Instant, error: QueueError },
     New,
-    Up {
-        connection: MultiplexedConnection,
-        generation: u64,
-    },
+    Up { connection: MultiplexedConnection, generation: u64 },
 }
 
 /// A connection. Requests of several tasks share it, in the order in which they come.
@@ -44,12 +36,7 @@ impl Link {
     /// A link that connects with its first request. `wait` is what the server itself waits before it replies.
     pub(super) fn new(client: Client, wait: Duration) -> Self {
         let reply_timeout = REPLY_TIMEOUT + wait;
-        Self {
-            client,
-            reply_timeout,
-            made: AtomicU64::new(0),
-            state: Mutex::new(State::New),
-        }
+        Self { client, reply_timeout, made: AtomicU64::new(0), state: Mutex::new(State::New) }
     }
 
     /// Sends requests together and returns the reply of each; those of a transaction lie in one array.
@@ -76,9 +63,7 @@ impl Link {
     /// A server that cannot serve now, because it loads its data or is a replica, is as good as none.
     async fn look(&self, replies: Vec<Value>, generation: u64) -> Result<Vec<Value>, QueueError> {
         let errors = replies.iter().filter_map(refusal);
-        let unreachable = errors
-            .into_iter()
-            .find(|error| matches!(error, QueueError::Unreachable(_)));
+        let unreachable = errors.into_iter().find(|error| matches!(error, QueueError::Unreachable(_)));
         match unreachable {
             None => Ok(replies),
             Some(error) => {
@@ -91,35 +76,24 @@ impl Link {
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), QueueError> {
         let mut state = self.state.lock().await;
         let generation = match &*state {
-            State::Up {
-                connection,
-                generation,
-            } => return Ok((connection.clone(), *generation)),
+            State::Up { connection, generation } => return Ok((connection.clone(), *generation)),
             State::Down { until, error } if Instant::now() < *until => return Err(error.clone()),
             State::Down { .. } | State::New => self.made.fetch_add(1, Ordering::Relaxed),
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(self.reply_timeout));
-        let connecting = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         // The client's own limit leaves the handshake out.
         let error = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(connection)) => {
-                *state = State::Up {
-                    connection: connection.clone(),
-                    generation,
-                };
+                *state = State::Up { connection: connection.clone(), generation };
                 return Ok((connection, generation));
             }
             Ok(Err(error)) => classify(&error),
             Err(_) => QueueError::Unreachable("no connection in time".to_owned()),
         };
-        *state = State::Down {
-            until: Instant::now() + PAUSE,
-            error: error.clone(),
-        };
+        *state = State::Down { until: Instant::now() + PAUSE, error: error.clone() };
         Err(error)
     }
 
@@ -127,10 +101,7 @@ impl Link {
         let mut state = self.state.lock().await;
         // Only the connection it happened on; another task may have made a new one already.
         if matches!(&*state, State::Up { generation, .. } if *generation == of) {
-            *state = State::Down {
-                until: Instant::now() + PAUSE,
-                error,
-            };
+            *state = State::Down { until: Instant::now() + PAUSE, error };
         }
     }
 }
@@ -140,9 +111,7 @@ pub(super) fn classify(error: &RedisError) -> QueueError {
     let text = error.to_string();
     match (error.kind(), error.code()) {
         (_, Some("OOM")) => QueueError::Full(text),
-        (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => {
-            QueueError::Refused(text)
-        }
+        (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => QueueError::Refused(text),
         (ErrorKind::Io, _) => QueueError::Unreachable(text),
         (
             ErrorKind::Server(

@@ -77,10 +77,7 @@ impl RedisQueue {
             reads: Link::new(client.clone(), WAIT),
             writes: Link::new(client, Duration::ZERO),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-            keeper: StdMutex::new(None),
-        })
+        Ok(Self { inner: Arc::new(inner), keeper: StdMutex::new(None) })
     }
 
     fn keep_leases(&self) {
@@ -109,9 +106,7 @@ impl Inner {
     async fn keep_leases(&self) {
         loop {
             let next = tokio::time::Instant::now() + leases::ROUND;
-            self.leases
-                .renew(&self.writes, &self.keys, &self.node)
-                .await;
+            self.leases.renew(&self.writes, &self.keys, &self.node).await;
             if self.settle(&[]).await.is_err() {
                 tracing::debug!("Acknowledgements wait for Redis.");
             }
@@ -140,9 +135,7 @@ impl Inner {
                 Some(_) | None => Ok(Vec::new()),
             };
         }
-        reader
-            .read(&self.reads, &self.keys, &self.outstanding)
-            .await?;
+        reader.read(&self.reads, &self.keys, &self.outstanding).await?;
         Ok(reader.take(&self.outstanding))
     }
 
@@ -158,10 +151,7 @@ impl Inner {
         let mut pipeline = Pipeline::new();
         for group in all.chunk_by(|one, other| one.partition == other.partition) {
             let key = self.keys.commands(group[0].partition);
-            let ids: Vec<String> = group
-                .iter()
-                .map(|receipt| values::id(receipt.number))
-                .collect();
+            let ids: Vec<String> = group.iter().map(|receipt| values::id(receipt.number)).collect();
             pipeline.cmd("XACK").arg(&key).arg(COMMAND_GROUP).arg(&ids);
             pipeline.cmd("XDEL").arg(&key).arg(&ids);
         }
@@ -228,29 +218,17 @@ impl Queue for RedisQueue {
 
     async fn send(&self, events: &[Event]) -> Vec<Result<(), QueueError>> {
         let inner = &self.inner;
-        let fields = event_fields::Sender {
-            node: &inner.node,
-            answers: &inner.answers_key,
-        };
-        let from = sender::From {
-            keys: &inner.keys,
-            fields,
-        };
+        let fields = event_fields::Sender { node: &inner.node, answers: &inner.answers_key };
+        let from = sender::From { keys: &inner.keys, fields };
         inner.sender.send(&inner.writes, from, events).await
     }
 
     async fn answers(&self) -> Result<Vec<Bytes>, QueueError> {
         let inner = &self.inner;
         let mut pipeline = Pipeline::new();
-        pipeline
-            .cmd("BLPOP")
-            .arg(&inner.answers_key)
-            .arg(WAIT.as_secs());
+        pipeline.cmd("BLPOP").arg(&inner.answers_key).arg(WAIT.as_secs());
         // What came together with the first.
-        pipeline
-            .cmd("LPOP")
-            .arg(&inner.answers_key)
-            .arg(BATCH_COMMANDS - 1);
+        pipeline.cmd("LPOP").arg(&inner.answers_key).arg(BATCH_COMMANDS - 1);
         let mut found = Vec::new();
         for (number, reply) in inner.answers.run(&pipeline).await?.into_iter().enumerate() {
             if let Some(error) = refusal(&reply) {
@@ -269,9 +247,7 @@ impl Queue for RedisQueue {
         let inner = &self.inner;
         let key = delivery.reply_to.as_str();
         if !inner.keys.takes_reply(key) {
-            return Err(QueueError::Refused(format!(
-                "{key:?} is no place for a reply"
-            )));
+            return Err(QueueError::Refused(format!("{key:?} is no place for a reply")));
         }
         let mut pipeline = Pipeline::new();
         pipeline.atomic();
@@ -290,10 +266,7 @@ impl Queue for RedisQueue {
         if inner.settle(&[]).await.is_err() {
             tracing::debug!("Acknowledgements could not be sent; their commands come again.");
         }
-        inner
-            .leases
-            .release(&inner.writes, &inner.keys, &inner.node)
-            .await;
+        inner.leases.release(&inner.writes, &inner.keys, &inner.node).await;
     }
 }
 
@@ -305,31 +278,20 @@ impl fmt::Debug for RedisQueue {
 
 /// Reads the URL; what is wrong with it is told without repeating it, for it may hold a password.
 fn client(url: &str) -> Result<Client, OpenError> {
-    let wrong = |wrong: String| OpenError::Url {
-        driver: "redis",
-        wrong,
-        right: RIGHT,
-    };
+    let wrong = |wrong: String| OpenError::Url { driver: "redis", wrong, right: RIGHT };
     match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix") => {}
         Some("rediss" | "valkeys") => {
-            return Err(wrong(
-                "asks for TLS, which this build does not have".to_owned(),
-            ));
+            return Err(wrong("asks for TLS, which this build does not have".to_owned()));
         }
         Some(scheme) if scheme.len() < 20 => {
             return Err(wrong(format!("starts with {scheme:?}")));
         }
         Some(_) | None => return Err(wrong("has no scheme".to_owned())),
     }
-    let info = url
-        .into_connection_info()
-        .map_err(|error| wrong(format!("is wrong: {error}")))?;
+    let info = url.into_connection_info().map_err(|error| wrong(format!("is wrong: {error}")))?;
     // Replies are read in the form of RESP2 whatever the URL says.
-    let settings = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP2);
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
     let info = info.set_redis_settings(settings);
     Client::open(info).map_err(|error| wrong(format!("is wrong: {error}")))
 }
@@ -344,17 +306,9 @@ mod tests {
         assert!(says("http://u:secret@host").contains("starts with \"http\""));
         assert!(says("localhost:6379").contains("has no scheme"));
         assert!(says("rediss://u:secret@host").contains("TLS"));
-        for url in [
-            "redis://u:secret@",
-            "redis://u:secret@host/x",
-            "http://u:secret@h",
-            "u:secret",
-        ] {
+        for url in ["redis://u:secret@", "redis://u:secret@host/x", "http://u:secret@h", "u:secret"] {
             let text = says(url);
-            assert!(
-                !text.contains("secret") && text.contains("right would be"),
-                "{text}"
-            );
+            assert!(!text.contains("secret") && text.contains("right would be"), "{text}");
         }
         let queue = RedisQueue::open("redis://u:secret@host:1/2", Options::default()).unwrap();
         assert_eq!(format!("{queue:?}"), "Redis at host:1");

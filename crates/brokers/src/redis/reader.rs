@@ -74,37 +74,21 @@ impl Reader {
         // From above: the first reads are small, until it is known what commands weigh.
         let largest_bytes = max_payload_bytes.max(1);
         let patrol = Instant::now() + PATROL;
-        Self {
-            partitions: Vec::new(),
-            buffer: VecDeque::new(),
-            unseen: false,
-            largest_bytes,
-            patrol,
-        }
+        Self { partitions: Vec::new(), buffer: VecDeque::new(), unseen: false, largest_bytes, patrol }
     }
 
     /// Follows the leases: what is no longer held is not read, and what is new is taken over first.
     pub(super) fn follow(&mut self, held: &[(u32, u64)]) {
         let old = std::mem::take(&mut self.partitions);
         for (number, term) in held {
-            let same = old
-                .iter()
-                .find(|one| one.number == *number && one.term == *term);
-            let fresh = Partition {
-                number: *number,
-                term: *term,
-                step: Step::Prepare,
-            };
+            let same = old.iter().find(|one| one.number == *number && one.term == *term);
+            let fresh = Partition { number: *number, term: *term, step: Step::Prepare };
             self.partitions.push(same.copied().unwrap_or(fresh));
         }
         let kept = &self.partitions;
         self.buffer.retain(|delivery| {
             let number = delivery.receipt.partition;
-            let term = |list: &[Partition]| {
-                list.iter()
-                    .find(|one| one.number == number)
-                    .map(|one| one.term)
-            };
+            let term = |list: &[Partition]| list.iter().find(|one| one.number == number).map(|one| one.term);
             term(kept).is_some() && term(kept) == term(&old)
         });
         if std::mem::take(&mut self.unseen) {
@@ -114,10 +98,7 @@ impl Reader {
             self.patrol = Instant::now() + PATROL;
             for partition in &mut self.partitions {
                 if partition.step == Step::News {
-                    partition.step = Step::Claim {
-                        from: (0, 0),
-                        idle: PATROL_IDLE,
-                    };
+                    partition.step = Step::Claim { from: (0, 0), idle: PATROL_IDLE };
                 }
             }
         }
@@ -126,27 +107,17 @@ impl Reader {
     /// What is there already.
     pub(super) fn take(&mut self, outstanding: &Outstanding) -> Vec<Delivery> {
         let taken = batch::take(&mut self.buffer);
-        outstanding
-            .set()
-            .extend(taken.iter().map(|delivery| delivery.receipt));
+        outstanding.set().extend(taken.iter().map(|delivery| delivery.receipt));
         taken
     }
 
     /// Reads once; what came is in the buffer. Waits for news only where nothing is left to be taken over.
-    pub(super) async fn read(
-        &mut self,
-        link: &Link,
-        keys: &Keys,
-        outstanding: &Outstanding,
-    ) -> Result<(), QueueError> {
+    pub(super) async fn read(&mut self, link: &Link, keys: &Keys, outstanding: &Outstanding) -> Result<(), QueueError> {
         // Until the reply is digested; also where this call is given up half-way.
         self.unseen = true;
         self.prepare(link, keys).await?;
         self.claim(link, keys, outstanding).await?;
-        let settled = self
-            .partitions
-            .iter()
-            .all(|partition| partition.step == Step::News);
+        let settled = self.partitions.iter().all(|partition| partition.step == Step::News);
         if self.buffer.is_empty() && settled {
             self.news(link, keys).await?;
         }
@@ -156,19 +127,13 @@ impl Reader {
 
     async fn prepare(&mut self, link: &Link, keys: &Keys) -> Result<(), QueueError> {
         let mut pipeline = Pipeline::new();
-        let wanting = self
-            .partitions
-            .iter_mut()
-            .filter(|one| one.step == Step::Prepare);
+        let wanting = self.partitions.iter_mut().filter(|one| one.step == Step::Prepare);
         let wanting: Vec<&mut Partition> = wanting.collect();
         if wanting.is_empty() {
             return Ok(());
         }
         for partition in &wanting {
-            let create = pipeline
-                .cmd("XGROUP")
-                .arg("CREATE")
-                .arg(keys.commands(partition.number));
+            let create = pipeline.cmd("XGROUP").arg("CREATE").arg(keys.commands(partition.number));
             create.arg(COMMAND_GROUP).arg("0").arg("MKSTREAM");
         }
         let replies = link.run(&pipeline).await?;
@@ -177,33 +142,20 @@ impl Reader {
             if let (false, Some(error)) = (busy, refusal(&reply)) {
                 return Err(error);
             }
-            partition.step = Step::Claim {
-                from: (0, 0),
-                idle: Duration::ZERO,
-            };
+            partition.step = Step::Claim { from: (0, 0), idle: Duration::ZERO };
         }
         Ok(())
     }
 
-    async fn claim(
-        &mut self,
-        link: &Link,
-        keys: &Keys,
-        outstanding: &Outstanding,
-    ) -> Result<(), QueueError> {
+    async fn claim(&mut self, link: &Link, keys: &Keys, outstanding: &Outstanding) -> Result<(), QueueError> {
         let mut pipeline = Pipeline::new();
         let mut claiming = Vec::new();
         for partition in &mut self.partitions {
             let Step::Claim { from, idle } = partition.step else {
                 continue;
             };
-            let claim = pipeline
-                .cmd("XAUTOCLAIM")
-                .arg(keys.commands(partition.number));
-            claim
-                .arg(COMMAND_GROUP)
-                .arg(COMMAND_GROUP)
-                .arg(idle.as_millis() as u64);
+            let claim = pipeline.cmd("XAUTOCLAIM").arg(keys.commands(partition.number));
+            claim.arg(COMMAND_GROUP).arg(COMMAND_GROUP).arg(idle.as_millis() as u64);
             claim.arg(values::id(from)).arg("COUNT").arg(CLAIM_COUNT);
             claiming.push((partition, idle));
         }
@@ -214,43 +166,27 @@ impl Reader {
         if let Some(error) = replies.iter().find_map(refusal) {
             return Err(error);
         }
-        let known: HashSet<Receipt> = self
-            .buffer
-            .iter()
-            .map(|delivery| delivery.receipt)
-            .collect();
+        let known: HashSet<Receipt> = self.buffer.iter().map(|delivery| delivery.receipt).collect();
         for ((partition, idle), reply) in claiming.into_iter().zip(replies) {
             let (cursor, entries) = values::claimed(reply);
             partition.step = cursor.map_or(Step::News, |from| Step::Claim { from, idle });
-            let deliveries = entries
-                .into_iter()
-                .filter_map(|entry| entry.delivery(partition.number));
+            let deliveries = entries.into_iter().filter_map(|entry| entry.delivery(partition.number));
             let outstanding = outstanding.set();
-            self.buffer.extend(deliveries.filter(|delivery| {
-                !outstanding.contains(&delivery.receipt) && !known.contains(&delivery.receipt)
-            }));
+            self.buffer.extend(
+                deliveries
+                    .filter(|delivery| !outstanding.contains(&delivery.receipt) && !known.contains(&delivery.receipt)),
+            );
         }
         Ok(())
     }
 
     async fn news(&mut self, link: &Link, keys: &Keys) -> Result<(), QueueError> {
-        let streams: Vec<String> = self
-            .partitions
-            .iter()
-            .map(|partition| keys.commands(partition.number))
-            .collect();
+        let streams: Vec<String> = self.partitions.iter().map(|partition| keys.commands(partition.number)).collect();
         let count = (BATCH_BYTES / self.largest_bytes).clamp(1, BATCH_COMMANDS);
         let mut pipeline = Pipeline::new();
-        let read = pipeline
-            .cmd("XREADGROUP")
-            .arg("GROUP")
-            .arg(COMMAND_GROUP)
-            .arg(COMMAND_GROUP);
+        let read = pipeline.cmd("XREADGROUP").arg("GROUP").arg(COMMAND_GROUP).arg(COMMAND_GROUP);
         read.arg("COUNT").arg((count / streams.len().max(1)).max(1));
-        read.arg("BLOCK")
-            .arg(WAIT.as_millis() as u64)
-            .arg("STREAMS")
-            .arg(&streams);
+        read.arg("BLOCK").arg(WAIT.as_millis() as u64).arg("STREAMS").arg(&streams);
         for _ in &streams {
             read.arg(">");
         }
@@ -266,10 +202,7 @@ impl Reader {
                 continue;
             };
             let deliveries = deliveries(entries, partition.number);
-            let largest = deliveries
-                .iter()
-                .map(|delivery| delivery.payload.len())
-                .max();
+            let largest = deliveries.iter().map(|delivery| delivery.payload.len()).max();
             // Falls by steps and rises at once.
             let lately = self.largest_bytes / 2;
             self.largest_bytes = lately.max(largest.unwrap_or(0)).max(64);
@@ -286,8 +219,5 @@ impl Reader {
 }
 
 fn deliveries(entries: Vec<Entry>, partition: u32) -> Vec<Delivery> {
-    entries
-        .into_iter()
-        .filter_map(|entry| entry.delivery(partition))
-        .collect()
+    entries.into_iter().filter_map(|entry| entry.delivery(partition)).collect()
 }

@@ -29,19 +29,11 @@ pub(super) struct From<'a> {
 
 impl Sender {
     pub(super) fn new(partitions: u32, limit: u64) -> Self {
-        Self {
-            backlogs: (0..partitions).map(|_| AtomicU64::new(0)).collect(),
-            limit,
-        }
+        Self { backlogs: (0..partitions).map(|_| AtomicU64::new(0)).collect(), limit }
     }
 
     /// Sends events; after a failure nothing more of the batch is written, because the order would be lost.
-    pub(super) async fn send(
-        &self,
-        link: &Link,
-        from: From<'_>,
-        events: &[Event],
-    ) -> Vec<Result<(), QueueError>> {
+    pub(super) async fn send(&self, link: &Link, from: From<'_>, events: &[Event]) -> Vec<Result<(), QueueError>> {
         let mut results = Vec::with_capacity(events.len());
         let mut rest = events;
         while !rest.is_empty() {
@@ -79,10 +71,7 @@ impl Sender {
                 continue;
             }
             backlog.store(waiting + 1, Ordering::Relaxed);
-            let add = pipeline
-                .cmd("XADD")
-                .arg(from.keys.events(*partition))
-                .arg("*");
+            let add = pipeline.cmd("XADD").arg(from.keys.events(*partition)).arg("*");
             for (name, value) in event_fields::of(event, from.fields) {
                 add.arg(name).arg(value.as_ref());
             }
@@ -103,12 +92,7 @@ impl Sender {
     }
 
     /// Asks how many wait, where the number at hand says that the batch may not fit.
-    async fn refresh(
-        &self,
-        link: &Link,
-        keys: &Keys,
-        partitions: &[u32],
-    ) -> Result<(), QueueError> {
+    async fn refresh(&self, link: &Link, keys: &Keys, partitions: &[u32]) -> Result<(), QueueError> {
         let near: Vec<u32> = partitions
             .iter()
             .copied()
@@ -133,9 +117,7 @@ impl Sender {
 
     fn learn(&self, partitions: &[u32], replies: impl Iterator<Item = Value>) {
         for (partition, reply) in partitions.iter().zip(replies) {
-            if let (Some(backlog), Value::Int(length)) =
-                (self.backlogs.get(*partition as usize), reply)
-            {
+            if let (Some(backlog), Value::Int(length)) = (self.backlogs.get(*partition as usize), reply) {
                 backlog.store(length.unsigned_abs(), Ordering::Relaxed);
             }
         }

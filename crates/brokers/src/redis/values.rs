@@ -21,31 +21,19 @@ impl Entry {
         let mut parts = parts.into_iter();
         let number = number(&parts.next()?)?;
         match parts.next()? {
-            Value::Array(fields) => Some(Self {
-                number,
-                fields: Some(fields),
-            }),
-            _ => Some(Self {
-                number,
-                fields: None,
-            }),
+            Value::Array(fields) => Some(Self { number, fields: Some(fields) }),
+            _ => Some(Self { number, fields: None }),
         }
     }
 
     /// The command in it; none where the entry is gone.
     pub(super) fn delivery(self, partition: u32) -> Option<Delivery> {
-        let receipt = Receipt {
-            partition,
-            generation: 0,
-            number: self.number,
-        };
+        let receipt = Receipt { partition, generation: 0, number: self.number };
         let mut strings = Vec::new();
         for value in self.fields? {
             strings.push(bytes(value)?);
         }
-        let pairs = strings
-            .chunks_exact(2)
-            .map(|pair| (pair[0].as_ref(), pair[1].clone()));
+        let pairs = strings.chunks_exact(2).map(|pair| (pair[0].as_ref(), pair[1].clone()));
         Some(command_fields::read(receipt, pairs))
     }
 }
@@ -74,11 +62,7 @@ pub(super) fn claimed(reply: Value) -> (Option<(u64, u64)>, Vec<Entry>) {
         return (None, Vec::new());
     };
     let mut parts = parts.into_iter();
-    let cursor = parts
-        .next()
-        .as_ref()
-        .and_then(number)
-        .filter(|cursor| *cursor != (0, 0));
+    let cursor = parts.next().as_ref().and_then(number).filter(|cursor| *cursor != (0, 0));
     (cursor, parts.next().map(entries).unwrap_or_default())
 }
 
@@ -134,10 +118,7 @@ mod tests {
         let (key, mut entries) = streams.pop().unwrap();
         assert_eq!(key, "key");
         let delivery = entries.pop().unwrap().delivery(2).unwrap();
-        assert_eq!(
-            (delivery.id.as_str(), delivery.receipt.number),
-            ("7", (5, 1))
-        );
+        assert_eq!((delivery.id.as_str(), delivery.receipt.number), ("7", (5, 1)));
         assert_eq!(id(delivery.receipt.number), "5-1");
     }
 

@@ -26,11 +26,7 @@ impl Served {
         let (queue, listener) = embedded::open(options, Some(any)).unwrap();
         let listener = listener.unwrap();
         let address = listener.address();
-        Self {
-            queue,
-            address,
-            listener: tokio::spawn(listener.run()),
-        }
+        Self { queue, address, listener: tokio::spawn(listener.run()) }
     }
 
     fn app(&self) -> RedisApp {
@@ -53,35 +49,17 @@ impl Drop for Served {
 async fn the_contract() {
     let served = Served::new(Options::default());
     let mut app = served.app();
-    queue_contract::run(&mut Bench {
-        app: &mut app,
-        open: &served.opener(),
-    })
-    .await;
+    queue_contract::run(&mut Bench { app: &mut app, open: &served.opener() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses() {
-    let served = Served::new(Options {
-        max_backlog: 10,
-        ..Options::default()
-    });
+    let served = Served::new(Options { max_backlog: 10, ..Options::default() });
     let mut app = served.app();
-    queue_contract::full(&mut Bench {
-        app: &mut app,
-        open: &served.opener(),
-    })
-    .await;
-    let served = Served::new(Options {
-        max_memory_bytes: 10_000,
-        ..Options::default()
-    });
+    queue_contract::full(&mut Bench { app: &mut app, open: &served.opener() }).await;
+    let served = Served::new(Options { max_memory_bytes: 10_000, ..Options::default() });
     let mut app = served.app();
-    queue_contract::full(&mut Bench {
-        app: &mut app,
-        open: &served.opener(),
-    })
-    .await;
+    queue_contract::full(&mut Bench { app: &mut app, open: &served.opener() }).await;
 }
 
 #[tokio::test]
@@ -89,10 +67,7 @@ async fn other_machines_are_kept_out() {
     let everywhere = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
     let error = embedded::open(Options::default(), everywhere).unwrap_err();
     assert!(matches!(error, OpenError::BeyondLoopback(_)));
-    let told = Options {
-        listen_beyond_loopback: true,
-        ..Options::default()
-    };
+    let told = Options { listen_beyond_loopback: true, ..Options::default() };
     assert!(embedded::open(told, everywhere).is_ok());
     let served = Served::new(Options::default());
     let taken = embedded::open(Options::default(), Some(served.address)).unwrap_err();
@@ -112,11 +87,7 @@ async fn exchange(stream: &mut TcpStream, request: &str, reply: &str) {
 fn request(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let bulk = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
-    format!(
-        "*{}\r\n{}",
-        words.len(),
-        words.iter().map(bulk).collect::<String>()
-    )
+    format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,29 +101,14 @@ async fn waits_end_by_a_change_or_in_time_and_pipelines_keep_their_order() {
     exchange(&mut two, &request("RPUSH l a"), ":1\r\n").await;
     exchange(&mut one, "", "*2\r\n$1\r\nl\r\n$1\r\na\r\n+PONG\r\n").await;
     exchange(&mut one, &request("BLPOP l 0.01"), "*-1\r\n").await;
-    exchange(
-        &mut one,
-        &request("XGROUP CREATE s g $ MKSTREAM"),
-        "+OK\r\n",
-    )
-    .await;
+    exchange(&mut one, &request("XGROUP CREATE s g $ MKSTREAM"), "+OK\r\n").await;
     let read = request("XREADGROUP GROUP g c COUNT 1 BLOCK 0 STREAMS s >");
     one.write_all(read.as_bytes()).await.unwrap();
     let transaction = [request("MULTI"), request("XADD s 1-1 k v"), request("EXEC")].concat();
-    exchange(
-        &mut two,
-        &transaction,
-        "+OK\r\n+QUEUED\r\n*1\r\n$3\r\n1-1\r\n",
-    )
-    .await;
+    exchange(&mut two, &transaction, "+OK\r\n+QUEUED\r\n*1\r\n$3\r\n1-1\r\n").await;
     let entry = "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nk\r\n$1\r\nv\r\n";
     exchange(&mut one, "", entry).await;
-    exchange(
-        &mut one,
-        "GET / HTTP/1.1\r\n",
-        "-ERR Protocol error: expected '*', got 'G'\r\n",
-    )
-    .await;
+    exchange(&mut one, "GET / HTTP/1.1\r\n", "-ERR Protocol error: expected '*', got 'G'\r\n").await;
     assert_eq!(one.read(&mut [0; 1]).await.unwrap(), 0);
     exchange(&mut two, &request("QUIT"), "+OK\r\n").await;
     assert_eq!(two.read(&mut [0; 1]).await.unwrap(), 0);
@@ -163,9 +119,7 @@ async fn a_client_that_hangs_up_while_it_waits_takes_nothing() {
     let served = Served::new(Options::default());
     let mut one = TcpStream::connect(served.address).await.unwrap();
     exchange(&mut one, &request("PING"), "+PONG\r\n").await;
-    one.write_all(request("BLPOP l 0").as_bytes())
-        .await
-        .unwrap();
+    one.write_all(request("BLPOP l 0").as_bytes()).await.unwrap();
     one.shutdown().await.unwrap();
     // The end of the stream is seen while it waits, and the server hangs up.
     assert_eq!(one.read(&mut [0; 1]).await.unwrap(), 0);

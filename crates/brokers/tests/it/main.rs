@@ -1,9 +1,6 @@
 //! Each driver against the contract of queues, with real servers.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test ends where something is not as it should be"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod embedded;
 mod rabbit_app;
@@ -15,9 +12,5 @@ use jackfield_brokers::Options;
 
 /// Options of a node whose names in the queue start with `prefix`.
 fn options(prefix: &str, node: &str) -> Options {
-    Options {
-        prefix: prefix.to_owned(),
-        node: node.to_owned(),
-        ..Options::default()
-    }
+    Options { prefix: prefix.to_owned(), node: node.to_owned(), ..Options::default() }
 }

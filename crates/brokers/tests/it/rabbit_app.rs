@@ -12,14 +12,11 @@ use jackfield_testkit::queue_contract::{AppSide, Fields, SentCommand};
 use jackfield_testkit::servers::{RabbitCounter, RabbitServer};
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer,
-    ExchangeKind,
-};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind};
 
 const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 
@@ -51,86 +48,45 @@ impl RabbitApp {
         let properties = ConnectionProperties::default();
         let connection = Connection::connect(&self.url, properties).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         let (commands, events) = (self.name("commands"), self.name("events"));
         let dead = self.name("dead");
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        for (name, kind) in [
-            (&commands, ExchangeKind::Direct),
-            (&events, ExchangeKind::Direct),
-            (&dead, ExchangeKind::Fanout),
-        ] {
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        for (name, kind) in
+            [(&commands, ExchangeKind::Direct), (&events, ExchangeKind::Direct), (&dead, ExchangeKind::Fanout)]
+        {
             let table = FieldTable::default();
-            channel
-                .exchange_declare(name.as_str().into(), kind, durable, table)
-                .await
-                .unwrap();
+            channel.exchange_declare(name.as_str().into(), kind, durable, table).await.unwrap();
         }
         let text = |text: &str| AMQPValue::LongString(text.into());
         let quorum = ("x-queue-type", text("quorum"));
         let single = ("x-single-active-consumer", AMQPValue::Boolean(true));
         let letters = ("x-dead-letter-exchange", text(&dead));
-        self.queue(&channel, &dead, &dead, vec![quorum.clone()])
-            .await;
+        self.queue(&channel, &dead, &dead, vec![quorum.clone()]).await;
         for partition in 0..8 {
             let arguments = vec![quorum.clone(), single.clone(), letters.clone()];
-            self.queue(
-                &channel,
-                &format!("{commands}.{partition}"),
-                &commands,
-                arguments.clone(),
-            )
-            .await;
+            self.queue(&channel, &format!("{commands}.{partition}"), &commands, arguments.clone()).await;
             let more = [
                 ("x-overflow", text("reject-publish")),
                 ("x-max-length", AMQPValue::LongLongInt(self.max_backlog)),
                 ("x-delivery-limit", AMQPValue::LongLongInt(20)),
             ];
             let arguments = arguments.into_iter().chain(more).collect();
-            self.queue(
-                &channel,
-                &format!("{events}.{partition}"),
-                &events,
-                arguments,
-            )
-            .await;
+            self.queue(&channel, &format!("{events}.{partition}"), &events, arguments).await;
         }
         (connection, channel)
     }
 
-    async fn queue(
-        &self,
-        channel: &Channel,
-        name: &str,
-        exchange: &str,
-        arguments: Vec<(&str, AMQPValue)>,
-    ) {
+    async fn queue(&self, channel: &Channel, name: &str, exchange: &str, arguments: Vec<(&str, AMQPValue)>) {
         let mut table = FieldTable::default();
         for (name, value) in arguments {
             table.insert(name.into(), value);
         }
-        let durable = QueueDeclareOptions {
-            durable: true,
-            ..QueueDeclareOptions::default()
-        };
-        channel
-            .queue_declare(name.into(), durable, table)
-            .await
-            .unwrap();
-        let key = name
-            .strip_prefix(&format!("{exchange}."))
-            .unwrap_or_default();
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(name.into(), durable, table).await.unwrap();
+        let key = name.strip_prefix(&format!("{exchange}.")).unwrap_or_default();
         let (options, table) = (QueueBindOptions::default(), FieldTable::default());
-        channel
-            .queue_bind(name.into(), exchange.into(), key.into(), options, table)
-            .await
-            .unwrap();
+        channel.queue_bind(name.into(), exchange.into(), key.into(), options, table).await.unwrap();
     }
 
     fn name(&self, what: &str) -> String {
@@ -142,15 +98,10 @@ impl RabbitApp {
             .with_message_id(command.id.as_str().into())
             .with_type(command.method.as_str().into())
             .with_delivery_mode(2);
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let (exchange, key) = (self.name("commands"), command.partition.to_string());
         let body = &command.payload;
-        let confirm = channel
-            .basic_publish(exchange.into(), key.into(), options, body, properties)
-            .await;
+        let confirm = channel.basic_publish(exchange.into(), key.into(), options, body, properties).await;
         assert_eq!(confirm.unwrap().await.unwrap(), Confirmation::Ack(None));
     }
 
@@ -161,10 +112,7 @@ impl RabbitApp {
             let (queue, options) = (self.name("dead"), BasicGetOptions::default());
             let got = channel.basic_get(queue.into(), options).await.unwrap();
             let Some(message) = got else { return taken };
-            channel
-                .basic_ack(message.delivery_tag, BasicAckOptions::default())
-                .await
-                .unwrap();
+            channel.basic_ack(message.delivery_tag, BasicAckOptions::default()).await.unwrap();
             taken.push(message.delivery);
         }
     }
@@ -175,23 +123,16 @@ impl AppSide for RabbitApp {
     async fn send(&mut self, commands: &[SentCommand]) {
         let (connection, channel) = self.channel().await;
         for command in commands {
-            self.publish(&channel, command, BasicProperties::default())
-                .await;
+            self.publish(&channel, command, BasicProperties::default()).await;
         }
         connection.close(200, "".into()).await.unwrap();
     }
 
     async fn ask(&mut self, command: &SentCommand) {
         let (connection, channel) = self.channel().await;
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            ..BasicConsumeOptions::default()
-        };
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let table = FieldTable::default();
-        let consumer = channel
-            .basic_consume(DIRECT_REPLY.into(), "".into(), options, table)
-            .await
-            .unwrap();
+        let consumer = channel.basic_consume(DIRECT_REPLY.into(), "".into(), options, table).await.unwrap();
         let properties = BasicProperties::default()
             .with_reply_to(DIRECT_REPLY.into())
             .with_correlation_id(command.id.as_str().into());
@@ -211,35 +152,26 @@ impl AppSide for RabbitApp {
     async fn events(&mut self, count: usize) -> Vec<Fields> {
         let (connection, channel) = self.channel().await;
         // One at a time, so that what is not asked for yet stays where it is.
-        channel
-            .basic_qos(1, BasicQosOptions::default())
-            .await
-            .unwrap();
+        channel.basic_qos(1, BasicQosOptions::default()).await.unwrap();
         let mut consumers = Vec::new();
         for partition in 0..8 {
             let queue = format!("{}.{partition}", self.name("events"));
             let (options, table) = (BasicConsumeOptions::default(), FieldTable::default());
-            let consumer = channel
-                .basic_consume(queue.into(), "".into(), options, table)
-                .await;
+            let consumer = channel.basic_consume(queue.into(), "".into(), options, table).await;
             consumers.push(consumer.unwrap());
         }
         let mut events = Vec::new();
         while events.len() < count {
             let event = std::future::poll_fn(|context| {
-                let mut ready = consumers.iter_mut().filter_map(|consumer| {
-                    match Pin::new(consumer).poll_next(context) {
+                let mut ready =
+                    consumers.iter_mut().filter_map(|consumer| match Pin::new(consumer).poll_next(context) {
                         Poll::Ready(event) => event,
                         Poll::Pending => None,
-                    }
-                });
+                    });
                 ready.next().map_or(Poll::Pending, Poll::Ready)
             });
             let event = event.await.unwrap();
-            channel
-                .basic_ack(event.delivery_tag, BasicAckOptions::default())
-                .await
-                .unwrap();
+            channel.basic_ack(event.delivery_tag, BasicAckOptions::default()).await.unwrap();
             events.push(fields(event));
         }
         connection.close(200, "".into()).await.unwrap();
@@ -251,9 +183,7 @@ impl AppSide for RabbitApp {
         let text = |name: &str| String::from_utf8(call[name].clone()).unwrap();
         let properties = BasicProperties::default().with_correlation_id(text("id").into());
         let (key, options) = (text("reply_to"), BasicPublishOptions::default());
-        let confirm = channel
-            .basic_publish("".into(), key.into(), options, body.as_bytes(), properties)
-            .await;
+        let confirm = channel.basic_publish("".into(), key.into(), options, body.as_bytes(), properties).await;
         confirm.unwrap().await.unwrap();
         connection.close(200, "".into()).await.unwrap();
     }
@@ -280,9 +210,7 @@ impl AppSide for RabbitApp {
 
     async fn commands_left(&mut self) -> usize {
         let (counter, start) = (self.counter.clone(), format!("{}.commands.", self.prefix));
-        let count = tokio::task::spawn_blocking(move || counter.messages(&start))
-            .await
-            .unwrap();
+        let count = tokio::task::spawn_blocking(move || counter.messages(&start)).await.unwrap();
         count.unwrap_or(usize::MAX)
     }
 }
@@ -291,11 +219,7 @@ impl AppSide for RabbitApp {
 fn fields(message: Delivery) -> Fields {
     let properties = &message.properties;
     let mut fields = Fields::new();
-    let own = [
-        ("id", properties.message_id()),
-        ("type", properties.kind()),
-        ("reply_to", properties.reply_to()),
-    ];
+    let own = [("id", properties.message_id()), ("type", properties.kind()), ("reply_to", properties.reply_to())];
     for (name, value) in own {
         if let Some(value) = value {
             fields.insert(name.to_owned(), value.as_str().as_bytes().to_vec());
@@ -304,11 +228,7 @@ fn fields(message: Delivery) -> Fields {
     if let Some(correlation) = properties.correlation_id() {
         assert_eq!(correlation.as_str().as_bytes(), fields["id"]);
     }
-    for (name, value) in properties
-        .headers()
-        .iter()
-        .flat_map(|headers| headers.inner())
-    {
+    for (name, value) in properties.headers().iter().flat_map(|headers| headers.inner()) {
         let AMQPValue::LongString(value) = value else {
             continue;
         };

@@ -20,17 +20,9 @@ fn opener(server: &RedisServer, prefix: &'static str) -> impl Fn(&str) -> Arc<dy
 async fn the_contract_while_all_is_well() {
     let server = RedisServer::started();
     let mut app = RedisApp::new(&server.url(), "well");
-    queue_contract::run(&mut Bench {
-        app: &mut app,
-        open: &opener(&server, "well"),
-    })
-    .await;
+    queue_contract::run(&mut Bench { app: &mut app, open: &opener(&server, "well") }).await;
     let mut app = RedisApp::new(&server.url(), "nodes");
-    queue_contract::two_nodes(&mut Bench {
-        app: &mut app,
-        open: &opener(&server, "nodes"),
-    })
-    .await;
+    queue_contract::two_nodes(&mut Bench { app: &mut app, open: &opener(&server, "nodes") }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,22 +30,8 @@ async fn a_full_queue_refuses() {
     let server = RedisServer::started();
     let mut app = RedisApp::new(&server.url(), "full");
     let url = server.url();
-    let small = move |node: &str| {
-        open(
-            "redis",
-            &url,
-            Options {
-                max_backlog: 10,
-                ..options("full", node)
-            },
-        )
-        .unwrap()
-    };
-    queue_contract::full(&mut Bench {
-        app: &mut app,
-        open: &small,
-    })
-    .await;
+    let small = move |node: &str| open("redis", &url, Options { max_backlog: 10, ..options("full", node) }).unwrap();
+    queue_contract::full(&mut Bench { app: &mut app, open: &small }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,14 +39,7 @@ async fn a_killed_server_costs_nothing_that_was_acknowledged() {
     let mut server = RedisServer::started();
     let mut app = RedisApp::new(&server.url(), "restart");
     let open = opener(&server, "restart");
-    queue_contract::restart(
-        &mut Bench {
-            app: &mut app,
-            open: &open,
-        },
-        &mut server,
-    )
-    .await;
+    queue_contract::restart(&mut Bench { app: &mut app, open: &open }, &mut server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,10 +47,7 @@ async fn a_server_that_does_not_answer_is_noticed() {
     let server = RedisServer::started();
     let mut app = RedisApp::new(&server.url(), "frozen");
     let open = opener(&server, "frozen");
-    let mut bench = Bench {
-        app: &mut app,
-        open: &open,
-    };
+    let mut bench = Bench { app: &mut app, open: &open };
     queue_contract::frozen(&mut bench, || server.freeze(), || server.thaw()).await;
 }
 
@@ -88,14 +56,7 @@ async fn a_server_may_come_late() {
     let mut server = RedisServer::stopped();
     let mut app = RedisApp::new(&server.url(), "late");
     let open = opener(&server, "late");
-    queue_contract::down_at_start(
-        &mut Bench {
-            app: &mut app,
-            open: &open,
-        },
-        &mut server,
-    )
-    .await;
+    queue_contract::down_at_start(&mut Bench { app: &mut app, open: &open }, &mut server).await;
 }
 
 #[test]
@@ -108,12 +69,6 @@ fn what_is_wrong_is_named() {
     assert_eq!(error("embedded", "", options()), OpenError::NoServer);
     let url = error("redis", "http://u:secret@host", options()).to_string();
     assert!(url.contains("redis://") && !url.contains("secret"), "{url}");
-    let wrong = Options {
-        partitions: 0,
-        ..options()
-    };
-    assert_eq!(
-        error("redis", "redis://host", wrong).to_string(),
-        "partitions must be a number from 1 to 1024"
-    );
+    let wrong = Options { partitions: 0, ..options() };
+    assert_eq!(error("redis", "redis://host", wrong).to_string(), "partitions must be a number from 1 to 1024");
 }

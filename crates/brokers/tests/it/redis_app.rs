@@ -18,20 +18,12 @@ pub(crate) struct RedisApp {
 impl RedisApp {
     pub(crate) fn new(url: &str, prefix: &str) -> Self {
         let client = Client::open(url).unwrap();
-        Self {
-            client,
-            prefix: prefix.to_owned(),
-            asked: String::new(),
-        }
+        Self { client, prefix: prefix.to_owned(), asked: String::new() }
     }
 
     pub(crate) async fn connection(&self) -> MultiplexedConnection {
-        let config =
-            AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
-        self.client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .unwrap()
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
+        self.client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
     }
 
     fn key(&self, partition: u32, what: &str) -> String {
@@ -40,15 +32,9 @@ impl RedisApp {
 
     fn add(&self, command: &SentCommand) -> Cmd {
         let mut add = cmd("XADD");
-        add.arg(self.key(command.partition, "commands"))
-            .arg("MAXLEN")
-            .arg("~")
-            .arg(1_000_000);
+        add.arg(self.key(command.partition, "commands")).arg("MAXLEN").arg("~").arg(1_000_000);
         add.arg("*").arg("v").arg("1").arg("id").arg(&command.id);
-        add.arg("method")
-            .arg(&command.method)
-            .arg("payload")
-            .arg(command.payload.as_ref());
+        add.arg("method").arg(&command.method).arg("payload").arg(command.payload.as_ref());
         add
     }
 }
@@ -75,11 +61,7 @@ impl AppSide for RedisApp {
 
     async fn reply(&mut self) -> Bytes {
         let mut connection = self.connection().await;
-        let life: i64 = cmd("PTTL")
-            .arg(&self.asked)
-            .query_async(&mut connection)
-            .await
-            .unwrap();
+        let life: i64 = cmd("PTTL").arg(&self.asked).query_async(&mut connection).await.unwrap();
         assert!((1..=60_000).contains(&life), "{life}");
         let pop = cmd("BLPOP").arg(&self.asked).arg(5).to_owned();
         let (_, body): (String, Vec<u8>) = pop.query_async(&mut connection).await.unwrap();
@@ -88,33 +70,17 @@ impl AppSide for RedisApp {
 
     async fn events(&mut self, count: usize) -> Vec<Fields> {
         let mut connection = self.connection().await;
-        let keys: Vec<String> = (0..8)
-            .map(|partition| self.key(partition, "events"))
-            .collect();
+        let keys: Vec<String> = (0..8).map(|partition| self.key(partition, "events")).collect();
         for key in &keys {
-            let create = cmd("XGROUP")
-                .arg("CREATE")
-                .arg(key)
-                .arg("app")
-                .arg("0")
-                .arg("MKSTREAM")
-                .to_owned();
+            let create = cmd("XGROUP").arg("CREATE").arg(key).arg("app").arg("0").arg("MKSTREAM").to_owned();
             // It is there already after the first time.
             let _ = create.exec_async(&mut connection).await;
         }
         let mut events = Vec::new();
         while events.len() < count {
             let mut read = cmd("XREADGROUP");
-            read.arg("GROUP")
-                .arg("app")
-                .arg("worker")
-                .arg("COUNT")
-                .arg((count - events.len()).min(10));
-            read.arg("BLOCK")
-                .arg(500)
-                .arg("STREAMS")
-                .arg(&keys)
-                .arg(&[">"; 8]);
+            read.arg("GROUP").arg("app").arg("worker").arg("COUNT").arg((count - events.len()).min(10));
+            read.arg("BLOCK").arg(500).arg("STREAMS").arg(&keys).arg(&[">"; 8]);
             let reply: Value = read.query_async(&mut connection).await.unwrap();
             let mut settle = Pipeline::new();
             for stream in parts(reply) {
@@ -143,17 +109,9 @@ impl AppSide for RedisApp {
         let mut letters = Vec::new();
         loop {
             for partition in 0..8 {
-                let range = cmd("XRANGE")
-                    .arg(self.key(partition, "dead"))
-                    .arg("-")
-                    .arg("+")
-                    .to_owned();
+                let range = cmd("XRANGE").arg(self.key(partition, "dead")).arg("-").arg("+").to_owned();
                 let reply: Value = range.query_async(&mut connection).await.unwrap();
-                letters.extend(
-                    parts(reply)
-                        .into_iter()
-                        .map(|entry| fields(parts(entry).remove(1))),
-                );
+                letters.extend(parts(reply).into_iter().map(|entry| fields(parts(entry).remove(1))));
             }
             if letters.len() >= count {
                 return letters;
@@ -168,10 +126,7 @@ impl AppSide for RedisApp {
         for partition in 0..8 {
             pipeline.cmd("XLEN").arg(self.key(partition, "commands"));
         }
-        let lengths: Vec<usize> = pipeline
-            .query_async(&mut self.connection().await)
-            .await
-            .unwrap();
+        let lengths: Vec<usize> = pipeline.query_async(&mut self.connection().await).await.unwrap();
         lengths.iter().sum()
     }
 }
@@ -194,8 +149,5 @@ fn bytes(value: Value) -> Vec<u8> {
 fn fields(value: Value) -> Fields {
     let strings: Vec<Vec<u8>> = parts(value).into_iter().map(bytes).collect();
     let name = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
-    strings
-        .chunks_exact(2)
-        .map(|pair| (name(&pair[0]), pair[1].clone()))
-        .collect()
+    strings.chunks_exact(2).map(|pair| (name(&pair[0]), pair[1].clone())).collect()
 }

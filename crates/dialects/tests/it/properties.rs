@@ -14,11 +14,8 @@ use serde_json::{Value, json};
 
 /// Strings of any characters, the awkward ones more often than chance would have it.
 fn text() -> impl Strategy<Value = String> {
-    let awkward = proptest::sample::select(vec![
-        '"', '\\', '\n', '\r', '\0', '\u{1f}', '\u{7f}', '\u{2028}', '/',
-    ]);
-    let character =
-        prop_oneof![3 => any::<char>(), 1 => awkward, 2 => proptest::char::range(' ', '~')];
+    let awkward = proptest::sample::select(vec!['"', '\\', '\n', '\r', '\0', '\u{1f}', '\u{7f}', '\u{2028}', '/']);
+    let character = prop_oneof![3 => any::<char>(), 1 => awkward, 2 => proptest::char::range(' ', '~')];
     vec(character, 0..40).prop_map(|characters| characters.into_iter().collect())
 }
 
@@ -101,22 +98,11 @@ fn walk(frame: &[u8]) {
 
 fn publication(data: Payload, tags: BTreeMap<String, String>, channel: &str) -> Push {
     let tags = Some(Arc::new(tags));
-    Push::Publication(
-        channel.into(),
-        Arc::new(Publication {
-            data,
-            tags,
-            ..Publication::default()
-        }),
-    )
+    Push::Publication(channel.into(), Arc::new(Publication { data, tags, ..Publication::default() }))
 }
 
 fn written(value: &Value, pretty: bool) -> Vec<u8> {
-    if pretty {
-        serde_json::to_vec_pretty(value).unwrap()
-    } else {
-        serde_json::to_vec(value).unwrap()
-    }
+    if pretty { serde_json::to_vec_pretty(value).unwrap() } else { serde_json::to_vec(value).unwrap() }
 }
 
 proptest! {
@@ -261,8 +247,7 @@ fn deep_nesting_does_no_harm() {
             assert_eq!(is_fine, levels <= 128);
             for field in ["connect", "publish", "rpc", "send"] {
                 let frame = format!("{{\"id\":1,\"{field}\":{{\"data\":{value}}}}}");
-                let is_fine =
-                    centrifugo::json::commands(frame.as_bytes()).all(|command| command.is_ok());
+                let is_fine = centrifugo::json::commands(frame.as_bytes()).all(|command| command.is_ok());
                 assert_eq!(is_fine, levels <= 128, "{field}");
             }
         }
@@ -275,12 +260,6 @@ fn text_frames_must_be_utf8_and_binary_frames_need_not() {
     assert!(raw::payload(b"\xff", true, Mode::Text).is_err());
     assert!(raw::payload(b"\xff", false, Mode::Text).is_ok());
     assert!(raw::payload(b"\"\xff\"", false, Mode::Json).is_err());
-    assert!(
-        centrifugo::json::commands(b"{\"send\":{\"data\":\"\xff\"}}")
-            .all(|command| command.is_err())
-    );
-    assert!(
-        centrifugo::json::commands(b"{\"rpc\":{\"method\":\"\xff\"}}")
-            .all(|command| command.is_err())
-    );
+    assert!(centrifugo::json::commands(b"{\"send\":{\"data\":\"\xff\"}}").all(|command| command.is_err()));
+    assert!(centrifugo::json::commands(b"{\"rpc\":{\"method\":\"\xff\"}}").all(|command| command.is_err()));
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_model::client::{
-    Answer, Command, Connect, Connected, Data, History, HistoryPage, PresenceStats, Publish, Push,
-    Refreshed, Reply, Request, Subscribe, Subscribed,
+    Answer, Command, Connect, Connected, Data, History, HistoryPage, PresenceStats, Publish, Push, Refreshed, Reply,
+    Request, Subscribe, Subscribed,
 };
 use jackfield_model::{ClientError, ClientId, ClientInfo, Payload, Position, Publication};
 use serde_json::{Map, Value, json};
@@ -24,10 +24,7 @@ pub(crate) fn told(command: &Command<'_>) -> Value {
         Request::PresenceStats(channel) => ("presence_stats", json!(channel)),
         Request::Publish(publish) => ("publish", told_publish(publish)),
         Request::Refresh(token) => ("refresh", json!(token)),
-        Request::Rpc(rpc) => (
-            "rpc",
-            full([("method", json!(rpc.method)), ("data", text(rpc.data))]),
-        ),
+        Request::Rpc(rpc) => ("rpc", full([("method", json!(rpc.method)), ("data", text(rpc.data))])),
         Request::Send(data) => ("send", text(*data)),
         Request::Subscribe(subscribe) => ("subscribe", told_subscribe(subscribe)),
         Request::SubRefresh(token) => ("sub_refresh", json!(token)),
@@ -48,12 +45,8 @@ fn told_connect(connect: &Connect<'_>) -> Value {
 }
 
 fn told_history(history: &History<'_>) -> Value {
-    let since = history.since.as_ref().map(|since| {
-        full([
-            ("offset", json!(since.offset)),
-            ("epoch", json!(&*since.epoch)),
-        ])
-    });
+    let since =
+        history.since.as_ref().map(|since| full([("offset", json!(since.offset)), ("epoch", json!(&*since.epoch))]));
     full([
         ("channel", json!(history.channel)),
         ("limit", json!(history.limit)),
@@ -63,11 +56,7 @@ fn told_history(history: &History<'_>) -> Value {
 }
 
 fn told_publish(publish: &Publish<'_>) -> Value {
-    full([
-        ("channel", json!(publish.channel)),
-        ("data", text(publish.data)),
-        ("kind", json!(publish.kind)),
-    ])
+    full([("channel", json!(publish.channel)), ("data", text(publish.data)), ("kind", json!(publish.kind))])
 }
 
 fn told_subscribe(subscribe: &Subscribe<'_>) -> Value {
@@ -86,14 +75,8 @@ fn told_subscribe(subscribe: &Subscribe<'_>) -> Value {
 /// An object without the values that are zero.
 fn full<const N: usize>(pairs: [(&str, Value); N]) -> Value {
     let zeros = [json!(""), json!(0), json!(false), Value::Null];
-    let pairs = pairs
-        .into_iter()
-        .filter(|(_, value)| !zeros.contains(value));
-    Value::Object(
-        pairs
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-    )
+    let pairs = pairs.into_iter().filter(|(_, value)| !zeros.contains(value));
+    Value::Object(pairs.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 fn text(data: Data<'_>) -> Value {
@@ -111,10 +94,7 @@ pub(crate) fn reply(value: &Value) -> Reply {
             message: Cow::Owned(string(body, "message").to_owned()),
             temporary: flag(body, "temporary"),
         };
-        return Reply {
-            id,
-            outcome: Err(error),
-        };
+        return Reply { id, outcome: Err(error) };
     }
     let answer = match name.as_str() {
         "connect" => Answer::Connect(Box::new(Connected {
@@ -126,30 +106,17 @@ pub(crate) fn reply(value: &Value) -> Reply {
             pong: flag(body, "pong"),
         })),
         "history" => Answer::History(HistoryPage {
-            publications: list(body, "publications")
-                .iter()
-                .map(|one| Arc::new(publication(one)))
-                .collect(),
+            publications: list(body, "publications").iter().map(|one| Arc::new(publication(one))).collect(),
             position: place(body),
         }),
         "ping" => Answer::Ping,
-        "presence" => Answer::Presence(
-            body.as_array()
-                .unwrap()
-                .iter()
-                .map(|one| Arc::new(info(one)))
-                .collect(),
-        ),
+        "presence" => Answer::Presence(body.as_array().unwrap().iter().map(|one| Arc::new(info(one))).collect()),
         "presence_stats" => Answer::PresenceStats(PresenceStats {
             num_clients: u32::try_from(number(body, "num_clients")).unwrap(),
             num_users: u32::try_from(number(body, "num_users")).unwrap(),
         }),
         "publish" => Answer::Publish,
-        "refresh" => Answer::Refresh(Refreshed {
-            client: client(body),
-            version: VERSION,
-            ttl: body["ttl"].as_u64(),
-        }),
+        "refresh" => Answer::Refresh(Refreshed { client: client(body), version: VERSION, ttl: body["ttl"].as_u64() }),
         "rpc" => Answer::Rpc(payload(body)),
         "send" => Answer::Send,
         "subscribe" => Answer::Subscribe(Subscribed {
@@ -159,10 +126,7 @@ pub(crate) fn reply(value: &Value) -> Reply {
         "unsubscribe" => Answer::Unsubscribe,
         other => panic!("no reply is called {other}"),
     };
-    Reply {
-        id,
-        outcome: Ok(answer),
-    }
+    Reply { id, outcome: Ok(answer) }
 }
 
 /// The push a transcript tells of.
@@ -181,9 +145,7 @@ pub(crate) fn push(value: &Value) -> Push {
 
 fn publication(value: &Value) -> Publication {
     let tags = |map: &Map<String, Value>| {
-        let pairs = map
-            .iter()
-            .map(|(key, tag)| (key.clone(), tag.as_str().unwrap().to_owned()));
+        let pairs = map.iter().map(|(key, tag)| (key.clone(), tag.as_str().unwrap().to_owned()));
         Arc::new(pairs.collect())
     };
     Publication {
@@ -196,11 +158,7 @@ fn publication(value: &Value) -> Publication {
 }
 
 fn info(value: &Value) -> ClientInfo {
-    let bytes = |name| {
-        value
-            .get(name)
-            .map(|_| Bytes::copy_from_slice(string(value, name).as_bytes()))
-    };
+    let bytes = |name| value.get(name).map(|_| Bytes::copy_from_slice(string(value, name).as_bytes()));
     ClientInfo {
         user: Arc::from(string(value, "user")),
         client: client(value),
@@ -215,18 +173,13 @@ fn payload(value: &Value) -> Payload {
     } else if let Some(text) = value["text"].as_str() {
         Payload::text(text.to_owned())
     } else {
-        let bytes = list(value, "binary")
-            .iter()
-            .map(|byte| u8::try_from(byte.as_u64().unwrap()));
+        let bytes = list(value, "binary").iter().map(|byte| u8::try_from(byte.as_u64().unwrap()));
         Payload::binary(bytes.collect::<Result<Vec<u8>, _>>().unwrap())
     }
 }
 
 fn place(value: &Value) -> Position {
-    Position {
-        offset: number(value, "offset"),
-        epoch: Arc::from(string(value, "epoch")),
-    }
+    Position { offset: number(value, "offset"), epoch: Arc::from(string(value, "epoch")) }
 }
 
 fn client(value: &Value) -> ClientId {

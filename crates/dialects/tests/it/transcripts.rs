@@ -34,9 +34,7 @@ fn commands_mean_what_the_transcript_says() {
         let frame = case["in"].as_str().unwrap();
         let mut commands = json::commands(frame.as_bytes());
         for expected in case["commands"].as_array().into_iter().flatten() {
-            let command = commands
-                .next()
-                .unwrap_or_else(|| panic!("{}: a command is missing", name(&case)));
+            let command = commands.next().unwrap_or_else(|| panic!("{}: a command is missing", name(&case)));
             let command = command.unwrap_or_else(|error| panic!("{}: {error}", name(&case)));
             assert_eq!(script::told(&command), *expected, "{}", name(&case));
         }
@@ -44,16 +42,8 @@ fn commands_mean_what_the_transcript_says() {
             let error = commands.next().unwrap().expect_err(name(&case)).to_string();
             assert!(error.contains(expected), "{}: {error}", name(&case));
         }
-        assert!(
-            commands.next().is_none(),
-            "{}: something is left",
-            name(&case)
-        );
-        assert!(
-            commands.next().is_none(),
-            "{}: it is not fused",
-            name(&case)
-        );
+        assert!(commands.next().is_none(), "{}: something is left", name(&case));
+        assert!(commands.next().is_none(), "{}: it is not fused", name(&case));
     }
 }
 
@@ -111,26 +101,12 @@ fn check_said(case: &Value) {
     let is_text = case["is_text"].as_bool().unwrap_or(true);
     match raw::payload(frame.as_bytes(), is_text, mode(case)) {
         Ok(data) => {
-            assert_eq!(
-                Some(data.content.name()),
-                case["content"].as_str(),
-                "{}",
-                name(case)
-            );
-            assert_eq!(
-                data.bytes,
-                case["data"].as_str().unwrap().as_bytes(),
-                "{}",
-                name(case)
-            );
+            assert_eq!(Some(data.content.name()), case["content"].as_str(), "{}", name(case));
+            assert_eq!(data.bytes, case["data"].as_str().unwrap().as_bytes(), "{}", name(case));
         }
         Err(error) => {
             let expected = case["error"].as_str().unwrap_or("no error at all");
-            assert!(
-                error.to_string().contains(expected),
-                "{}: {error}",
-                name(case)
-            );
+            assert!(error.to_string().contains(expected), "{}: {error}", name(case));
         }
     }
 }

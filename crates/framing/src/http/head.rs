@@ -30,10 +30,7 @@ impl<'a> Head<'a> {
 
     /// The values of a header that may be sent repeatedly.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.headers
-            .iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|&(_, value)| value)
+        self.headers.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|&(_, value)| value)
     }
 
     /// The entries of a header that is a list, whether it was sent with commas or repeatedly.
@@ -68,11 +65,7 @@ impl<'a> Head<'a> {
     pub fn query_value(&self, key: &str) -> Option<Cow<'a, str>> {
         self.query.split('&').find_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if decode_percent(name)? == key {
-                decode_percent(value)
-            } else {
-                None
-            }
+            if decode_percent(name)? == key { decode_percent(value) } else { None }
         })
     }
 }

@@ -9,17 +9,8 @@ use super::Head;
 pub const MAX_HEADERS: usize = 64;
 
 /// The methods that anything is answered to, each with the space that ends it.
-const METHODS: [&[u8]; 9] = [
-    b"CONNECT ",
-    b"DELETE ",
-    b"GET ",
-    b"HEAD ",
-    b"OPTIONS ",
-    b"PATCH ",
-    b"POST ",
-    b"PUT ",
-    b"TRACE ",
-];
+const METHODS: [&[u8]; 9] =
+    [b"CONNECT ", b"DELETE ", b"GET ", b"HEAD ", b"OPTIONS ", b"PATCH ", b"POST ", b"PUT ", b"TRACE "];
 
 /// Headers that have one value: two would let two readers believe different things.
 const SINGLE: [&str; 8] = [
@@ -63,9 +54,7 @@ impl HeadError {
     pub const fn status(&self) -> (u16, &'static str) {
         match self {
             Self::Malformed(_) => (400, "Bad Request"),
-            Self::TooLarge { .. } | Self::TooManyHeaders => {
-                (431, "Request Header Fields Too Large")
-            }
+            Self::TooLarge { .. } | Self::TooManyHeaders => (431, "Request Header Fields Too Large"),
             Self::UnknownMethod => (501, "Not Implemented"),
             Self::UnknownVersion => (505, "HTTP Version Not Supported"),
         }
@@ -144,24 +133,14 @@ fn read(bytes: &[u8]) -> Result<Head<'_>, HeadError> {
         Ok(_) => return Err(HeadError::Malformed("the head ends too early")),
         Err(error) => return Err(translate(error)),
     }
-    let (Some(method), Some(target), Some(version)) =
-        (request.method, request.path, request.version)
-    else {
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err(HeadError::Malformed("the request line is incomplete"));
     };
     let mut headers = Vec::with_capacity(request.headers.len());
     for header in request.headers.iter() {
         headers.push((header.name, read_value(header.value)?));
     }
-    let mut head = Head {
-        method,
-        target,
-        path: target,
-        query: "",
-        version,
-        headers,
-        length: bytes.len(),
-    };
+    let mut head = Head { method, target, path: target, query: "", version, headers, length: bytes.len() };
     split_target(&mut head)?;
     Ok(head)
 }
@@ -187,9 +166,7 @@ fn read_value(value: &[u8]) -> Result<&str, HeadError> {
         return Err(HeadError::Malformed("a header value is not UTF-8"));
     };
     if value.chars().any(|char| char.is_control() && char != '\t') {
-        return Err(HeadError::Malformed(
-            "a header value has a control character",
-        ));
+        return Err(HeadError::Malformed("a header value has a control character"));
     }
     Ok(value.trim_matches([' ', '\t']))
 }
@@ -206,10 +183,7 @@ fn split_target(head: &mut Head<'_>) -> Result<(), HeadError> {
     } else {
         let (authority, local) = split_absolute(target)?;
         // Why: RFC 9112 lets the authority win over Host, but not every reader knows.
-        if head
-            .header("host")
-            .is_some_and(|host| !host.eq_ignore_ascii_case(authority))
-        {
+        if head.header("host").is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
             return Err(HeadError::Malformed("the target and Host differ"));
         }
         local
@@ -239,9 +213,7 @@ fn split_absolute(target: &str) -> Result<(&str, &str), HeadError> {
 /// Refuses what smuggling is made of.
 fn check_headers(head: &Head<'_>) -> Result<(), HeadError> {
     if SINGLE.iter().any(|name| head.values(name).nth(1).is_some()) {
-        return Err(HeadError::Malformed(
-            "a header that must be unique is there twice",
-        ));
+        return Err(HeadError::Malformed("a header that must be unique is there twice"));
     }
     match head.header("host") {
         None if head.version == 1 => return Err(HeadError::Malformed("Host is missing")),
@@ -259,9 +231,7 @@ fn check_headers(head: &Head<'_>) -> Result<(), HeadError> {
     }
     if let Some(encoding) = head.header("transfer-encoding") {
         if length.is_some() {
-            return Err(HeadError::Malformed(
-                "both Content-Length and Transfer-Encoding are there",
-            ));
+            return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding are there"));
         }
         if head.version == 0 || !encoding.eq_ignore_ascii_case("chunked") {
             return Err(HeadError::Malformed("Transfer-Encoding is not chunked"));

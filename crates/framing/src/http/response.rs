@@ -8,13 +8,7 @@ use super::is_token;
 /// out. Why: it would let whoever chose the value write headers of his own. An empty
 /// `content_type` is left out as well.
 #[must_use]
-pub fn response(
-    status: u16,
-    reason: &str,
-    content_type: &str,
-    extra_headers: &[(&str, &str)],
-    body: &[u8],
-) -> Vec<u8> {
+pub fn response(status: u16, reason: &str, content_type: &str, extra_headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let reason = if is_value(reason) { reason } else { "" };
     let mut head = format!("HTTP/1.1 {status:03} {reason}\r\n");
     // Why: these have no body by definition, and a length would announce one (RFC 9110, 8.6).

@@ -47,10 +47,7 @@ const fn is_sendable(code: u16) -> bool {
 pub(crate) fn read_close(payload: &[u8]) -> Result<Frame<'_>, FramingError> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
         return match payload {
-            [] => Ok(Frame::Close {
-                code: None,
-                reason: "",
-            }),
+            [] => Ok(Frame::Close { code: None, reason: "" }),
             _ => Err(FramingError::ClosePayloadTooShort),
         };
     };
@@ -59,10 +56,7 @@ pub(crate) fn read_close(payload: &[u8]) -> Result<Frame<'_>, FramingError> {
         return Err(FramingError::CloseCodeInvalid { code });
     }
     let reason = simdutf8::basic::from_utf8(reason).map_err(|_| FramingError::InvalidUtf8)?;
-    Ok(Frame::Close {
-        code: Some(code),
-        reason,
-    })
+    Ok(Frame::Close { code: Some(code), reason })
 }
 
 /// A control frame as a server sends it.
@@ -104,17 +98,10 @@ mod tests {
 
     #[test]
     fn close_payloads_are_checked() {
-        let none = Frame::Close {
-            code: None,
-            reason: "",
-        };
+        let none = Frame::Close { code: None, reason: "" };
         assert_eq!(read_close(b""), Ok(none));
         assert_eq!(read_close(b"\x03"), Err(FramingError::ClosePayloadTooShort));
-        assert_eq!(
-            read_close(b"\x03\xe8\xff"),
-            Err(FramingError::InvalidUtf8),
-            "a reason is text"
-        );
+        assert_eq!(read_close(b"\x03\xe8\xff"), Err(FramingError::InvalidUtf8), "a reason is text");
         for code in 0..=u16::MAX {
             let payload = code.to_be_bytes();
             let allowed = match code {

@@ -21,21 +21,13 @@ pub(crate) struct Fragments {
 impl Fragments {
     /// A message whose first frame has this opcode.
     pub(crate) const fn new(opcode: Opcode) -> Self {
-        Self {
-            bytes: Vec::new(),
-            checked: 0,
-            count: 0,
-            finished: false,
-            text: matches!(opcode, Opcode::Text),
-        }
+        Self { bytes: Vec::new(), checked: 0, count: 0, finished: false, text: matches!(opcode, Opcode::Text) }
     }
 
     /// Adds a fragment, the last one if `fin` is set.
     pub(crate) fn push(&mut self, payload: &[u8], fin: bool) -> Result<(), FramingError> {
         if self.count >= MAX_FRAGMENTS {
-            return Err(FramingError::TooManyFragments {
-                limit: MAX_FRAGMENTS,
-            });
+            return Err(FramingError::TooManyFragments { limit: MAX_FRAGMENTS });
         }
         self.count += 1;
         self.bytes.extend_from_slice(payload);

@@ -61,12 +61,9 @@ impl HandshakeError {
         match self {
             Self::Method => (405, "Method Not Allowed"),
             Self::NotAnUpgrade | Self::Version => (426, "Upgrade Required"),
-            Self::Body
-            | Self::Connection
-            | Self::Key
-            | Self::OldHttp
-            | Self::Protocols
-            | Self::UpgradeLost => (400, "Bad Request"),
+            Self::Body | Self::Connection | Self::Key | Self::OldHttp | Self::Protocols | Self::UpgradeLost => {
+                (400, "Bad Request")
+            }
         }
     }
 
@@ -75,9 +72,7 @@ impl HandshakeError {
     pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET")],
-            Self::NotAnUpgrade | Self::Version => {
-                &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION)]
-            }
+            Self::NotAnUpgrade | Self::Version => &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION)],
             _ => &[],
         }
     }
@@ -168,8 +163,7 @@ pub fn response(key: &str, protocol: Option<&str>) -> Vec<u8> {
 
 /// Whether a header that is a list holds a token, in any case.
 fn has_token(head: &Head<'_>, name: &str, token: &str) -> bool {
-    head.list(name)
-        .any(|entry| entry.eq_ignore_ascii_case(token))
+    head.list(name).any(|entry| entry.eq_ignore_ascii_case(token))
 }
 
 /// Whether a key is 16 bytes in base64.
@@ -216,10 +210,7 @@ mod tests {
         let variants = [
             ("Upgrade: websocket", "upgrade: foo, WebSocket"),
             ("Connection: Upgrade", "connection: keep-alive, upgrade"),
-            (
-                "Connection: Upgrade",
-                "Connection: keep-alive\r\nConnection: UPGRADE",
-            ),
+            ("Connection: Upgrade", "Connection: keep-alive\r\nConnection: UPGRADE"),
             ("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n"),
             ("GET /ws", "GET ws://a/ws"),
         ];

@@ -125,18 +125,9 @@ impl Length {
         let short = input.get(1)? & LENGTH_BITS;
         let rest = input.get(2..)?;
         Some(match short {
-            LENGTH_16 => Self {
-                payload: u64::from(u16::from_be_bytes(*rest.first_chunk()?)),
-                end: 4,
-            },
-            LENGTH_64 => Self {
-                payload: u64::from_be_bytes(*rest.first_chunk()?),
-                end: 10,
-            },
-            _ => Self {
-                payload: u64::from(short),
-                end: 2,
-            },
+            LENGTH_16 => Self { payload: u64::from(u16::from_be_bytes(*rest.first_chunk()?)), end: 4 },
+            LENGTH_64 => Self { payload: u64::from_be_bytes(*rest.first_chunk()?), end: 10 },
+            _ => Self { payload: u64::from(short), end: 2 },
         })
     }
 }

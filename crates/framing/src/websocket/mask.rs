@@ -22,11 +22,7 @@ mod tests {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         for length in 0..100 {
             let plain: Vec<u8> = (0..length).collect();
-            let slow: Vec<u8> = plain
-                .iter()
-                .enumerate()
-                .map(|(at, byte)| byte ^ key[at % 4])
-                .collect();
+            let slow: Vec<u8> = plain.iter().enumerate().map(|(at, byte)| byte ^ key[at % 4]).collect();
             let mut fast = plain.clone();
             apply(&mut fast, key);
             assert_eq!(fast, slow);

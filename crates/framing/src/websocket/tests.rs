@@ -189,11 +189,7 @@ fn messages_do_not_interleave() {
         let error = drain(&mut WebSocket::new(), &bytes).unwrap_err();
         assert_eq!(error, FramingError::NewMessageInsideFragments);
     }
-    let bytes = [
-        start,
-        frame(Opcode::Continuation, b"b"),
-        frame(Opcode::Continuation, b"c"),
-    ];
+    let bytes = [start, frame(Opcode::Continuation, b"b"), frame(Opcode::Continuation, b"c")];
     let error = drain(&mut WebSocket::new(), &bytes.concat()).unwrap_err();
     assert_eq!(error, FramingError::ContinuationWithoutStart);
 }
@@ -252,10 +248,7 @@ fn text_is_checked_fragment_by_fragment() {
         let cut = [euro[0].clone(), frame(Opcode::Continuation, ending)].concat();
         assert_eq!(drain(&mut WebSocket::new(), &cut), Err(bad));
     }
-    let binary = [
-        fragment(Opcode::Binary, b"\xff"),
-        frame(Opcode::Continuation, b"\xfe"),
-    ];
+    let binary = [fragment(Opcode::Binary, b"\xff"), frame(Opcode::Continuation, b"\xfe")];
     assert!(drain(&mut WebSocket::new(), &binary.concat()).is_ok());
 }
 
@@ -268,10 +261,7 @@ fn close_payloads_are_read() {
     let error = refused(&frame(Opcode::Close, b"\x03\xe8\xc0\x80"));
     assert_eq!(error.close_code(), 1007);
     first(&frame(Opcode::Close, b"\x03\xe8bye"), |decoded| {
-        let close = Frame::Close {
-            code: Some(1000),
-            reason: "bye",
-        };
+        let close = Frame::Close { code: Some(1000), reason: "bye" };
         assert_eq!(decoded, Ok(Decoded::frame(bytes_of(5), close)));
     });
 }

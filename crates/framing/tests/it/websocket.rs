@@ -25,9 +25,7 @@ impl From<Frame<'_>> for Owned {
             Frame::Close { code, reason } => Self::Close(code, reason.to_owned()),
             Frame::Ping(bytes) => Self::Ping(bytes.to_vec()),
             Frame::Pong(bytes) => Self::Pong(bytes.to_vec()),
-            Frame::Text(bytes) => {
-                Self::Text(String::from_utf8(bytes.to_vec()).expect("text is UTF-8"))
-            }
+            Frame::Text(bytes) => Self::Text(String::from_utf8(bytes.to_vec()).expect("text is UTF-8")),
         }
     }
 }
@@ -77,18 +75,8 @@ fn sent(longest: usize) -> impl Strategy<Value = Sent> {
         vec(any::<u8>(), 0..=longest).prop_map(Owned::Binary),
         vec(any::<char>(), 0..=longest / 4).prop_map(|text| Owned::Text(String::from_iter(text))),
     ];
-    let parts = (
-        message,
-        vec(any::<Index>(), 0..5),
-        vec(control(), 0..4),
-        any::<[u8; 4]>(),
-    );
-    parts.prop_map(|(message, cuts, between, key)| Sent {
-        message,
-        cuts,
-        between,
-        key,
-    })
+    let parts = (message, vec(any::<Index>(), 0..5), vec(control(), 0..4), any::<[u8; 4]>());
+    parts.prop_map(|(message, cuts, between, key)| Sent { message, cuts, between, key })
 }
 
 /// Writes the messages as a client would; gives the frames in the order they come out.
@@ -96,11 +84,7 @@ fn encode(all: &[Sent], out: &mut Vec<u8>) -> Vec<Owned> {
     let mut expected = Vec::new();
     for sent in all {
         let payload = sent.message.payload();
-        let mut cuts: Vec<_> = sent
-            .cuts
-            .iter()
-            .map(|cut| cut.index(payload.len() + 1))
-            .collect();
+        let mut cuts: Vec<_> = sent.cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
         cuts.sort_unstable();
         let mut between = sent.between.iter();
         let mut opcode = sent.message.opcode();
@@ -120,10 +104,7 @@ fn encode(all: &[Sent], out: &mut Vec<u8>) -> Vec<Owned> {
 }
 
 /// Decodes chunks as a connection would, keeping what is incomplete.
-fn decode<'a>(
-    chunks: impl IntoIterator<Item = &'a [u8]>,
-    limit: usize,
-) -> (Vec<Owned>, Result<usize, FramingError>) {
+fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<Owned>, Result<usize, FramingError>) {
     let mut socket = WebSocket::new();
     let mut frames = Vec::new();
     let mut buffer = Vec::new();
@@ -174,16 +155,15 @@ fn likely_bytes() -> impl Strategy<Value = Vec<u8>> {
         Just(Opcode::Close),
         Just(Opcode::Ping),
     ];
-    let whole =
-        (opcode, any::<bool>(), vec(any::<u8>(), 0..20)).prop_map(|(opcode, fin, payload)| {
-            let mut out = Vec::new();
-            if fin || opcode.is_control() {
-                mask_frame(opcode, &payload, [0; 4], &mut out);
-            } else {
-                mask_fragment(opcode, &payload, [0; 4], &mut out);
-            }
-            out
-        });
+    let whole = (opcode, any::<bool>(), vec(any::<u8>(), 0..20)).prop_map(|(opcode, fin, payload)| {
+        let mut out = Vec::new();
+        if fin || opcode.is_control() {
+            mask_frame(opcode, &payload, [0; 4], &mut out);
+        } else {
+            mask_fragment(opcode, &payload, [0; 4], &mut out);
+        }
+        out
+    });
     let ascii = "[a-z]{0,20}".prop_map(|text| {
         let mut out = Vec::new();
         mask_fragment(Opcode::Text, text.as_bytes(), [9; 4], &mut out);
@@ -255,24 +235,13 @@ fn long_messages_survive_splits_at_their_edges() {
     for length in [0, 125, 126, 65535, 65536] {
         let message = Owned::Binary((0..length).map(|at| at as u8).collect());
         let mut bytes = Vec::new();
-        let expected = encode(
-            &[Sent {
-                message,
-                cuts: Vec::new(),
-                between: Vec::new(),
-                key: [1, 2, 3, 4],
-            }],
-            &mut bytes,
-        );
+        let expected =
+            encode(&[Sent { message, cuts: Vec::new(), between: Vec::new(), key: [1, 2, 3, 4] }], &mut bytes);
         let end = bytes.len();
         for at in (0..20.min(end)).chain(end.saturating_sub(20)..end) {
             let (front, back) = bytes.split_at(at);
             let decoded = decode([front, back], LIMIT);
-            assert_eq!(
-                decoded,
-                (expected.clone(), Ok(0)),
-                "length {length} at {at}"
-            );
+            assert_eq!(decoded, (expected.clone(), Ok(0)), "length {length} at {at}");
         }
     }
 }

@@ -40,11 +40,7 @@ impl Default for AppLink {
             partitions: 8,
             max_backlog: 100_000,
             max_payload_bytes: 1_048_576,
-            events: vec![
-                EventType::Connect,
-                EventType::Disconnect,
-                EventType::Message,
-            ],
+            events: vec![EventType::Connect, EventType::Disconnect, EventType::Message],
             call_timeout: Duration::from_secs(5),
         }
     }
@@ -91,11 +87,7 @@ pub(crate) struct Embedded {
 
 impl Default for Embedded {
     fn default() -> Self {
-        Self {
-            address: "127.0.0.1".to_owned(),
-            port: 8402,
-            memory_limit: 268_435_456,
-        }
+        Self { address: "127.0.0.1".to_owned(), port: 8402, memory_limit: 268_435_456 }
     }
 }
 
@@ -112,10 +104,7 @@ pub(crate) struct Rpc {
 
 impl Default for Rpc {
     fn default() -> Self {
-        Self {
-            without_namespace: RpcOptions::default(),
-            timeout: Duration::from_secs(5),
-        }
+        Self { without_namespace: RpcOptions::default(), timeout: Duration::from_secs(5) }
     }
 }
 
@@ -129,36 +118,22 @@ pub(crate) struct RpcOptions {
 
 /// The keys of `app_link`.
 pub(super) const APP_LINK: &[Key] = &[
-    Key::new(
-        "driver",
-        Kind::Choice(&["none", "embedded", "redis", "rabbitmq"]),
-    ),
+    Key::new("driver", Kind::Choice(&["none", "embedded", "redis", "rabbitmq"])),
     Key::new("url", Kind::Secret),
     Key::new("prefix", Kind::Text),
     Key::new("partitions", Kind::Integer),
     Key::new("max_backlog", Kind::Integer),
     Key::new("max_payload_bytes", Kind::Integer),
-    Key::new(
-        "events",
-        Kind::Choices(&["connect", "disconnect", "message"]),
-    ),
+    Key::new("events", Kind::Choices(&["connect", "disconnect", "message"])),
     Key::new("call_timeout", Kind::Duration),
 ];
 
 /// The keys of `embedded`.
-pub(super) const EMBEDDED: &[Key] = &[
-    Key::new("address", Kind::Text),
-    Key::new("port", Kind::Port),
-    Key::new("memory_limit", Kind::Integer),
-];
+pub(super) const EMBEDDED: &[Key] =
+    &[Key::new("address", Kind::Text), Key::new("port", Kind::Port), Key::new("memory_limit", Kind::Integer)];
 
 /// The keys of `rpc`.
-pub(super) const RPC: &[Key] = &[
-    Key::new(
-        "without_namespace",
-        Kind::Section("RpcOptions", RPC_OPTIONS),
-    ),
-    Key::new("timeout", Kind::Duration),
-];
+pub(super) const RPC: &[Key] =
+    &[Key::new("without_namespace", Kind::Section("RpcOptions", RPC_OPTIONS)), Key::new("timeout", Kind::Duration)];
 
 const RPC_OPTIONS: &[Key] = &[Key::new("proxy_enabled", Kind::Bool)];

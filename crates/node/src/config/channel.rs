@@ -105,14 +105,8 @@ pub(super) const PUBLISH_TO: Kind = Kind::Choice(&["app", "channel"]);
 
 /// The keys of the section.
 pub(super) const KEYS: &[Key] = &[
-    Key::new(
-        "without_namespace",
-        Kind::Section("NamespaceOptions", OPTIONS.as_slice()),
-    ),
-    Key::new(
-        "namespaces",
-        Kind::Sections("Namespace", NAMESPACE.as_slice()),
-    ),
+    Key::new("without_namespace", Kind::Section("NamespaceOptions", OPTIONS.as_slice())),
+    Key::new("namespaces", Kind::Sections("Namespace", NAMESPACE.as_slice())),
     Key::new("max_length", Kind::Integer),
     Key::new("private_prefix", Kind::Text),
     Key::new("namespace_boundary", Kind::Text),

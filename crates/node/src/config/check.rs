@@ -33,22 +33,17 @@ impl Check {
             let Some(key) = keys.iter().find(|key| key.name == name) else {
                 // Why escaped: a name may hold what would play tricks on a terminal.
                 let path = join(above, &shorten(&name).escape_debug().to_string());
-                self.faults
-                    .push(Fault::new(path, unknown(&name, keys, above)).at(&value.place));
+                self.faults.push(Fault::new(path, unknown(&name, keys, above)).at(&value.place));
                 continue;
             };
             let path = join(above, key.name);
             if !seen.insert(key.name) {
-                self.faults
-                    .push(Fault::new(path, "is given twice").at(&value.place));
+                self.faults.push(Fault::new(path, "is given twice").at(&value.place));
             } else if let Some(value) = self.value(value, key.kind, &path) {
                 known.insert(name, value);
             }
         }
-        for key in keys
-            .iter()
-            .filter(|key| key.required && !seen.contains(key.name))
-        {
+        for key in keys.iter().filter(|key| key.required && !seen.contains(key.name)) {
             let text = format!("lacks `{}`", key.name);
             self.faults.push(Fault::new(above, text).at(&tree.place));
         }
@@ -66,13 +61,9 @@ impl Check {
         match (kind, &tree.item) {
             (Kind::Bool, Item::Bool(value)) => Some(Value::from(*value)),
             (Kind::Integer, Item::Integer(number)) if *number >= 0 => Some(Value::from(*number)),
-            (Kind::Port, Item::Integer(number)) if u16::try_from(*number).is_ok() => {
-                Some(Value::from(*number))
-            }
+            (Kind::Port, Item::Integer(number)) if u16::try_from(*number).is_ok() => Some(Value::from(*number)),
             (Kind::Text | Kind::Secret, Item::Text(text)) => Some(Value::from(text.as_str())),
-            (Kind::Duration, Item::Text(text)) if duration::parse(text).is_ok() => {
-                Some(Value::from(text.as_str()))
-            }
+            (Kind::Duration, Item::Text(text)) if duration::parse(text).is_ok() => Some(Value::from(text.as_str())),
             (Kind::Choice(words), Item::Text(text)) if words.contains(&text.as_str()) => {
                 Some(Value::from(text.as_str()))
             }
@@ -106,18 +97,14 @@ pub(super) fn unknown(name: &str, keys: &[Key], above: &str) -> String {
     if let Some(meant) = nearest(name, keys.iter().map(|key| key.name)) {
         return format!("is no known key; did you mean `{meant}`?");
     }
-    let elsewhere = |(path, _): &(String, Kind)| {
-        path.rsplit('.').next() == Some(name) && !path.starts_with(&format!("{above}."))
-    };
+    let elsewhere =
+        |(path, _): &(String, Kind)| path.rsplit('.').next() == Some(name) && !path.starts_with(&format!("{above}."));
     let mut found = paths().into_iter().filter(elsewhere);
     let mut section = ROOT.iter().filter(|key| key.name == name);
     match (found.next(), section.next()) {
         (Some((path, _)), _) => format!("is no known key here; did you mean `{path}`?"),
         (None, Some(key)) if !above.is_empty() => {
-            format!(
-                "is no known key here; did you mean the section `{}` at the top?",
-                key.name
-            )
+            format!("is no known key here; did you mean the section `{}` at the top?", key.name)
         }
         (None, _) => {
             let names: Vec<_> = keys.iter().map(|key| key.name).collect();
@@ -155,16 +142,11 @@ fn remedy(item: &Item, kind: Kind, path: &str) -> String {
         (Kind::Choice(words), Item::Text(text)) => unknown_word(text, words),
         (Kind::Choice(words), _) => format!("is no text; write {}", alternatives(words)),
         (Kind::Choices(words), _) => {
-            format!(
-                "is no list; write words out of {} in brackets",
-                alternatives(words)
-            )
+            format!("is no list; write words out of {} in brackets", alternatives(words))
         }
         (Kind::Duration, Item::Text(text)) => duration::parse(text).err().unwrap_or_default(),
         (Kind::Duration, Item::Integer(number)) if *number >= 0 => {
-            format!(
-                "has no unit; write \"{number}s\" for seconds or \"{number}ms\" for milliseconds"
-            )
+            format!("has no unit; write \"{number}s\" for seconds or \"{number}ms\" for milliseconds")
         }
         (Kind::Duration, _) => format!("is no duration; write {}", duration::EXAMPLES),
         (Kind::Integer, Item::Integer(_)) => "is less than 0; write 0 or more".to_owned(),
@@ -172,9 +154,7 @@ fn remedy(item: &Item, kind: Kind, path: &str) -> String {
             format!("is a text; write {text} without quotes")
         }
         (Kind::Integer, _) => "is no number; write a whole number, 0 or more".to_owned(),
-        (Kind::Port, _) => {
-            "is no port; write a number from 1 to 65535, or 0 for any free one".to_owned()
-        }
+        (Kind::Port, _) => "is no port; write a number from 1 to 65535, or 0 for any free one".to_owned(),
         (Kind::Secret | Kind::Text, _) => "is no text; write it in quotes".to_owned(),
         (Kind::Section(..), _) if path.ends_with(']') => "is no table".to_owned(),
         (Kind::Section(..), _) => format!("is no section; write its keys below [{path}]"),
@@ -234,26 +214,17 @@ mod tests {
                 "[client]\nping_intervall = \"9s\"",
                 "j.toml:2: client.ping_intervall: is no known key; did you mean `ping_interval`?",
             ),
-            (
-                "[clients]",
-                "j.toml:1: clients: is no known key; did you mean `client`?",
-            ),
+            ("[clients]", "j.toml:1: clients: is no known key; did you mean `client`?"),
             (
                 "[client.token]\nhmac_secret = \"x\"",
                 "j.toml:2: client.token.hmac_secret: is no known key; did you mean `hmac_secret_key`?",
             ),
-            (
-                "\nmax_length = 1",
-                "j.toml:2: max_length: is no known key here; did you mean `channel.max_length`?",
-            ),
+            ("\nmax_length = 1", "j.toml:2: max_length: is no known key here; did you mean `channel.max_length`?"),
             (
                 "[channel.shutdown]",
                 "j.toml:1: channel.shutdown: is no known key here; did you mean the section `shutdown` at the top?",
             ),
-            (
-                "[health]\nxyz = 1",
-                "j.toml:2: health.xyz: is no known key; known are enabled",
-            ),
+            ("[health]\nxyz = 1", "j.toml:2: health.xyz: is no known key; known are enabled"),
             (
                 "[[channel.namespaces]]\nname = \"a\"\nprecence = true",
                 "j.toml:3: channel.namespaces[0].precence: is no known key; did you mean `presence`?",
@@ -267,30 +238,15 @@ mod tests {
     #[test]
     fn unknown_words_are_told_with_what_was_meant() {
         let cases = [
-            (
-                "[log]\nlevel = \"warning\"",
-                "\"warning\" is unknown; did you mean \"warn\"?",
-            ),
-            (
-                "[log]\nformat = \"xml\"",
-                "\"xml\" is unknown; write \"text\" or \"json\"",
-            ),
-            (
-                "[app_link]\nevents = [\"conect\"]",
-                "\"conect\" is unknown; did you mean \"connect\"?",
-            ),
+            ("[log]\nlevel = \"warning\"", "\"warning\" is unknown; did you mean \"warn\"?"),
+            ("[log]\nformat = \"xml\"", "\"xml\" is unknown; write \"text\" or \"json\""),
+            ("[app_link]\nevents = [\"conect\"]", "\"conect\" is unknown; did you mean \"connect\"?"),
             (
                 "[app_link]\nevents = \"connect\"",
                 "\"connect\" is no list; write words out of \"connect\", \"disconnect\" or \"message\" in brackets",
             ),
-            (
-                "[[tcp]]\nname = \"a\"\nport = 1\nframing = \"line\"",
-                "\"line\" is unknown; did you mean \"lines\"?",
-            ),
-            (
-                "[log]\nlevel = 1",
-                "1 is no text; write \"trace\", \"debug\", \"info\", \"warn\", \"error\" or \"none\"",
-            ),
+            ("[[tcp]]\nname = \"a\"\nport = 1\nframing = \"line\"", "\"line\" is unknown; did you mean \"lines\"?"),
+            ("[log]\nlevel = 1", "1 is no text; write \"trace\", \"debug\", \"info\", \"warn\", \"error\" or \"none\""),
             (
                 "[app_link]\ndriver = \"kafka\"",
                 "\"kafka\" is unknown; write \"none\", \"embedded\", \"redis\" or \"rabbitmq\"",
@@ -305,22 +261,10 @@ mod tests {
     #[test]
     fn wrong_words_and_numbers_are_told_with_what_is_right() {
         each_ends(&[
-            (
-                "dev = \"yes\"",
-                "dev: \"yes\" is no switch; write true or false",
-            ),
-            (
-                "workers = \"2\"",
-                "workers: \"2\" is a text; write 2 without quotes",
-            ),
-            (
-                "workers = -2",
-                "workers: -2 is less than 0; write 0 or more",
-            ),
-            (
-                "workers = 1.5",
-                "workers: 1.5 is no number; write a whole number, 0 or more",
-            ),
+            ("dev = \"yes\"", "dev: \"yes\" is no switch; write true or false"),
+            ("workers = \"2\"", "workers: \"2\" is a text; write 2 without quotes"),
+            ("workers = -2", "workers: -2 is less than 0; write 0 or more"),
+            ("workers = 1.5", "workers: 1.5 is no number; write a whole number, 0 or more"),
             (
                 "workers = 99999999999999999999",
                 "workers: 99999999999999999999 is no number; write a whole number, 0 or more",
@@ -333,24 +277,15 @@ mod tests {
                 "http_server.port = -1",
                 "http_server.port: -1 is no port; write a number from 1 to 65535, or 0 for any free one",
             ),
-            (
-                "node.name = 5",
-                "node.name: 5 is no text; write it in quotes",
-            ),
-            (
-                "http_api.key = 12345",
-                "http_api.key: the value is no text; write it in quotes",
-            ),
+            ("node.name = 5", "node.name: 5 is no text; write it in quotes"),
+            ("http_api.key = 12345", "http_api.key: the value is no text; write it in quotes"),
         ]);
     }
 
     #[test]
     fn wrong_durations_lists_and_tables_are_told_with_what_is_right() {
         each_ends(&[
-            (
-                "rpc.timeout = 5",
-                "rpc.timeout: 5 has no unit; write \"5s\" for seconds or \"5ms\" for milliseconds",
-            ),
+            ("rpc.timeout = 5", "rpc.timeout: 5 has no unit; write \"5s\" for seconds or \"5ms\" for milliseconds"),
             (
                 "rpc.timeout = \"5\"",
                 "rpc.timeout: \"5\" has no unit; write a duration such as \"25s\", \"500ms\" or \"1h30m\"",
@@ -363,30 +298,12 @@ mod tests {
                 "rpc.timeout = 2020-01-01",
                 "rpc.timeout: 2020-01-01 is no duration; write a duration such as \"25s\", \"500ms\" or \"1h30m\"",
             ),
-            (
-                "client.allowed_origins = \"*\"",
-                "client.allowed_origins: \"*\" is no list; write [\"*\"]",
-            ),
-            (
-                "client.allowed_origins = [1]",
-                "client.allowed_origins[0]: 1 is no text; write it in quotes",
-            ),
-            (
-                "client.allowed_origins = true",
-                "client.allowed_origins: true is no list; write texts in brackets",
-            ),
-            (
-                "log = \"debug\"",
-                "log: \"debug\" is no section; write its keys below [log]",
-            ),
-            (
-                "[raw]",
-                "raw: a table stands alone where a list is needed; write [[raw]] in double brackets",
-            ),
-            (
-                "raw = \"/ws\"",
-                "raw: \"/ws\" is no list of tables; write [[raw]] above the keys of each",
-            ),
+            ("client.allowed_origins = \"*\"", "client.allowed_origins: \"*\" is no list; write [\"*\"]"),
+            ("client.allowed_origins = [1]", "client.allowed_origins[0]: 1 is no text; write it in quotes"),
+            ("client.allowed_origins = true", "client.allowed_origins: true is no list; write texts in brackets"),
+            ("log = \"debug\"", "log: \"debug\" is no section; write its keys below [log]"),
+            ("[raw]", "raw: a table stands alone where a list is needed; write [[raw]] in double brackets"),
+            ("raw = \"/ws\"", "raw: \"/ws\" is no list of tables; write [[raw]] above the keys of each"),
             ("raw = [\"/ws\"]", "raw[0]: \"/ws\" is no table"),
             ("[[tcp]]\nname = \"a\"", "tcp[0]: lacks `port`"),
             ("[[tcp]]\nport = 1", "tcp[0]: lacks `name`"),
@@ -395,17 +312,10 @@ mod tests {
 
     #[test]
     fn all_faults_are_told_and_long_values_cut() {
-        let text = format!(
-            "a = 1\nb = 2\nnode.name = 1\ndev = \"{}\\u0007\"",
-            "x".repeat(100)
-        );
+        let text = format!("a = 1\nb = 2\nnode.name = 1\ndev = \"{}\\u0007\"", "x".repeat(100));
         let found = faults(&text);
         assert_eq!(found.len(), 4);
-        assert!(
-            found
-                .iter()
-                .any(|fault| fault.contains("xxx...\"") && fault.len() < 140)
-        );
+        assert!(found.iter().any(|fault| fault.contains("xxx...\"") && fault.len() < 140));
     }
 
     #[test]
@@ -414,9 +324,6 @@ mod tests {
         let place = Place::File("j.json".into(), 0);
         let tree = from_json(&place, "{\"workers\": 1,\n\"workers\": 2}").unwrap();
         check.table(tree, ROOT, "");
-        assert_eq!(
-            check.faults[0].to_string(),
-            "j.json:2: workers: is given twice"
-        );
+        assert_eq!(check.faults[0].to_string(), "j.json:2: workers: is given twice");
     }
 }

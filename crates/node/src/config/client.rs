@@ -114,10 +114,7 @@ pub(crate) struct ConnectProxy {
 
 impl Default for ConnectProxy {
     fn default() -> Self {
-        Self {
-            enabled: false,
-            timeout: Duration::from_secs(1),
-        }
+        Self { enabled: false, timeout: Duration::from_secs(1) }
     }
 }
 
@@ -152,7 +149,4 @@ const TOKEN: &[Key] = &[
 
 const PROXY: &[Key] = &[Key::new("connect", Kind::Section("ConnectProxy", CONNECT))];
 
-const CONNECT: &[Key] = &[
-    Key::new("enabled", Kind::Bool),
-    Key::new("timeout", Kind::Duration),
-];
+const CONNECT: &[Key] = &[Key::new("enabled", Kind::Bool), Key::new("timeout", Kind::Duration)];

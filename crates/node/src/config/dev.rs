@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AppLink, Channel, Client, Config, DataForm, Driver, Feed, HttpApi, HttpServer, Namespace,
-    NamespaceOptions, PublishTo, RawEndpoint, Rpc, RpcOptions, TcpDialect, TcpListener,
+    AppLink, Channel, Client, Config, DataForm, Driver, Feed, HttpApi, HttpServer, Namespace, NamespaceOptions,
+    PublishTo, RawEndpoint, Rpc, RpcOptions, TcpDialect, TcpListener,
 };
 
 /// The only address development mode listens on.
@@ -15,52 +15,28 @@ impl Config {
     pub(crate) fn dev() -> Self {
         Self {
             dev: true,
-            http_server: HttpServer {
-                address: LOOPBACK.to_owned(),
-                ..HttpServer::default()
-            },
-            client: Client {
-                allowed_origins: vec!["*".to_owned()],
-                insecure: true,
-                ..Client::default()
-            },
+            http_server: HttpServer { address: LOOPBACK.to_owned(), ..HttpServer::default() },
+            client: Client { allowed_origins: vec!["*".to_owned()], insecure: true, ..Client::default() },
             channel: Channel {
                 without_namespace: everything(),
                 namespaces: vec![namespace("room"), namespace("dev")],
                 ..Channel::default()
             },
-            rpc: Rpc {
-                without_namespace: RpcOptions {
-                    proxy_enabled: true,
-                },
-                ..Rpc::default()
-            },
-            raw: vec![RawEndpoint {
-                feed: feed(),
-                ..RawEndpoint::default()
-            }],
+            rpc: Rpc { without_namespace: RpcOptions { proxy_enabled: true }, ..Rpc::default() },
+            raw: vec![RawEndpoint { feed: feed(), ..RawEndpoint::default() }],
             tcp: vec![
                 listener("json", 8403, TcpDialect::CentrifugoJson, Feed::default()),
                 listener("raw", 8404, TcpDialect::Raw, feed()),
             ],
-            app_link: AppLink {
-                driver: Driver::Embedded,
-                ..AppLink::default()
-            },
-            http_api: HttpApi {
-                insecure: true,
-                ..HttpApi::default()
-            },
+            app_link: AppLink { driver: Driver::Embedded, ..AppLink::default() },
+            http_api: HttpApi { insecure: true, ..HttpApi::default() },
             ..Self::default()
         }
     }
 }
 
 fn namespace(name: &str) -> Namespace {
-    Namespace {
-        name: name.to_owned(),
-        options: everything(),
-    }
+    Namespace { name: name.to_owned(), options: everything() }
 }
 
 /// Every client may do everything.
@@ -88,21 +64,9 @@ fn everything() -> NamespaceOptions {
 
 /// Whoever speaks without a protocol hears the others in the channel `ws`.
 fn feed() -> Feed {
-    Feed {
-        channel: "ws".to_owned(),
-        event: "message".to_owned(),
-        publish_to: PublishTo::Channel,
-        data: DataForm::Text,
-    }
+    Feed { channel: "ws".to_owned(), event: "message".to_owned(), publish_to: PublishTo::Channel, data: DataForm::Text }
 }
 
 fn listener(name: &str, port: u16, dialect: TcpDialect, feed: Feed) -> TcpListener {
-    TcpListener {
-        name: name.to_owned(),
-        address: LOOPBACK.to_owned(),
-        port,
-        dialect,
-        feed,
-        ..TcpListener::default()
-    }
+    TcpListener { name: name.to_owned(), address: LOOPBACK.to_owned(), port, dialect, feed, ..TcpListener::default() }
 }

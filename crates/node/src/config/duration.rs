@@ -5,13 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 /// The units, largest first, in milliseconds.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// What a fault advises to write.
 pub(super) const EXAMPLES: &str = r#"a duration such as "25s", "500ms" or "1h30m""#;
@@ -72,9 +66,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Durati
 
 /// One number and its unit off the front.
 fn step(text: &str) -> Result<(u64, &str, &str), String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     if number.is_empty() {
         return Err(format!("is not a duration; write {EXAMPLES}"));
@@ -83,18 +75,11 @@ fn step(text: &str) -> Result<(u64, &str, &str), String> {
         return Err(format!("has no unit; write {EXAMPLES}"));
     }
     if rest.starts_with('.') {
-        return Err(
-            r#"has a fraction; write whole numbers, "1500ms" for one and a half seconds"#
-                .to_owned(),
-        );
+        return Err(r#"has a fraction; write whole numbers, "1500ms" for one and a half seconds"#.to_owned());
     }
-    let letters = rest
-        .find(|c: char| c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
     let (unit, after) = rest.split_at(letters);
-    let number = number
-        .parse()
-        .map_err(|_| format!("is too long; write {EXAMPLES}"))?;
+    let number = number.parse().map_err(|_| format!("is too long; write {EXAMPLES}"))?;
     Ok((number, unit, after))
 }
 
@@ -122,11 +107,7 @@ mod tests {
             ("0", 0),
         ];
         for (text, milliseconds) in cases {
-            assert_eq!(
-                parse(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }
 

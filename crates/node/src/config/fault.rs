@@ -43,11 +43,7 @@ pub(crate) struct Fault {
 impl Fault {
     /// A fault in what a key says.
     pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            place: None,
-            key: key.into(),
-            text: text.into(),
-        }
+        Self { place: None, key: key.into(), text: text.into() }
     }
 
     /// The same, with the place.
@@ -120,12 +116,7 @@ impl Error for ConfigError {}
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     known
-        .map(|name| {
-            (
-                strsim::jaro_winkler(&word, &name.to_lowercase().replace('-', "_")),
-                name,
-            )
-        })
+        .map(|name| (strsim::jaro_winkler(&word, &name.to_lowercase().replace('-', "_")), name))
         .filter(|(likeness, _)| *likeness >= LIKENESS)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, name)| name)
@@ -140,19 +131,13 @@ mod tests {
         let fault = Fault::new("client.insecure", "is wrong");
         assert_eq!(fault.to_string(), "client.insecure: is wrong");
         let file = Place::File("jackfield.toml".into(), 3);
-        assert_eq!(
-            fault.at(&file).to_string(),
-            "jackfield.toml:3: client.insecure: is wrong"
-        );
+        assert_eq!(fault.at(&file).to_string(), "jackfield.toml:3: client.insecure: is wrong");
         let whole = Fault::new("", "cannot be read").at(&Place::File("a.toml".into(), 0));
         assert_eq!(whole.to_string(), "a.toml: cannot be read");
         let flag = Fault::new("dev", "x").at(&Place::Flag);
         assert_eq!(flag.to_string(), "command line: dev: x");
         let variable = Fault::new("dev", "x").at(&Place::Variable("JACKFIELD_DEV".to_owned()));
-        assert_eq!(
-            variable.to_string(),
-            "environment variable JACKFIELD_DEV: dev: x"
-        );
+        assert_eq!(variable.to_string(), "environment variable JACKFIELD_DEV: dev: x");
     }
 
     #[test]

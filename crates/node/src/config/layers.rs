@@ -28,16 +28,10 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
         overrides: &[(String, String)],
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
-        let mut variables: Vec<_> = environment
-            .filter(|(name, _)| name.starts_with(PREFIX))
-            .collect();
+        let mut variables: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
         variables.sort();
-        let named = variables
-            .iter()
-            .find(|(name, path)| name == FILE && !path.is_empty());
-        let file = file
-            .map(Path::to_owned)
-            .or_else(|| named.map(|(_, path)| PathBuf::from(path)));
+        let named = variables.iter().find(|(name, path)| name == FILE && !path.is_empty());
+        let file = file.map(Path::to_owned).or_else(|| named.map(|(_, path)| PathBuf::from(path)));
 
         let mut layers = Layers::default();
         if let Some(path) = file {
@@ -70,9 +64,7 @@ impl Layers {
                 lay(&mut self.values, read);
             }
             Ok(tree) => {
-                self.check
-                    .faults
-                    .push(Fault::new("", "holds no table").at(&tree.place));
+                self.check.faults.push(Fault::new("", "holds no table").at(&tree.place));
             }
             Err(fault) => self.check.faults.push(fault),
         }
@@ -102,19 +94,14 @@ impl Layers {
             return;
         }
         let fault = match nearest(path, known.iter().map(|(path, _)| path.as_str())) {
-            _ if known
-                .iter()
-                .any(|(known, _)| known.starts_with(&format!("{path}."))) =>
-            {
+            _ if known.iter().any(|(known, _)| known.starts_with(&format!("{path}."))) => {
                 "is a section; name one of its keys".to_owned()
             }
             Some(meant) => format!("is no known key; did you mean `{meant}`?"),
             None => unknown(path, ROOT, ""),
         };
         let path = path.escape_debug().to_string();
-        self.check
-            .faults
-            .push(Fault::new(path, fault).at(&Place::Flag));
+        self.check.faults.push(Fault::new(path, fault).at(&Place::Flag));
     }
 
     /// Sets one key to what a text says.
@@ -122,16 +109,12 @@ impl Layers {
         let tree = match from_text(text, kind, &place) {
             Ok(tree) => tree,
             Err(fault) => {
-                self.check.faults.push(Fault {
-                    key: path.to_owned(),
-                    ..fault
-                });
+                self.check.faults.push(Fault { key: path.to_owned(), ..fault });
                 return;
             }
         };
         if let Some(value) = self.check.value(tree, kind, path) {
-            let nest =
-                |value, name: &str| Value::Object(Map::from_iter([(name.to_owned(), value)]));
+            let nest = |value, name: &str| Value::Object(Map::from_iter([(name.to_owned(), value)]));
             lay(&mut self.values, path.rsplit('.').fold(value, nest));
         }
     }
@@ -144,20 +127,14 @@ impl Layers {
             return Err(ConfigError::new(self.check.faults));
         }
         let dev = self.values.get("dev") == Some(&Value::Bool(true));
-        let base = if dev {
-            Config::dev()
-        } else {
-            Config::default()
-        };
+        let base = if dev { Config::dev() } else { Config::default() };
         let whole = serde_json::to_value(base).and_then(|mut whole| {
             if let Value::Object(base) = &mut whole {
                 lay(base, Value::Object(self.values));
             }
             serde_json::from_value::<Config>(whole)
         });
-        let config = whole.map_err(|error| {
-            ConfigError::new(vec![Fault::new("", format!("is refused: {error}"))])
-        })?;
+        let config = whole.map_err(|error| ConfigError::new(vec![Fault::new("", format!("is refused: {error}"))]))?;
         match config.validate() {
             Ok(()) => {
                 self.warnings.extend(config.warnings());
@@ -177,19 +154,13 @@ impl Layers {
 fn read(path: &Path, shown: &Arc<str>) -> Result<Tree, Fault> {
     let place = Place::File(Arc::clone(shown), 0);
     let fault = |text: String| Fault::new("", text).at(&place);
-    let extension = path
-        .extension()
-        .and_then(|end| end.to_str())
-        .unwrap_or_default();
-    let text =
-        || fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")));
+    let extension = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
+    let text = || fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")));
     match extension.to_lowercase().as_str() {
         "toml" => from_toml(shown, &text()?),
         "json" => from_json(&place, &text()?),
         "yaml" | "yml" => Err(fault("is YAML; write TOML or JSON".to_owned())),
-        _ => Err(fault(
-            "is of unknown form; name it .toml or .json".to_owned(),
-        )),
+        _ => Err(fault("is of unknown form; name it .toml or .json".to_owned())),
     }
 }
 
@@ -197,10 +168,7 @@ fn read(path: &Path, shown: &Arc<str>) -> Result<Tree, Fault> {
 ///
 /// What does not fit stays a text, so that the check tells what would.
 fn from_text(text: &str, kind: Kind, place: &Place) -> Result<Tree, Fault> {
-    let word = |item| Tree {
-        place: place.clone(),
-        item,
-    };
+    let word = |item| Tree { place: place.clone(), item };
     let trimmed = text.trim();
     let item = match kind {
         Kind::Bool => match trimmed {
@@ -214,20 +182,14 @@ fn from_text(text: &str, kind: Kind, place: &Place) -> Result<Tree, Fault> {
         },
         Kind::Choices(_) | Kind::Texts if !trimmed.starts_with('[') => {
             let words = trimmed.split([' ', ',']).filter(|part| !part.is_empty());
-            Item::List(
-                words
-                    .map(|part| word(Item::Text(part.to_owned())))
-                    .collect(),
-            )
+            Item::List(words.map(|part| word(Item::Text(part.to_owned()))).collect())
         }
         Kind::Sections(..) if !trimmed.starts_with('[') => {
             let text = r#"is no JSON array; write [{"KEY": "value"}]"#;
             return Err(Fault::new("", text).at(place));
         }
         Kind::Choices(_) | Kind::Texts | Kind::Sections(..) => return from_json(place, trimmed),
-        Kind::Choice(_) | Kind::Duration | Kind::Secret | Kind::Section(..) | Kind::Text => {
-            Item::Text(text.to_owned())
-        }
+        Kind::Choice(_) | Kind::Duration | Kind::Secret | Kind::Section(..) | Kind::Text => Item::Text(text.to_owned()),
     };
     Ok(word(item))
 }

@@ -22,12 +22,7 @@ pub(crate) struct HttpServer {
 
 impl Default for HttpServer {
     fn default() -> Self {
-        Self {
-            address: String::new(),
-            port: 8400,
-            internal_address: "127.0.0.1".to_owned(),
-            internal_port: 8401,
-        }
+        Self { address: String::new(), port: 8400, internal_address: "127.0.0.1".to_owned(), internal_port: 8401 }
     }
 }
 
@@ -45,11 +40,7 @@ pub(crate) struct WebSocket {
 
 impl Default for WebSocket {
     fn default() -> Self {
-        Self {
-            disabled: false,
-            handler_prefix: "/connection/websocket".to_owned(),
-            message_size_limit: 65_536,
-        }
+        Self { disabled: false, handler_prefix: "/connection/websocket".to_owned(), message_size_limit: 65_536 }
     }
 }
 
@@ -70,11 +61,7 @@ pub(crate) struct RawEndpoint {
 
 impl Default for RawEndpoint {
     fn default() -> Self {
-        Self {
-            path: "/ws".to_owned(),
-            feed: Feed::default(),
-            message_size_limit: 65_536,
-        }
+        Self { path: "/ws".to_owned(), feed: Feed::default(), message_size_limit: 65_536 }
     }
 }
 
@@ -94,12 +81,7 @@ pub(crate) struct Feed {
 
 impl Default for Feed {
     fn default() -> Self {
-        Self {
-            channel: String::new(),
-            event: "message".to_owned(),
-            publish_to: PublishTo::App,
-            data: DataForm::Text,
-        }
+        Self { channel: String::new(), event: "message".to_owned(), publish_to: PublishTo::App, data: DataForm::Text }
     }
 }
 
@@ -239,11 +221,8 @@ pub(super) const TCP: &[Key] = &[
 const DATA: Kind = Kind::Choice(&["json", "text"]);
 
 /// The keys of `http_api`.
-pub(super) const HTTP_API: &[Key] = &[
-    Key::new("disabled", Kind::Bool),
-    Key::new("key", Kind::Secret),
-    Key::new("insecure", Kind::Bool),
-];
+pub(super) const HTTP_API: &[Key] =
+    &[Key::new("disabled", Kind::Bool), Key::new("key", Kind::Secret), Key::new("insecure", Kind::Bool)];
 
 /// The keys of `health`.
 pub(super) const HEALTH: &[Key] = &[Key::new("enabled", Kind::Bool)];

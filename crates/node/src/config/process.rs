@@ -66,9 +66,7 @@ pub(crate) struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(30),
-        }
+        Self { timeout: Duration::from_secs(30) }
     }
 }
 
@@ -77,10 +75,7 @@ pub(super) const NODE: &[Key] = &[Key::new("name", Kind::Text)];
 
 /// The keys of `log`.
 pub(super) const LOG: &[Key] = &[
-    Key::new(
-        "level",
-        Kind::Choice(&["trace", "debug", "info", "warn", "error", "none"]),
-    ),
+    Key::new("level", Kind::Choice(&["trace", "debug", "info", "warn", "error", "none"])),
     Key::new("format", Kind::Choice(&["text", "json"])),
 ];
 

@@ -25,9 +25,8 @@ const SOURCES: &str = concat!(
 pub(crate) fn reference() -> String {
     let mut text = HEAD.to_owned();
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
-    let (sections, single): (Vec<&Key>, Vec<&Key>) = ROOT
-        .iter()
-        .partition(|key| matches!(key.kind, Kind::Section(..) | Kind::Sections(..)));
+    let (sections, single): (Vec<&Key>, Vec<&Key>) =
+        ROOT.iter().partition(|key| matches!(key.kind, Kind::Section(..) | Kind::Sections(..)));
     text.push_str("\n## At the top\n");
     text.push_str(TABLE);
     for key in single {
@@ -91,10 +90,7 @@ fn row(text: &mut String, key: &Key, path: &str, structure: &str, defaults: &Val
         None => String::new(),
     };
     let meaning = meaning(structure, key.name).replace('|', "\\|");
-    text.push_str(&format!(
-        "| `{path}` | {} | {default} | {meaning} |\n",
-        takes(key.kind)
-    ));
+    text.push_str(&format!("| `{path}` | {} | {default} | {meaning} |\n", takes(key.kind)));
 }
 
 /// The defaults of one table in a list.
@@ -141,18 +137,11 @@ fn meaning(structure: &str, field: &str) -> String {
             words.push(comment.trim());
         } else if line == "#[serde(flatten)]" {
             is_flat = true;
-        } else if let Some((name, kind)) = line
-            .strip_prefix("pub(crate) ")
-            .and_then(|line| line.split_once(": "))
-        {
+        } else if let Some((name, kind)) = line.strip_prefix("pub(crate) ").and_then(|line| line.split_once(": ")) {
             if name == field {
                 return words.join(" ");
             }
-            let inner = if is_flat {
-                meaning(kind.trim_end_matches(','), field)
-            } else {
-                String::new()
-            };
+            let inner = if is_flat { meaning(kind.trim_end_matches(','), field) } else { String::new() };
             if !inner.is_empty() {
                 return inner;
             }
@@ -186,14 +175,8 @@ mod tests {
         for line in reference().lines() {
             assert!(!line.ends_with("|  |"), "{line}");
         }
-        assert_eq!(
-            meaning("Namespace", "presence"),
-            "Keep a list of who is in the channel."
-        );
-        assert_eq!(
-            meaning("TcpListener", "event"),
-            meaning("RawEndpoint", "event")
-        );
+        assert_eq!(meaning("Namespace", "presence"), "Keep a list of who is in the channel.");
+        assert_eq!(meaning("TcpListener", "event"), meaning("RawEndpoint", "event"));
         assert_eq!(meaning("Health", "nothing"), "");
     }
 

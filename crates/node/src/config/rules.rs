@@ -41,10 +41,7 @@ impl Faults {
         if name.is_empty() {
             self.add(key, "is empty; write a name");
         } else if let Some(odd) = name.chars().find(|c| !fits(*c)) {
-            self.add(
-                key,
-                format!("{name:?} holds {odd:?}; a name has letters a-z, digits, _ and -"),
-            );
+            self.add(key, format!("{name:?} holds {odd:?}; a name has letters a-z, digits, _ and -"));
         }
     }
 }
@@ -61,11 +58,7 @@ impl Config {
         self.channel_rules(&mut faults);
         self.app_rules(&mut faults);
         faults.some_time("shutdown.timeout", self.shutdown.timeout);
-        if faults.0.is_empty() {
-            Ok(())
-        } else {
-            Err(faults.0)
-        }
+        if faults.0.is_empty() { Ok(()) } else { Err(faults.0) }
     }
 
     /// What is legal but rarely meant.
@@ -87,10 +80,7 @@ impl Config {
                 "client.insecure is on beyond loopback: everyone who reaches the port may do everything",
             ));
         }
-        if self.http_api.insecure
-            && !self.http_api.disabled
-            && !is_loopback(&self.http_server.internal_address)
-        {
+        if self.http_api.insecure && !self.http_api.disabled && !is_loopback(&self.http_server.internal_address) {
             warnings.push(Warning::new(
                 "http_api.insecure is on beyond loopback: everyone who reaches the port commands the server",
             ));
@@ -102,10 +92,7 @@ impl Config {
 fn client(client: &Client, faults: &mut Faults) {
     for (index, origin) in client.allowed_origins.iter().enumerate() {
         if let Some(text) = origin_fault(origin) {
-            faults.add(
-                format!("client.allowed_origins[{index}]"),
-                format!("{origin:?} {text}"),
-            );
+            faults.add(format!("client.allowed_origins[{index}]"), format!("{origin:?} {text}"));
         }
     }
     let token = &client.token;
@@ -132,10 +119,7 @@ fn client(client: &Client, faults: &mut Faults) {
     for (name, number) in [
         ("channel_limit", client.channel_limit),
         ("queue_max_size", client.queue_max_size),
-        (
-            "history_max_publication_limit",
-            client.history_max_publication_limit,
-        ),
+        ("history_max_publication_limit", client.history_max_publication_limit),
         ("max_calls_in_flight", client.max_calls_in_flight),
     ] {
         faults.at_least_one(format!("client.{name}"), number);

@@ -16,20 +16,14 @@ impl Config {
             faults.at_least_one(format!("app_link.{name}"), number);
         }
         if link.partitions > MANY {
-            faults.add(
-                "app_link.partitions",
-                format!("{} is more than {MANY}", link.partitions),
-            );
+            faults.add("app_link.partitions", format!("{} is more than {MANY}", link.partitions));
         }
         // Why so strict: the prefix becomes part of Redis keys, hash tags and AMQP names.
         let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if link.prefix.is_empty() {
             faults.add("app_link.prefix", "is empty; write \"jackfield\"");
         } else if let Some(odd) = link.prefix.chars().find(|c| !fits(*c)) {
-            let text = format!(
-                "{:?} holds {odd:?}; a prefix has letters, digits, _ - and .",
-                link.prefix
-            );
+            let text = format!("{:?} holds {odd:?}; a prefix has letters, digits, _ - and .", link.prefix);
             faults.add("app_link.prefix", text);
         }
         for (index, event) in link.events.iter().enumerate() {
@@ -51,16 +45,8 @@ impl Config {
     fn url(&self, faults: &mut Faults) {
         let link = &self.app_link;
         let (driver, schemes, example): (_, &[&str], _) = match link.driver {
-            Driver::Redis => (
-                "redis",
-                &["redis", "rediss", "redis+unix", "unix"],
-                "redis://127.0.0.1:6379/0",
-            ),
-            Driver::Rabbitmq => (
-                "rabbitmq",
-                &["amqp", "amqps"],
-                "amqp://user:password@127.0.0.1:5672/%2f",
-            ),
+            Driver::Redis => ("redis", &["redis", "rediss", "redis+unix", "unix"], "redis://127.0.0.1:6379/0"),
+            Driver::Rabbitmq => ("rabbitmq", &["amqp", "amqps"], "amqp://user:password@127.0.0.1:5672/%2f"),
             Driver::Embedded | Driver::None => {
                 if !link.url.is_empty() {
                     let text = "is given to no driver that connects anywhere; set app_link.driver to \"redis\" or \
@@ -72,36 +58,26 @@ impl Config {
         };
         // The url may hold a password, so no text repeats it.
         match link.url.expose().split_once("://") {
-            _ if link.url.is_empty() => faults.add(
-                "app_link.url",
-                format!("is empty while app_link.driver is \"{driver}\"; write \"{example}\""),
-            ),
+            _ if link.url.is_empty() => faults
+                .add("app_link.url", format!("is empty while app_link.driver is \"{driver}\"; write \"{example}\"")),
             Some((scheme, rest)) if schemes.contains(&scheme) && !rest.is_empty() => {}
-            _ => faults.add(
-                "app_link.url",
-                format!("is no address of app_link.driver \"{driver}\"; write \"{example}\""),
-            ),
+            _ => faults
+                .add("app_link.url", format!("is no address of app_link.driver \"{driver}\"; write \"{example}\"")),
         }
     }
 
     /// What makes no sense without an application that hears messages.
     pub(super) fn needs_messages(&self, key: &str, state: &str, faults: &mut Faults) {
         self.needs_app(key, state, faults);
-        if self.app_link.driver != Driver::None
-            && !self.app_link.events.contains(&EventType::Message)
-        {
-            faults.add(
-                key,
-                format!("{state} while app_link.events lacks \"message\"; add it"),
-            );
+        if self.app_link.driver != Driver::None && !self.app_link.events.contains(&EventType::Message) {
+            faults.add(key, format!("{state} while app_link.events lacks \"message\"; add it"));
         }
     }
 
     /// What makes no sense without an application.
     fn needs_app(&self, key: &str, state: &str, faults: &mut Faults) {
         if self.app_link.driver == Driver::None {
-            let text =
-                "while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"";
+            let text = "while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"";
             faults.add(key, format!("{state} {text}"));
         }
     }

@@ -44,10 +44,7 @@ impl Config {
             let key = format!("tcp[{index}].name");
             faults.name(&key, &listener.name);
             if let Some(first) = names.get(listener.name.as_str()) {
-                faults.add(
-                    key,
-                    format!("{:?} is the name of tcp[{first}] too", listener.name),
-                );
+                faults.add(key, format!("{:?} is the name of tcp[{first}] too", listener.name));
             } else {
                 names.insert(&listener.name, index);
             }
@@ -75,28 +72,13 @@ impl Config {
         };
         let mut doors = vec![
             door("http_server", "", http.address.as_str(), http.port),
-            door(
-                "http_server",
-                "internal_",
-                http.internal_address.as_str(),
-                http.internal_port,
-            ),
+            door("http_server", "internal_", http.internal_address.as_str(), http.internal_port),
         ];
         if self.app_link.driver == Driver::Embedded {
-            doors.push(door(
-                "embedded",
-                "",
-                &self.embedded.address,
-                self.embedded.port,
-            ));
+            doors.push(door("embedded", "", &self.embedded.address, self.embedded.port));
         }
         for (index, listener) in self.tcp.iter().enumerate() {
-            doors.push(door(
-                &format!("tcp[{index}]"),
-                "",
-                &listener.address,
-                listener.port,
-            ));
+            doors.push(door(&format!("tcp[{index}]"), "", &listener.address, listener.port));
         }
         doors
     }
@@ -131,18 +113,11 @@ impl Config {
             let meets = |other: &&Door<'_>| {
                 door.port == other.port
                     && door.port != 0
-                    && ip_address(other.address).is_some_and(|other| {
-                        other == address || other.is_unspecified() || address.is_unspecified()
-                    })
+                    && ip_address(other.address)
+                        .is_some_and(|other| other == address || other.is_unspecified() || address.is_unspecified())
             };
             if let Some(other) = doors[..index].iter().find(meets) {
-                faults.add(
-                    &door.port_key,
-                    format!(
-                        "{} is taken by {}; write another port",
-                        door.port, other.port_key
-                    ),
-                );
+                faults.add(&door.port_key, format!("{} is taken by {}; write another port", door.port, other.port_key));
             }
         }
     }
@@ -154,30 +129,18 @@ impl Config {
         }
         let mut paths = Vec::new();
         if !self.websocket.disabled {
-            paths.push((
-                "websocket.handler_prefix".to_owned(),
-                &self.websocket.handler_prefix,
-            ));
+            paths.push(("websocket.handler_prefix".to_owned(), &self.websocket.handler_prefix));
         }
         for (index, endpoint) in self.raw.iter().enumerate() {
             paths.push((format!("raw[{index}].path"), &endpoint.path));
         }
         for (key, path) in paths {
             if !path.starts_with('/') {
-                faults.add(
-                    &key,
-                    format!("{path:?} does not begin with a slash; write \"/ws\""),
-                );
+                faults.add(&key, format!("{path:?} does not begin with a slash; write \"/ws\""));
             } else if path.contains(|c: char| !c.is_ascii_graphic() || "?#%".contains(c)) {
-                faults.add(
-                    &key,
-                    format!("{path:?} is no plain path; write letters, digits, / _ - ."),
-                );
+                faults.add(&key, format!("{path:?} is no plain path; write letters, digits, / _ - ."));
             } else if let Some(other) = taken.get(path.as_str()) {
-                faults.add(
-                    &key,
-                    format!("{path:?} is taken by {other}; write another path"),
-                );
+                faults.add(&key, format!("{path:?} is taken by {other}; write another path"));
             } else {
                 taken.insert(path, key);
             }
@@ -185,31 +148,19 @@ impl Config {
     }
 
     fn feeds(&self, faults: &mut Faults) {
-        faults.at_least_one(
-            "websocket.message_size_limit",
-            self.websocket.message_size_limit,
-        );
+        faults.at_least_one("websocket.message_size_limit", self.websocket.message_size_limit);
         for (index, endpoint) in self.raw.iter().enumerate() {
             let above = format!("raw[{index}]");
-            faults.at_least_one(
-                format!("{above}.message_size_limit"),
-                endpoint.message_size_limit,
-            );
+            faults.at_least_one(format!("{above}.message_size_limit"), endpoint.message_size_limit);
             self.feed(&above, &endpoint.feed, true, faults);
         }
         for (index, listener) in self.tcp.iter().enumerate() {
             let above = format!("tcp[{index}]");
-            faults.at_least_one(
-                format!("{above}.message_size_limit"),
-                listener.message_size_limit,
-            );
+            faults.at_least_one(format!("{above}.message_size_limit"), listener.message_size_limit);
             if listener.dialect == TcpDialect::Raw {
                 self.feed(&above, &listener.feed, false, faults);
             } else if listener.feed != Feed::default() {
-                faults.add(
-                    above,
-                    "has channel, event, publish_to or data, which only dialect = \"raw\" knows",
-                );
+                faults.add(above, "has channel, event, publish_to or data, which only dialect = \"raw\" knows");
             }
         }
     }
@@ -231,16 +182,10 @@ impl Config {
             }
         }
         if feed.channel.is_empty() && feed.publish_to == PublishTo::Channel {
-            faults.add(
-                &key,
-                "is empty while publish_to is \"channel\"; name the channel",
-            );
+            faults.add(&key, "is empty while publish_to is \"channel\"; name the channel");
         }
         if feed.event.is_empty() {
-            faults.add(
-                format!("{above}.event"),
-                "is empty; write a name such as \"message\"",
-            );
+            faults.add(format!("{above}.event"), "is empty; write a name such as \"message\"");
         }
         if feed.publish_to == PublishTo::App {
             self.needs_messages(&format!("{above}.publish_to"), "is \"app\"", faults);

@@ -18,20 +18,12 @@ pub(super) struct Key {
 impl Key {
     /// A key that may be left out.
     pub(super) const fn new(name: &'static str, kind: Kind) -> Self {
-        Self {
-            name,
-            kind,
-            required: false,
-        }
+        Self { name, kind, required: false }
     }
 
     /// A key that must be given.
     pub(super) const fn required(name: &'static str, kind: Kind) -> Self {
-        Self {
-            name,
-            kind,
-            required: true,
-        }
+        Self { name, kind, required: true }
     }
 }
 
@@ -68,17 +60,11 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("dev", Kind::Bool),
     Key::new("workers", Kind::Integer),
     Key::new("node", Kind::Section("Node", process::NODE)),
-    Key::new(
-        "http_server",
-        Kind::Section("HttpServer", listeners::HTTP_SERVER),
-    ),
+    Key::new("http_server", Kind::Section("HttpServer", listeners::HTTP_SERVER)),
     Key::new("client", Kind::Section("Client", client::KEYS)),
     Key::new("channel", Kind::Section("Channel", channel::KEYS)),
     Key::new("rpc", Kind::Section("Rpc", app::RPC)),
-    Key::new(
-        "websocket",
-        Kind::Section("WebSocket", listeners::WEBSOCKET),
-    ),
+    Key::new("websocket", Kind::Section("WebSocket", listeners::WEBSOCKET)),
     Key::new("raw", Kind::Sections("RawEndpoint", listeners::RAW)),
     Key::new("tcp", Kind::Sections("TcpListener", listeners::TCP)),
     Key::new("app_link", Kind::Section("AppLink", app::APP_LINK)),
@@ -108,11 +94,7 @@ fn collect(keys: &[Key], above: &str, found: &mut Vec<(String, Kind)>) {
 
 /// A path and one more name.
 pub(super) fn join(above: &str, name: &str) -> String {
-    if above.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{above}.{name}")
-    }
+    if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
 }
 
 /// The environment variable that sets a key.

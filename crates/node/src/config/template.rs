@@ -126,14 +126,8 @@ mod tests {
         let cases = [
             ("a{", "has a `{` that nothing closes".to_owned()),
             ("a}", "has a `}` that closes nothing".to_owned()),
-            (
-                "{user}",
-                format!("has the unknown variable {{user}}; {known}"),
-            ),
-            (
-                "{query.}",
-                format!("has the unknown variable {{query.}}; {known}"),
-            ),
+            ("{user}", format!("has the unknown variable {{user}}; {known}")),
+            ("{query.}", format!("has the unknown variable {{query.}}; {known}")),
             ("{}", format!("has the unknown variable {{}}; {known}")),
         ];
         for (text, fault) in cases {

@@ -11,8 +11,7 @@ fn each_has_one(cases: &[(&str, &str)]) {
 
 #[test]
 fn all_rules_are_told_at_once_in_the_order_of_the_file() {
-    let text =
-        "[rpc]\ntimeout = \"0s\"\n[client]\nchannel_limit = 0\n[shutdown]\ntimeout = \"0s\"\n";
+    let text = "[rpc]\ntimeout = \"0s\"\n[client]\nchannel_limit = 0\n[shutdown]\ntimeout = \"0s\"\n";
     let expected = [
         "j.toml:2: rpc.timeout: is no time at all; write a duration such as \"5s\"",
         "j.toml:4: client.channel_limit: is 0; write 1 or more",
@@ -52,24 +51,15 @@ fn rules_of_clients() {
             "client.ping_interval = \"0s\"",
             "j.toml:1: client.ping_interval: is no time at all; write a duration such as \"5s\"",
         ),
-        (
-            "workers = 5000",
-            "j.toml:1: workers: 5000 is more than 1024",
-        ),
+        ("workers = 5000", "j.toml:1: workers: 5000 is more than 1024"),
     ]);
 }
 
 #[test]
 fn rules_of_channels() {
     each_has_one(&[
-        (
-            "channel.max_length = 0",
-            "j.toml:1: channel.max_length: is 0; write 1 or more",
-        ),
-        (
-            "channel.namespace_boundary = \"\"",
-            "j.toml:1: channel.namespace_boundary: is empty; write \":\"",
-        ),
+        ("channel.max_length = 0", "j.toml:1: channel.max_length: is 0; write 1 or more"),
+        ("channel.namespace_boundary = \"\"", "j.toml:1: channel.namespace_boundary: is empty; write \":\""),
         (
             "channel.private_prefix = \":\"",
             "j.toml:1: channel.private_prefix: \":\" is channel.namespace_boundary too; make one different",
@@ -78,10 +68,7 @@ fn rules_of_channels() {
             "[[channel.namespaces]]\nname = \"Chat\"",
             "j.toml:2: channel.namespaces[0].name: \"Chat\" holds 'C'; a name has letters a-z, digits, _ and -",
         ),
-        (
-            "[[channel.namespaces]]\nname = \"\"",
-            "j.toml:2: channel.namespaces[0].name: is empty; write a name",
-        ),
+        ("[[channel.namespaces]]\nname = \"\"", "j.toml:2: channel.namespaces[0].name: is empty; write a name"),
         (
             "[[channel.namespaces]]\nname = \"a\"\n[[channel.namespaces]]\nname = \"a\"",
             "j.toml:4: channel.namespaces[1].name: \"a\" is the name of channel.namespaces[0] too",
@@ -140,10 +127,7 @@ fn rules_of_addresses_and_ports() {
             "[[tcp]]\nname = \"a\"\nport = 1\n[[tcp]]\nname = \"a\"\nport = 2",
             "j.toml:5: tcp[1].name: \"a\" is the name of tcp[0] too",
         ),
-        (
-            "[[tcp]]\nname = \"\"\nport = 1",
-            "j.toml:2: tcp[0].name: is empty; write a name",
-        ),
+        ("[[tcp]]\nname = \"\"\nport = 1", "j.toml:2: tcp[0].name: is empty; write a name"),
     ]);
     for text in [
         "http_server.address = \"127.0.0.2\"\nhttp_server.internal_port = 8400",
@@ -159,10 +143,7 @@ fn rules_of_addresses_and_ports() {
 #[test]
 fn rules_of_paths_and_sizes() {
     each_has_one(&[
-        (
-            "websocket.message_size_limit = 0",
-            "j.toml:1: websocket.message_size_limit: is 0; write 1 or more",
-        ),
+        ("websocket.message_size_limit = 0", "j.toml:1: websocket.message_size_limit: is 0; write 1 or more"),
         (
             "websocket.handler_prefix = \"ws\"",
             "j.toml:1: websocket.handler_prefix: \"ws\" does not begin with a slash; write \"/ws\"",
@@ -178,38 +159,20 @@ fn rules_of_paths_and_sizes() {
     ]);
     let raw = "publish_to = \"channel\"\nchannel = \"a\"\n";
     let cases = [
-        (
-            "path = \"ws\"",
-            "raw[0].path: \"ws\" does not begin with a slash; write \"/ws\"",
-        ),
-        (
-            "path = \"/a?b\"",
-            "raw[0].path: \"/a?b\" is no plain path; write letters, digits, / _ - .",
-        ),
+        ("path = \"ws\"", "raw[0].path: \"ws\" does not begin with a slash; write \"/ws\""),
+        ("path = \"/a?b\"", "raw[0].path: \"/a?b\" is no plain path; write letters, digits, / _ - ."),
         (
             "path = \"/connection/websocket\"",
             "raw[0].path: \"/connection/websocket\" is taken by websocket.handler_prefix; write another path",
         ),
-        (
-            "message_size_limit = 0",
-            "raw[0].message_size_limit: is 0; write 1 or more",
-        ),
-        (
-            "event = \"\"",
-            "raw[0].event: is empty; write a name such as \"message\"",
-        ),
+        ("message_size_limit = 0", "raw[0].message_size_limit: is 0; write 1 or more"),
+        ("event = \"\"", "raw[0].event: is empty; write a name such as \"message\""),
     ];
     for (line, fault) in cases {
-        assert_eq!(
-            faults(&format!("[[raw]]\n{raw}{line}")),
-            [format!("j.toml:4: {fault}")]
-        );
+        assert_eq!(faults(&format!("[[raw]]\n{raw}{line}")), [format!("j.toml:4: {fault}")]);
     }
     let twice = faults(&format!("[[raw]]\n{raw}[[raw]]\n{raw}"));
-    assert_eq!(
-        twice,
-        ["j.toml:4: raw[1].path: \"/ws\" is taken by raw[0].path; write another path"]
-    );
+    assert_eq!(twice, ["j.toml:4: raw[1].path: \"/ws\" is taken by raw[0].path; write another path"]);
 }
 
 #[test]
@@ -265,30 +228,15 @@ fn rules_of_the_application() {
             "app_link.url = \"redis://a\"",
             "j.toml:1: app_link.url: is given to no driver that connects anywhere; set app_link.driver to \"redis\" or \"rabbitmq\", or leave the url out",
         ),
-        (
-            "app_link.partitions = 0",
-            "j.toml:1: app_link.partitions: is 0; write 1 or more",
-        ),
-        (
-            "app_link.partitions = 2000",
-            "j.toml:1: app_link.partitions: 2000 is more than 1024",
-        ),
-        (
-            "app_link.prefix = \"\"",
-            "j.toml:1: app_link.prefix: is empty; write \"jackfield\"",
-        ),
+        ("app_link.partitions = 0", "j.toml:1: app_link.partitions: is 0; write 1 or more"),
+        ("app_link.partitions = 2000", "j.toml:1: app_link.partitions: 2000 is more than 1024"),
+        ("app_link.prefix = \"\"", "j.toml:1: app_link.prefix: is empty; write \"jackfield\""),
         (
             "app_link.prefix = \"a{b\"",
             "j.toml:1: app_link.prefix: \"a{b\" holds '{'; a prefix has letters, digits, _ - and .",
         ),
-        (
-            "app_link.events = [\"connect\", \"connect\"]",
-            "j.toml:1: app_link.events[1]: is given twice",
-        ),
-        (
-            "embedded.memory_limit = 0",
-            "j.toml:1: embedded.memory_limit: is 0; write 1 or more",
-        ),
+        ("app_link.events = [\"connect\", \"connect\"]", "j.toml:1: app_link.events[1]: is given twice"),
+        ("embedded.memory_limit = 0", "j.toml:1: embedded.memory_limit: is 0; write 1 or more"),
         (
             "rpc.without_namespace.proxy_enabled = true",
             "j.toml:1: rpc.without_namespace.proxy_enabled: is on while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"",
@@ -302,8 +250,7 @@ fn rules_of_the_application() {
 
 #[test]
 fn what_is_rarely_meant_is_warned_of() {
-    let text =
-        "client.insecure = true\nhttp_api.insecure = true\nhttp_server.internal_address = \"\"";
+    let text = "client.insecure = true\nhttp_api.insecure = true\nhttp_server.internal_address = \"\"";
     let (_, warnings) = load(text, &[], &[]).unwrap();
     let expected = [
         "client.insecure is on beyond loopback: everyone who reaches the port may do everything",

@@ -39,10 +39,7 @@ pub(super) enum Item {
 
 /// Reads TOML.
 pub(super) fn from_toml(path: &Arc<str>, text: &str) -> Result<Tree, Fault> {
-    let source = Source {
-        text,
-        place: Place::File(Arc::clone(path), 1),
-    };
+    let source = Source { text, place: Place::File(Arc::clone(path), 1) };
     match DeTable::parse(text) {
         Ok(table) => Ok(source.toml_table(table.get_ref(), 0)),
         // Why not the error itself: it quotes the line, which may hold a secret.
@@ -53,16 +50,11 @@ pub(super) fn from_toml(path: &Arc<str>, text: &str) -> Result<Tree, Fault> {
 
 /// Reads JSON; a variable's or a flag's value stands all at one place.
 pub(super) fn from_json(place: &Place, text: &str) -> Result<Tree, Fault> {
-    let source = Source {
-        text,
-        place: place.clone(),
-    };
+    let source = Source { text, place: place.clone() };
     // Why twice: the first reading refuses what is malformed or too deep, the second knows the places.
-    let whole = serde_json::from_str::<serde_json::Value>(text)
-        .and_then(|_| serde_json::from_str::<&RawValue>(text));
-    let read = whole
-        .map_err(|error| (error.line(), error))
-        .and_then(|raw| source.json(raw).map_err(|error| (1, error)));
+    let whole = serde_json::from_str::<serde_json::Value>(text).and_then(|_| serde_json::from_str::<&RawValue>(text));
+    let read =
+        whole.map_err(|error| (error.line(), error)).and_then(|raw| source.json(raw).map_err(|error| (1, error)));
     read.map_err(|(line, error)| {
         let place = match place {
             Place::File(path, _) => Place::File(Arc::clone(path), line),
@@ -93,40 +85,27 @@ impl Source<'_> {
 
     fn toml_table(&self, table: &DeTable<'_>, offset: usize) -> Tree {
         let entry = |(name, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
-            (
-                name.get_ref().to_string(),
-                self.toml(value.get_ref(), name.span().start),
-            )
+            (name.get_ref().to_string(), self.toml(value.get_ref(), name.span().start))
         };
-        Tree {
-            place: self.place(offset),
-            item: Item::Table(table.iter().map(entry).collect()),
-        }
+        Tree { place: self.place(offset), item: Item::Table(table.iter().map(entry).collect()) }
     }
 
     fn toml(&self, value: &DeValue<'_>, offset: usize) -> Tree {
         let item = match value {
             DeValue::String(text) => Item::Text(text.to_string()),
-            DeValue::Integer(number) => {
-                match i64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) => Item::Integer(number),
-                    Err(_) => Item::Other(number.to_string()),
-                }
-            }
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Item::Integer(number),
+                Err(_) => Item::Other(number.to_string()),
+            },
             DeValue::Float(number) => Item::Other(number.to_string()),
             DeValue::Boolean(value) => Item::Bool(*value),
             DeValue::Datetime(date) => Item::Other(date.to_string()),
-            DeValue::Array(list) => Item::List(
-                list.iter()
-                    .map(|value| self.toml(value.get_ref(), value.span().start))
-                    .collect(),
-            ),
+            DeValue::Array(list) => {
+                Item::List(list.iter().map(|value| self.toml(value.get_ref(), value.span().start)).collect())
+            }
             DeValue::Table(table) => return self.toml_table(table, offset),
         };
-        Tree {
-            place: self.place(offset),
-            item,
-        }
+        Tree { place: self.place(offset), item }
     }
 
     fn json(&self, raw: &RawValue) -> serde_json::Result<Tree> {
@@ -136,9 +115,7 @@ impl Source<'_> {
         let item = match text.as_bytes().first() {
             Some(b'{') => {
                 let entries = serde_json::Deserializer::from_str(text).deserialize_map(Entries)?;
-                let read = entries
-                    .into_iter()
-                    .map(|(name, raw)| Ok((name, self.json(raw)?)));
+                let read = entries.into_iter().map(|(name, raw)| Ok((name, self.json(raw)?)));
                 Item::Table(read.collect::<serde_json::Result<_>>()?)
             }
             Some(b'[') => {
@@ -153,10 +130,7 @@ impl Source<'_> {
                 Err(_) => Item::Other(text.to_owned()),
             },
         };
-        Ok(Tree {
-            place: self.place(offset),
-            item,
-        })
+        Ok(Tree { place: self.place(offset), item })
     }
 }
 
@@ -184,9 +158,7 @@ mod tests {
     use super::*;
 
     fn lines(tree: &Tree) -> Vec<(String, usize)> {
-        let Item::Table(entries) = &tree.item else {
-            panic!("a table")
-        };
+        let Item::Table(entries) = &tree.item else { panic!("a table") };
         let line = |tree: &Tree| match &tree.place {
             Place::File(_, line) => *line,
             Place::Flag | Place::Variable(_) => 0,
@@ -222,14 +194,9 @@ mod tests {
     #[test]
     fn values_are_told_apart() {
         let text = r#"{"a": true, "b": -5, "c": 1.5, "d": null, "e": "é\n", "f": [1]}"#;
-        let Item::Table(entries) = from_json(&Place::Flag, text).unwrap().item else {
-            panic!()
-        };
+        let Item::Table(entries) = from_json(&Place::Flag, text).unwrap().item else { panic!() };
         let items: Vec<_> = entries.into_iter().map(|(_, tree)| tree.item).collect();
-        let list = vec![Tree {
-            place: Place::Flag,
-            item: Item::Integer(1),
-        }];
+        let list = vec![Tree { place: Place::Flag, item: Item::Integer(1) }];
         assert_eq!(
             items,
             [
@@ -261,12 +228,6 @@ mod tests {
     fn repeated_toml_keys_are_faults_and_depth_is_bounded() {
         assert!(from_toml(&"a.toml".into(), "workers = 1\nworkers = 2\n").is_err());
         assert!(from_json(&Place::Flag, &"[".repeat(100_000)).is_err());
-        assert!(
-            from_json(
-                &Place::Flag,
-                &format!("{}{}", "[".repeat(999), "]".repeat(999))
-            )
-            .is_err()
-        );
+        assert!(from_json(&Place::Flag, &format!("{}{}", "[".repeat(999), "]".repeat(999))).is_err());
     }
 }

@@ -35,10 +35,7 @@ pub async fn restart(bench: &mut Bench<'_>, server: &mut dyn ServerControl) {
     unreachable(&*queue).await;
     server.start();
 
-    until("events are taken again", async || {
-        queue.send(&[event(client, 51)]).await.remove(0).is_ok()
-    })
-    .await;
+    until("events are taken again", async || queue.send(&[event(client, 51)]).await.remove(0).is_ok()).await;
     // At least once: an event whose confirmation was lost may be there twice.
     let mut seqs = BTreeSet::new();
     while seqs.len() < 51 {
@@ -49,20 +46,13 @@ pub async fn restart(bench: &mut Bench<'_>, server: &mut dyn ServerControl) {
     let after = commands(7100, 30);
     soon("send", bench.app.send(&after)).await;
     let receipts: Vec<_> = open.iter().map(|delivery| delivery.receipt).collect();
-    until("acknowledge", async || {
-        queue.acknowledge(&receipts).await.is_ok()
-    })
-    .await;
+    until("acknowledge", async || queue.acknowledge(&receipts).await.is_ok()).await;
     let settled: BTreeSet<&String> = done.iter().map(|delivery| &delivery.id).collect();
     let mut wanted: BTreeSet<&String> = after.iter().map(|command| &command.id).collect();
     while !wanted.is_empty() {
         let more = receive(&*queue, 1).await;
         for delivery in &more {
-            assert!(
-                !settled.contains(&delivery.id),
-                "{} came again",
-                delivery.id
-            );
+            assert!(!settled.contains(&delivery.id), "{} came again", delivery.id);
             wanted.remove(&delivery.id);
         }
         acknowledge(&*queue, &more).await;
@@ -86,17 +76,11 @@ async fn settle_all(bench: &mut Bench<'_>, queue: &dyn Queue) {
 pub async fn frozen(bench: &mut Bench<'_>, freeze: impl FnOnce(), thaw: impl FnOnce()) {
     let queue = (bench.open)("frozen");
     let client = Uuid::new_v4();
-    until("events are taken", async || {
-        queue.send(&[event(client, 1)]).await.remove(0).is_ok()
-    })
-    .await;
+    until("events are taken", async || queue.send(&[event(client, 1)]).await.remove(0).is_ok()).await;
     freeze();
     unreachable(&*queue).await;
     thaw();
-    until("events are taken", async || {
-        queue.send(&[event(client, 2)]).await.remove(0).is_ok()
-    })
-    .await;
+    until("events are taken", async || queue.send(&[event(client, 2)]).await.remove(0).is_ok()).await;
     // At least once: an event that was not confirmed may be there all the same, with or without its successors.
     let mut last = String::new();
     while last != "2" {
@@ -116,10 +100,7 @@ pub async fn down_at_start(bench: &mut Bench<'_>, server: &mut dyn ServerControl
     unreachable(&*queue).await;
     server.start();
     let client = Uuid::new_v4();
-    until("events are taken", async || {
-        queue.send(&[event(client, 1)]).await.remove(0).is_ok()
-    })
-    .await;
+    until("events are taken", async || queue.send(&[event(client, 1)]).await.remove(0).is_ok()).await;
     assert_eq!(soon("events", bench.app.events(1)).await.len(), 1);
     let sent = commands(8000, 20);
     soon("send", bench.app.send(&sent)).await;
@@ -135,22 +116,12 @@ async fn unreachable(queue: &dyn Queue) {
     let mut results = Vec::new();
     for _ in 0..3 {
         let start = Instant::now();
-        results.push(
-            soon("send", queue.send(std::slice::from_ref(&event)))
-                .await
-                .remove(0),
-        );
+        results.push(soon("send", queue.send(std::slice::from_ref(&event))).await.remove(0));
         results.push(soon("answers", queue.answers()).await.map(|_| ()));
         assert!(start.elapsed() < QUICKLY * 2, "{:?}", start.elapsed());
     }
     for result in &results {
-        assert!(
-            matches!(result, Err(QueueError::Unreachable(_))),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(QueueError::Unreachable(_))), "{result:?}");
     }
-    until("receive fails", async || {
-        matches!(queue.receive().await, Err(QueueError::Unreachable(_)))
-    })
-    .await;
+    until("receive fails", async || matches!(queue.receive().await, Err(QueueError::Unreachable(_)))).await;
 }

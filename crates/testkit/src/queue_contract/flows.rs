@@ -7,10 +7,7 @@ use jackfield_bridge::{Delivery, Queue, QueueError};
 use jackfield_model::app::{EventKind, Hello};
 use jackfield_model::{Payload, Uuid};
 
-use super::{
-    Bench, Fields, SentCommand, acknowledge, client_events, commands, event, receive, soon, text,
-    until,
-};
+use super::{Bench, Fields, SentCommand, acknowledge, client_events, commands, event, receive, soon, text, until};
 
 /// Every promise that needs no special queue and no server that fails. Leaves the queue empty but for dead letters.
 pub async fn run(bench: &mut Bench<'_>) {
@@ -38,22 +35,12 @@ pub async fn commands_in_order(bench: &mut Bench<'_>) {
     assert_eq!(received.len(), sent.len());
     for partition in 0..8 {
         let ids = |wanted: Vec<(&String, &Bytes)>| -> Vec<(String, Bytes)> {
-            wanted
-                .into_iter()
-                .map(|(id, payload)| (id.clone(), payload.clone()))
-                .collect()
+            wanted.into_iter().map(|(id, payload)| (id.clone(), payload.clone())).collect()
         };
-        let of = received
-            .iter()
-            .filter(|delivery| delivery.receipt.partition == partition);
-        let came = ids(of
-            .map(|delivery| (&delivery.id, &delivery.payload))
-            .collect());
+        let of = received.iter().filter(|delivery| delivery.receipt.partition == partition);
+        let came = ids(of.map(|delivery| (&delivery.id, &delivery.payload)).collect());
         let of = sent.iter().filter(|command| command.partition == partition);
-        assert_eq!(
-            came,
-            ids(of.map(|command| (&command.id, &command.payload)).collect())
-        );
+        assert_eq!(came, ids(of.map(|command| (&command.id, &command.payload)).collect()));
     }
     assert!(received.iter().all(|delivery| delivery.method == "publish"));
     assert!(received.iter().all(|delivery| delivery.reply_to.is_empty()));
@@ -74,16 +61,12 @@ pub async fn unsettled(bench: &mut Bench<'_>) {
     let queue = (bench.open)("second");
     let mut again = receive(&*queue, open.len()).await;
     for partition in 0..8 {
-        let of = again
-            .iter()
-            .filter(|delivery| delivery.receipt.partition == partition);
+        let of = again.iter().filter(|delivery| delivery.receipt.partition == partition);
         let ids: Vec<&String> = of.map(|delivery| &delivery.id).collect();
         assert!(ids.is_sorted(), "{ids:?}");
     }
     again.sort_by(|one, other| one.id.cmp(&other.id));
-    let ids = |list: &[Delivery]| -> Vec<String> {
-        list.iter().map(|delivery| delivery.id.clone()).collect()
-    };
+    let ids = |list: &[Delivery]| -> Vec<String> { list.iter().map(|delivery| delivery.id.clone()).collect() };
     assert_eq!(ids(&again), ids(open));
     acknowledge(&*queue, &again).await;
     empty(bench).await;
@@ -98,18 +81,10 @@ pub async fn dead_letters(bench: &mut Bench<'_>) {
     command.payload = Bytes::from_static(b"no json");
     soon("send", bench.app.send(&[command.clone()])).await;
     let delivery = receive(&*queue, 1).await.remove(0);
-    soon(
-        "bury",
-        queue.bury(&delivery, "the payload is no JSON object"),
-    )
-    .await
-    .unwrap();
+    soon("bury", queue.bury(&delivery, "the payload is no JSON object")).await.unwrap();
     let letters = soon("dead letters", bench.app.dead(before + 1)).await;
     assert_eq!(letters.len(), before + 1);
-    let letter = letters
-        .iter()
-        .find(|letter| text(letter, "id") == command.id)
-        .unwrap();
+    let letter = letters.iter().find(|letter| text(letter, "id") == command.id).unwrap();
     assert_eq!(text(letter, "reason"), "the payload is no JSON object");
     assert_eq!(text(letter, "method"), "publish");
     assert_eq!(text(letter, "payload"), "no json");
@@ -181,30 +156,19 @@ pub async fn answers(bench: &mut Bench<'_>) {
         call.deadline = Some(1_700_000_005_000);
     }
     calls[0].kind = EventKind::Connect;
-    calls[0].hello = Some(Box::new(Hello {
-        token: "a token".to_owned(),
-        name: "js".to_owned(),
-        version: "1".to_owned(),
-    }));
+    calls[0].hello =
+        Some(Box::new(Hello { token: "a token".to_owned(), name: "js".to_owned(), version: "1".to_owned() }));
     let results = soon("send", queue.send(&calls)).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let came = soon("events", bench.app.events(calls.len())).await;
-    for (name, value) in [
-        ("token", "a token"),
-        ("name", "js"),
-        ("version", "1"),
-        ("call", "1"),
-    ] {
+    for (name, value) in [("token", "a token"), ("name", "js"), ("version", "1"), ("call", "1")] {
         assert_eq!(text(&came[0], name), value);
     }
     let mut wanted = Vec::new();
     for call in &came {
         assert_eq!(text(call, "deadline"), "1700000005000");
         assert!(!text(call, "reply_to").is_empty());
-        let body = format!(
-            "{{\"v\":1,\"id\":\"{}\",\"result\":{{\"data\":1}}}}",
-            text(call, "id")
-        );
+        let body = format!("{{\"v\":1,\"id\":\"{}\",\"result\":{{\"data\":1}}}}", text(call, "id"));
         soon("answer", bench.app.answer(call, &body)).await;
         wanted.push(Bytes::from(body));
     }
@@ -227,19 +191,12 @@ pub async fn asks(bench: &mut Bench<'_>) {
     let delivery = receive(&*queue, 1).await.remove(0);
     assert!(!delivery.reply_to.is_empty());
     let body = Bytes::from_static(b"{\"v\":1,\"id\":\"id-03000\",\"result\":{}}");
-    soon("reply", queue.reply(&delivery, body.clone()))
-        .await
-        .unwrap();
+    soon("reply", queue.reply(&delivery, body.clone())).await.unwrap();
     assert_eq!(soon("reply", bench.app.reply()).await, body);
     acknowledge(&*queue, std::slice::from_ref(&delivery)).await;
     for elsewhere in ["", "secrets", "{jackfield:0}:events", "jackfield.events.0"] {
-        let delivery = Delivery {
-            reply_to: elsewhere.to_owned(),
-            ..delivery.clone()
-        };
-        let error = soon("reply", queue.reply(&delivery, body.clone()))
-            .await
-            .unwrap_err();
+        let delivery = Delivery { reply_to: elsewhere.to_owned(), ..delivery.clone() };
+        let error = soon("reply", queue.reply(&delivery, body.clone())).await.unwrap_err();
         assert!(matches!(error, QueueError::Refused(_)), "{error}");
     }
     empty(bench).await;
@@ -247,16 +204,8 @@ pub async fn asks(bench: &mut Bench<'_>) {
 }
 
 /// Texts that mean something to a protocol, a shell or a pattern.
-const HOSTILE: [&str; 8] = [
-    "a\r\nQUIT\r\n",
-    "\0",
-    "\"';--",
-    "*?[a]",
-    "{x}:y",
-    "$-1\r\n*3\r\n",
-    "\u{1F600} é",
-    "%2f #.*",
-];
+const HOSTILE: [&str; 8] =
+    ["a\r\nQUIT\r\n", "\0", "\"';--", "*?[a]", "{x}:y", "$-1\r\n*3\r\n", "\u{1F600} é", "%2f #.*"];
 
 /// No byte means anything to the queue.
 pub async fn hostile_strings(bench: &mut Bench<'_>) {
@@ -277,30 +226,17 @@ async fn hostile_commands(bench: &mut Bench<'_>, queue: &dyn Queue) {
             payload: Bytes::from(text.as_bytes().to_vec()),
         });
     }
-    sent.push(SentCommand {
-        partition: 5,
-        payload: large(),
-        ..commands(4000, 1).remove(0)
-    });
+    sent.push(SentCommand { partition: 5, payload: large(), ..commands(4000, 1).remove(0) });
     soon("send", bench.app.send(&sent)).await;
     let received = receive(queue, sent.len()).await;
     for (delivery, command) in received.iter().zip(&sent) {
-        assert_eq!(
-            (&delivery.id, &delivery.method),
-            (&command.id, &command.method)
-        );
+        assert_eq!((&delivery.id, &delivery.method), (&command.id, &command.method));
         assert_eq!(delivery.payload, command.payload);
     }
     let buried = soon("dead letters", bench.app.dead(0)).await.len();
-    soon("bury", queue.bury(&received[0], "a\r\nreason\0"))
-        .await
-        .unwrap();
+    soon("bury", queue.bury(&received[0], "a\r\nreason\0")).await.unwrap();
     let letters = soon("dead letters", bench.app.dead(buried + 1)).await;
-    assert!(
-        letters
-            .iter()
-            .any(|letter| text(letter, "reason") == "a\r\nreason\0")
-    );
+    assert!(letters.iter().any(|letter| text(letter, "reason") == "a\r\nreason\0"));
     acknowledge(queue, &received[1..]).await;
 }
 
@@ -329,9 +265,7 @@ async fn hostile_events(bench: &mut Bench<'_>, queue: &dyn Queue) {
 
 /// A payload of the largest size, with every byte in it but a few.
 fn large() -> Bytes {
-    let bytes: Vec<u8> = (0..1 << 20)
-        .map(|number: u32| (number % 251) as u8)
-        .collect();
+    let bytes: Vec<u8> = (0..1 << 20).map(|number: u32| (number % 251) as u8).collect();
     Bytes::from(bytes)
 }
 
@@ -375,11 +309,7 @@ pub async fn two_nodes(bench: &mut Bench<'_>) {
         until("both have read all", async || {
             let (first, second) = tokio::join!(take(&*one), take(&*two));
             for delivery in first.iter().chain(&second) {
-                assert!(
-                    seen.insert(delivery.id.clone()),
-                    "{} came twice",
-                    delivery.id
-                );
+                assert!(seen.insert(delivery.id.clone()), "{} came twice", delivery.id);
                 count += 1;
             }
             count >= sent.len()
@@ -406,8 +336,5 @@ async fn take(queue: &dyn Queue) -> Vec<Delivery> {
 /// Waits until no command is left.
 pub(super) async fn empty(bench: &mut Bench<'_>) {
     let app = &mut bench.app;
-    until("all commands are gone", async || {
-        app.commands_left().await == 0
-    })
-    .await;
+    until("all commands are gone", async || app.commands_left().await == 0).await;
 }

@@ -42,10 +42,7 @@ pub fn free_port() -> u16 {
 
 /// Starts a program without input and output; a missing one fails the test with the name of its package.
 fn spawn(command: &mut Command, package: &str) -> Child {
-    let command = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     match command.spawn() {
         Ok(child) => child,
         Err(error) => panic!(
@@ -71,10 +68,7 @@ fn wait_for(child: &mut Child, port: u16, greeting: &[u8], reply: &[u8]) {
         if let Ok(Some(status)) = child.try_wait() {
             panic!("the server for port {port} ended while it started: {status}");
         }
-        assert!(
-            Instant::now() < deadline,
-            "the server at port {port} does not answer"
-        );
+        assert!(Instant::now() < deadline, "the server at port {port} does not answer");
         std::thread::sleep(LOOK);
     }
 }
@@ -85,9 +79,7 @@ fn answers(port: u16, greeting: &[u8], reply: &[u8]) -> bool {
         return false;
     };
     let mut found = vec![0; reply.len()];
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .is_ok()
+    stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok()
         && stream.write_all(greeting).is_ok()
         && stream.read_exact(&mut found).is_ok()
         && found == reply

@@ -47,14 +47,7 @@ impl RabbitServer {
         );
         std::fs::write(folder.path().join("rabbitmq.conf"), settings).expect("the settings");
         std::fs::write(folder.path().join("enabled_plugins"), "[].\n").expect("the plugins");
-        Self {
-            folder,
-            port: ports[0],
-            distribution_port: ports[1],
-            mapper_port: ports[2],
-            child: None,
-            mapper: None,
-        }
+        Self { folder, port: ports[0], distribution_port: ports[1], mapper_port: ports[2], child: None, mapper: None }
     }
 
     /// Where it is.
@@ -68,21 +61,14 @@ impl RabbitServer {
     pub fn counter(&self) -> RabbitCounter {
         let node = format!("test{}@localhost", self.port);
         let folder = self.folder.path().to_owned();
-        RabbitCounter {
-            folder,
-            mapper_port: self.mapper_port,
-            node,
-        }
+        RabbitCounter { folder, mapper_port: self.mapper_port, node }
     }
 
     /// Erlang nodes find each other through a mapper that would outlive the test if the node started it.
     fn start_mapper(&mut self) {
         if self.mapper.is_none() {
             let mut command = Command::new("epmd");
-            command
-                .arg("-port")
-                .arg(self.mapper_port.to_string())
-                .args(["-address", "127.0.0.1"]);
+            command.arg("-port").arg(self.mapper_port.to_string()).args(["-address", "127.0.0.1"]);
             self.mapper = Some(spawn(&mut command, PACKAGE));
         }
     }
@@ -96,11 +82,7 @@ impl ServerControl for RabbitServer {
     fn start(&mut self) {
         self.start_mapper();
         let folder = self.folder.path();
-        let script = if Path::new(SCRIPT).exists() {
-            SCRIPT
-        } else {
-            PACKAGE
-        };
+        let script = if Path::new(SCRIPT).exists() { SCRIPT } else { PACKAGE };
         let mut command = Command::new(script);
         command
             // The process is the node itself then, so that it can be killed.
@@ -111,10 +93,7 @@ impl ServerControl for RabbitServer {
             .env("RABBITMQ_CONF_ENV_FILE", folder.join("none"))
             .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq"))
             .env("RABBITMQ_DIST_PORT", self.distribution_port.to_string())
-            .env(
-                "RABBITMQ_ENABLED_PLUGINS_FILE",
-                folder.join("enabled_plugins"),
-            )
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
             .env("RABBITMQ_LOG_BASE", folder.join("log"))
             .env("RABBITMQ_MNESIA_BASE", folder.join("mnesia"))
             .env("RABBITMQ_NODENAME", format!("test{}@localhost", self.port))
@@ -144,20 +123,10 @@ impl RabbitCounter {
             .env("HOME", &self.folder)
             .env("ERL_EPMD_PORT", self.mapper_port.to_string())
             .env("RABBITMQ_CONF_ENV_FILE", self.folder.join("none"))
-            .args([
-                "-n",
-                &self.node,
-                "-q",
-                "list_queues",
-                "name",
-                "messages",
-                "--no-table-headers",
-            ])
+            .args(["-n", &self.node, "-q", "list_queues", "name", "messages", "--no-table-headers"])
             .output()
             .ok()?;
-        let lines = String::from_utf8(output.stdout)
-            .ok()
-            .filter(|_| output.status.success())?;
+        let lines = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
         let mut sum = 0;
         for line in lines.lines() {
             let (name, messages) = line.split_once('\t')?;

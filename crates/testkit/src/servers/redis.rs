@@ -27,11 +27,7 @@ impl RedisServer {
     #[must_use]
     pub fn stopped() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self {
-            folder,
-            port: free_port(),
-            child: None,
-        }
+        Self { folder, port: free_port(), child: None }
     }
 
     /// Where it is.
@@ -52,10 +48,7 @@ impl RedisServer {
 
     fn signal(&self, signal: &str) {
         let id = self.child.as_ref().expect("a running server").id();
-        let status = Command::new("kill")
-            .arg(signal)
-            .arg(id.to_string())
-            .status();
+        let status = Command::new("kill").arg(signal).arg(id.to_string()).status();
         assert!(status.expect("kill").success());
     }
 }
@@ -67,11 +60,7 @@ impl ServerControl for RedisServer {
 
     fn start(&mut self) {
         let mut command = Command::new("redis-server");
-        command
-            .arg("--port")
-            .arg(self.port.to_string())
-            .arg("--dir")
-            .arg(self.folder.path());
+        command.arg("--port").arg(self.port.to_string()).arg("--dir").arg(self.folder.path());
         command.args(["--bind", "127.0.0.1", "--save", ""]);
         command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         let mut child = spawn(&mut command, "redis-server");

@@ -29,11 +29,7 @@ pub struct Commands<'a> {
 /// session's affair.
 #[must_use]
 pub fn commands(frame: &[u8]) -> Commands<'_> {
-    Commands {
-        frame,
-        at: 0,
-        is_done: false,
-    }
+    Commands { frame, at: 0, is_done: false }
 }
 
 impl<'a> Commands<'a> {
@@ -68,8 +64,7 @@ impl<'a> Commands<'a> {
             Some(_) => return Err(DialectError::NotAnObject { at }),
             None => return Err(DialectError::EmptyFrame),
         }
-        let mut values =
-            serde_json::Deserializer::from_slice(&self.frame[at..]).into_iter::<Envelope<'a>>();
+        let mut values = serde_json::Deserializer::from_slice(&self.frame[at..]).into_iter::<Envelope<'a>>();
         let envelope = match values.next() {
             Some(Ok(envelope)) => envelope,
             Some(Err(source)) => return Err(DialectError::Malformed { at, source }),
@@ -79,10 +74,7 @@ impl<'a> Commands<'a> {
         let Envelope { id, request } = envelope;
         match request {
             Some(request) => Ok(Command { id, request }),
-            None if id == 0 => Ok(Command {
-                id,
-                request: Request::Pong,
-            }),
+            None if id == 0 => Ok(Command { id, request: Request::Pong }),
             None => Err(DialectError::NoRequest { id }),
         }
     }
@@ -105,8 +97,5 @@ impl<'a> Commands<'a> {
 /// The first place from `at` on that is no blank.
 fn skip_blanks(frame: &[u8], at: usize) -> usize {
     let rest = frame.get(at..).unwrap_or_default();
-    at + rest
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
-        .count()
+    at + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count()
 }

@@ -69,9 +69,7 @@ impl<'de: 'a, 'a> Visitor<'de> for EnvelopeVisitor<'a> {
             }
             let bit = 1 << key as u16;
             if seen & bit != 0 {
-                return Err(M::Error::custom(format_args!(
-                    "the key of {key:?} stands there twice; once is enough"
-                )));
+                return Err(M::Error::custom(format_args!("the key of {key:?} stands there twice; once is enough")));
             }
             seen |= bit;
             if key == Key::Id {
@@ -82,59 +80,39 @@ impl<'de: 'a, 'a> Visitor<'de> for EnvelopeVisitor<'a> {
                 first = Some((key, request));
             }
         }
-        Ok(Envelope {
-            id: id.unwrap_or(0),
-            request: first.map(|(_, request)| request),
-        })
+        Ok(Envelope { id: id.unwrap_or(0), request: first.map(|(_, request)| request) })
     }
 }
 
 /// Reads the value of a key as the request it names.
-fn request<'de, M: MapAccess<'de>>(
-    key: Key,
-    map: &mut M,
-) -> Result<Option<Request<'de>>, M::Error> {
+fn request<'de, M: MapAccess<'de>>(key: Key, map: &mut M) -> Result<Option<Request<'de>>, M::Error> {
     Ok(match key {
         Key::Id | Key::Unknown => None,
         Key::Connect => object::<_, ConnectFields<'_>>(map)?.map(Request::from),
         Key::Subscribe => object::<_, SubscribeFields<'_>>(map)?.map(Request::from),
-        Key::Unsubscribe => object::<_, ChannelFields<'_>>(map)?
-            .map(|fields| Request::Unsubscribe(fields.channel.0)),
+        Key::Unsubscribe => object::<_, ChannelFields<'_>>(map)?.map(|fields| Request::Unsubscribe(fields.channel.0)),
         Key::Publish => match object::<_, PublishFields<'_>>(map)? {
             Some(PublishFields { data: None, .. }) => {
-                return Err(M::Error::custom(
-                    "publish has no data; any JSON value is right",
-                ));
+                return Err(M::Error::custom("publish has no data; any JSON value is right"));
             }
             fields => fields.map(Request::from),
         },
-        Key::Presence => {
-            object::<_, ChannelFields<'_>>(map)?.map(|fields| Request::Presence(fields.channel.0))
+        Key::Presence => object::<_, ChannelFields<'_>>(map)?.map(|fields| Request::Presence(fields.channel.0)),
+        Key::PresenceStats => {
+            object::<_, ChannelFields<'_>>(map)?.map(|fields| Request::PresenceStats(fields.channel.0))
         }
-        Key::PresenceStats => object::<_, ChannelFields<'_>>(map)?
-            .map(|fields| Request::PresenceStats(fields.channel.0)),
         Key::History => object::<_, HistoryFields<'_>>(map)?.map(Request::from),
-        Key::Ping => map
-            .next_value::<Option<IgnoredAny>>()?
-            .map(|_| Request::Ping),
-        Key::Send => {
-            object::<_, SendFields<'_>>(map)?.map(|fields| Request::Send(data_or_null(fields.data)))
-        }
+        Key::Ping => map.next_value::<Option<IgnoredAny>>()?.map(|_| Request::Ping),
+        Key::Send => object::<_, SendFields<'_>>(map)?.map(|fields| Request::Send(data_or_null(fields.data))),
         Key::Rpc => object::<_, RpcFields<'_>>(map)?.map(Request::from),
-        Key::Refresh => {
-            object::<_, TokenFields<'_>>(map)?.map(|fields| Request::Refresh(fields.token.0))
-        }
-        Key::SubRefresh => {
-            object::<_, TokenFields<'_>>(map)?.map(|fields| Request::SubRefresh(fields.token.0))
-        }
+        Key::Refresh => object::<_, TokenFields<'_>>(map)?.map(|fields| Request::Refresh(fields.token.0)),
+        Key::SubRefresh => object::<_, TokenFields<'_>>(map)?.map(|fields| Request::SubRefresh(fields.token.0)),
     })
 }
 
 /// Reads an object, or `null`, and nothing else.
 fn object<'de, M: MapAccess<'de>, T: Deserialize<'de>>(map: &mut M) -> Result<Option<T>, M::Error> {
-    Ok(map
-        .next_value::<Option<Strict<T>>>()?
-        .map(|Strict(fields)| fields))
+    Ok(map.next_value::<Option<Strict<T>>>()?.map(|Strict(fields)| fields))
 }
 
 /// An object for sure. Why: what serde derives for a struct reads a list of the values as well.
@@ -232,18 +210,8 @@ struct ConnectFields<'a> {
 
 impl<'a> From<ConnectFields<'a>> for Request<'a> {
     fn from(fields: ConnectFields<'a>) -> Self {
-        let ConnectFields {
-            token,
-            data,
-            name,
-            version,
-        } = fields;
-        Self::Connect(Connect {
-            token: token.0,
-            data: data.map(json),
-            name: name.0,
-            version: version.0,
-        })
+        let ConnectFields { token, data, name, version } = fields;
+        Self::Connect(Connect { token: token.0, data: data.map(json), name: name.0, version: version.0 })
     }
 }
 
@@ -292,16 +260,8 @@ struct PublishFields<'a> {
 
 impl<'a> From<PublishFields<'a>> for Request<'a> {
     fn from(fields: PublishFields<'a>) -> Self {
-        let PublishFields {
-            channel,
-            data,
-            kind,
-        } = fields;
-        Self::Publish(Publish {
-            channel: channel.0,
-            data: data_or_null(data),
-            kind: kind.unwrap_or(0),
-        })
+        let PublishFields { channel, data, kind } = fields;
+        Self::Publish(Publish { channel: channel.0, data: data_or_null(data), kind: kind.unwrap_or(0) })
     }
 }
 
@@ -316,10 +276,7 @@ struct RpcFields<'a> {
 
 impl<'a> From<RpcFields<'a>> for Request<'a> {
     fn from(fields: RpcFields<'a>) -> Self {
-        Self::Rpc(Rpc {
-            method: fields.method.0,
-            data: data_or_null(fields.data),
-        })
+        Self::Rpc(Rpc { method: fields.method.0, data: data_or_null(fields.data) })
     }
 }
 
@@ -347,63 +304,39 @@ impl<'a> From<HistoryFields<'a>> for Request<'a> {
         Self::History(History {
             channel: fields.channel.0,
             limit: fields.limit.unwrap_or(0),
-            since: fields
-                .since
-                .map(|Strict(since)| position(since.offset, &since.epoch)),
+            since: fields.since.map(|Strict(since)| position(since.offset, &since.epoch)),
             reverse: fields.reverse.unwrap_or(false),
         })
     }
 }
 
 /// Takes `null` as the value it is.
-fn even_null<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de RawValue>, D::Error> {
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     shallow(<&RawValue>::deserialize(deserializer)?).map(Some)
 }
 
 /// Takes `null` as absent.
 fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    Option::<&RawValue>::deserialize(deserializer)?
-        .map(shallow)
-        .transpose()
+    Option::<&RawValue>::deserialize(deserializer)?.map(shallow).transpose()
 }
 
 fn shallow<E: Error>(raw: &RawValue) -> Result<&RawValue, E> {
     if is_too_deep(raw.get().as_bytes()) {
-        return Err(E::custom(format_args!(
-            "data may nest {MAX_DEPTH} levels deep, not deeper"
-        )));
+        return Err(E::custom(format_args!("data may nest {MAX_DEPTH} levels deep, not deeper")));
     }
     Ok(raw)
 }
 
 fn json(raw: &RawValue) -> Data<'_> {
-    Data {
-        bytes: raw.get().as_bytes(),
-        content: Content::Json,
-    }
+    Data { bytes: raw.get().as_bytes(), content: Content::Json }
 }
 
 /// Absent data is `null`, because data that calls itself JSON must be JSON.
 fn data_or_null(raw: Option<&RawValue>) -> Data<'_> {
-    raw.map_or(
-        Data {
-            bytes: b"null",
-            content: Content::Json,
-        },
-        json,
-    )
+    raw.map_or(Data { bytes: b"null", content: Content::Json }, json)
 }
 
 fn position(offset: Option<u64>, epoch: &Text<'_>) -> Position {
-    let epoch = if epoch.0.is_empty() {
-        Arc::default()
-    } else {
-        Arc::from(&*epoch.0)
-    };
-    Position {
-        offset: offset.unwrap_or(0),
-        epoch,
-    }
+    let epoch = if epoch.0.is_empty() { Arc::default() } else { Arc::from(&*epoch.0) };
+    Position { offset: offset.unwrap_or(0), epoch }
 }

@@ -57,10 +57,7 @@ pub(super) fn write_info(info: &ClientInfo, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
     json::string(info.user.as_bytes(), fields.key("user"));
     write_id(info.client, fields.key("client"));
-    for (name, value) in [
-        ("conn_info", &info.conn_info),
-        ("chan_info", &info.chan_info),
-    ] {
+    for (name, value) in [("conn_info", &info.conn_info), ("chan_info", &info.chan_info)] {
         if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
             json::one_line(value, fields.key(name));
         }

@@ -1,8 +1,6 @@
 //! Writes replies.
 
-use jackfield_model::client::{
-    Answer, Connected, HistoryPage, PresenceStats, Refreshed, Reply, Subscribed,
-};
+use jackfield_model::client::{Answer, Connected, HistoryPage, PresenceStats, Refreshed, Reply, Subscribed};
 use jackfield_model::{ClientError, ClientId, ClientInfo, Payload};
 
 use super::push::{write_id, write_info, write_publication};
@@ -25,9 +23,7 @@ fn write_answer(answer: &Answer, envelope: &mut Object<'_>) {
         Answer::Connect(connected) => write_connected(connected, envelope.key("connect")),
         Answer::History(page) => write_history(page, envelope.key("history")),
         Answer::Ping => envelope.key("ping").extend_from_slice(b"{}"),
-        Answer::Presence(infos) => {
-            write_presence(infos.iter().map(|info| &**info), envelope.key("presence"))
-        }
+        Answer::Presence(infos) => write_presence(infos.iter().map(|info| &**info), envelope.key("presence")),
         Answer::PresenceStats(stats) => write_stats(*stats, envelope.key("presence_stats")),
         Answer::Publish => envelope.key("publish").extend_from_slice(b"{}"),
         Answer::Refresh(refreshed) => write_refreshed(refreshed, envelope.key("refresh")),
@@ -48,12 +44,7 @@ fn write_error(error: &ClientError, out: &mut Vec<u8>) {
 
 fn write_connected(connected: &Connected, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
-    write_identity(
-        connected.client,
-        connected.version,
-        connected.ttl,
-        &mut fields,
-    );
+    write_identity(connected.client, connected.version, connected.ttl, &mut fields);
     if let Some(data) = &connected.data {
         fields.payload("data", data);
     }
@@ -64,12 +55,7 @@ fn write_connected(connected: &Connected, out: &mut Vec<u8>) {
 
 fn write_refreshed(refreshed: &Refreshed, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
-    write_identity(
-        refreshed.client,
-        refreshed.version,
-        refreshed.ttl,
-        &mut fields,
-    );
+    write_identity(refreshed.client, refreshed.version, refreshed.ttl, &mut fields);
     fields.end();
 }
 
