@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Lower floors know nobody above them; crates of one floor do not know each other.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("jackfield-model", 1),
     ("jackfield-framing", 2),
     ("jackfield-dialects", 2),
     ("jackfield-hub", 3),
     ("jackfield-session", 4),
     ("jackfield-bridge", 4),
+    ("jackfield-tls", 4),
     ("jackfield-worker", 5),
     ("jackfield-brokers", 5),
     ("jackfield-api", 5),

@@ -1,0 +1,1 @@
+//! TLS: certificates, their renewal, and the records of one connection.
