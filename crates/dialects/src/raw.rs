@@ -28,7 +28,7 @@ pub enum Form {
 /// to see.
 pub fn push(push: &Push, mode: Mode, out: &mut Vec<u8>) -> Option<Form> {
     let data = match push {
-        Push::Join(..) | Push::Leave(..) => return None,
+        Push::Connect(_) | Push::Disconnect(_) | Push::Join(..) | Push::Leave(..) => return None,
         Push::Message(data) => data,
         Push::Publication(_, publication) => &publication.data,
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{ClientError, ClientId, ClientInfo, Payload, Position, Publication};
+use crate::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Position, Publication};
 
 /// One command of a client, borrowed from the bytes it came in.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,11 +71,19 @@ pub struct Connect<'a> {
     pub token: Cow<'a, str>,
     /// For the application's connect handler.
     pub data: Option<Data<'a>>,
+    /// Channels it wants to be in from the start, or comes back to. The channel's name is the key; the one in the
+    /// request is empty.
+    pub subs: Vec<(Cow<'a, str>, Subscribe<'a>)>,
     /// Name of the client program.
     pub name: Cow<'a, str>,
     /// Its version.
     pub version: Cow<'a, str>,
+    /// Bits of what it understands beyond the protocol; the server may ignore each of them.
+    pub flag: i64,
 }
+
+/// [`Subscribe::flag`]: a position that is gone is an error (112) and no subscription that says `recovered: false`.
+pub const ERROR_IF_UNRECOVERED: i64 = 2;
 
 /// `subscribe`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,12 +96,18 @@ pub struct Subscribe<'a> {
     pub recover: bool,
     /// The last position it has seen.
     pub since: Position,
+    /// Whether it wants to be told positions, so that it can recover later.
+    pub recoverable: bool,
+    /// Whether it wants the server to watch over its position.
+    pub positioned: bool,
     /// Whether it wants to hear who comes and goes.
     pub join_leave: bool,
     /// Kind of subscription: 0 is a stream, others (map, shared poll) are not built.
     pub kind: u32,
     /// A delta format it understands.
     pub delta: Cow<'a, str>,
+    /// Bits of what it understands beyond the protocol, as [`ERROR_IF_UNRECOVERED`].
+    pub flag: i64,
 }
 
 /// `publish`.
@@ -176,19 +190,37 @@ pub struct Connected {
     pub ttl: Option<u64>,
     /// From the application's connect handler.
     pub data: Option<Payload>,
+    /// Channels it is in already.
+    pub subs: Vec<(Arc<str>, Subscribed)>,
     /// Seconds between pings; 0 where there are none.
     pub ping_seconds: u32,
     /// Whether pings must be answered.
     pub pong: bool,
+    /// Names the connection to the door by which an emulated transport sends; other transports have none.
+    pub session: Option<String>,
+    /// The node that the session lives on, for emulated transports.
+    pub node: Option<Arc<str>>,
+    /// The server's time, where the configuration wants clients to know it.
+    pub time: Option<Millis>,
 }
 
 /// Result of `subscribe`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subscribed {
-    /// Top of the history, where the channel has one.
+    /// The client's own position if it recovered, else the top of the history, where the channel has one.
     pub position: Option<Position>,
-    /// The client asked to recover (and is told that it did not happen).
+    /// The client may recover from a position that it keeps.
+    pub recoverable: bool,
+    /// Its position is watched over.
+    pub positioned: bool,
+    /// The client asked to recover.
     pub was_recovering: bool,
+    /// Nothing is missing between the client's position, `publications` and what follows.
+    pub recovered: bool,
+    /// What it missed, oldest first.
+    pub publications: Vec<Arc<Publication>>,
+    /// From the application.
+    pub data: Option<Payload>,
 }
 
 /// Result of `refresh`.
@@ -223,6 +255,10 @@ pub struct HistoryPage {
 /// What the server says unasked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Push {
+    /// Welcome, on transports where the client asks nothing.
+    Connect(Box<Connected>),
+    /// The end, on transports that have no close code of their own.
+    Disconnect(Disconnect),
     /// Somebody came into a channel.
     Join(Arc<str>, Arc<ClientInfo>),
     /// Somebody left it.

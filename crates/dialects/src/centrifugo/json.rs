@@ -6,7 +6,7 @@ mod push;
 mod reply;
 
 pub use commands::{Commands, commands};
-pub use push::push;
+pub use push::{bare_push, push};
 pub use reply::reply;
 
 /// What the server sends as a ping; a client's pong looks the same.

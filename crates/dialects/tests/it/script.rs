@@ -104,6 +104,7 @@ pub(crate) fn reply(value: &Value) -> Reply {
             data: body.get("data").map(payload),
             ping_seconds: u32::try_from(number(body, "ping_seconds")).unwrap(),
             pong: flag(body, "pong"),
+            ..Connected::default()
         })),
         "history" => Answer::History(HistoryPage {
             publications: list(body, "publications").iter().map(|one| Arc::new(publication(one))).collect(),
@@ -122,6 +123,7 @@ pub(crate) fn reply(value: &Value) -> Reply {
         "subscribe" => Answer::Subscribe(Subscribed {
             position: body.get("epoch").map(|_| place(body)),
             was_recovering: flag(body, "was_recovering"),
+            ..Subscribed::default()
         }),
         "unsubscribe" => Answer::Unsubscribe,
         other => panic!("no reply is called {other}"),

@@ -60,6 +60,7 @@ impl Encoder for Letters {
         // The last character of a channel's name is its place in the list.
         let place = |name: &str| name.as_bytes()[name.len() - 1] - b'0';
         Some(match push {
+            Push::Connect(_) | Push::Disconnect(_) => return None,
             Push::Join(name, info) => frame(encoding, place(name), b'j', (info.client.as_u128() as u64, 0)),
             Push::Leave(name, info) => frame(encoding, place(name), b'l', (info.client.as_u128() as u64, 0)),
             Push::Message(data) => frame(encoding, DIRECT, b'm', (serial(data), 0)),
@@ -234,7 +235,7 @@ impl World {
                         client.ejected = true;
                     }
                 }
-                Mail::Resume(..) | Mail::Shutdown(_) => return Err("mail that nobody wrote".to_owned()),
+                Mail::Resume(..) | Mail::Shutdown(_) | Mail::Uplink(..) => return Err("mail that nobody wrote".to_owned()),
             }
         }
         Ok(())

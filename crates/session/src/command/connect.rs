@@ -108,6 +108,7 @@ pub(crate) fn welcome(session: &mut Session, id: u32, welcome: Welcome, turn: &m
             data: data.map(Payload::json),
             ping_seconds: settings.ping_interval.div_ceil(10),
             pong: session.endpoint.keepalive == Keepalive::Messages,
+            ..Connected::default()
         }))),
     );
     if let Some(data) = notice

@@ -39,7 +39,7 @@ pub(super) fn run(session: &mut Session, id: u32, subscribe: &Subscribe<'_>, tur
     let hears = joined.options.join_leave && (joined.options.force_push_join_leave || subscribe.join_leave);
     // The reply stands in the outbox before any push of this channel can: mail is looked at after the frames are read.
     let position = joined.position.clone();
-    reply(turn, id, Ok(Answer::Subscribe(Subscribed { position, was_recovering: subscribe.recover })));
+    reply(turn, id, Ok(Answer::Subscribe(Subscribed { position, was_recovering: subscribe.recover, ..Subscribed::default() })));
     turn.shard.join(&joined, turn.address.slot, session.endpoint.encoding(), hears);
     if session.subscriptions.is_empty() {
         // Most clients have one or two channels; a vector's own first step is four.

@@ -203,15 +203,68 @@ struct ConnectFields<'a> {
     #[serde(borrow, deserialize_with = "not_null")]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
+    subs: Subs<'a>,
+    #[serde(borrow)]
     name: Text<'a>,
     #[serde(borrow)]
     version: Text<'a>,
+    flag: Option<i64>,
+}
+
+impl<'a> From<ConnectFields<'a>> for Connect<'a> {
+    fn from(fields: ConnectFields<'a>) -> Self {
+        let ConnectFields { token, data, subs, name, version, flag } = fields;
+        Self {
+            token: token.0,
+            data: data.map(json),
+            subs: subs.0,
+            name: name.0,
+            version: version.0,
+            flag: flag.unwrap_or(0),
+        }
+    }
 }
 
 impl<'a> From<ConnectFields<'a>> for Request<'a> {
     fn from(fields: ConnectFields<'a>) -> Self {
-        let ConnectFields { token, data, name, version } = fields;
-        Self::Connect(Connect { token: token.0, data: data.map(json), name: name.0, version: version.0 })
+        Self::Connect(fields.into())
+    }
+}
+
+/// Channels with the subscriptions that a client wants from the start; `null` is none.
+#[derive(Default)]
+struct Subs<'a>(Vec<(Cow<'a, str>, Subscribe<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Subs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<NamedSubs<'a>>::deserialize(deserializer)?.map(|NamedSubs(subs)| Subs(subs)).unwrap_or_default())
+    }
+}
+
+struct NamedSubs<'a>(Vec<(Cow<'a, str>, Subscribe<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for NamedSubs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SubsVisitor(PhantomData))
+    }
+}
+
+struct SubsVisitor<'a>(PhantomData<&'a str>);
+
+impl<'de: 'a, 'a> Visitor<'de> for SubsVisitor<'a> {
+    type Value = NamedSubs<'a>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of channels")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut subs = Vec::new();
+        while let Some(channel) = map.next_key::<Text<'a>>()? {
+            let fields = object::<_, SubscribeFields<'a>>(&mut map)?.unwrap_or_default();
+            subs.push((channel.0, Subscribe::from(fields)));
+        }
+        Ok(NamedSubs(subs))
     }
 }
 
@@ -226,24 +279,36 @@ struct SubscribeFields<'a> {
     #[serde(borrow)]
     epoch: Text<'a>,
     offset: Option<u64>,
+    positioned: Option<bool>,
+    recoverable: Option<bool>,
     join_leave: Option<bool>,
     #[serde(borrow)]
     delta: Text<'a>,
+    flag: Option<i64>,
     #[serde(rename = "type")]
     kind: Option<u32>,
 }
 
-impl<'a> From<SubscribeFields<'a>> for Request<'a> {
+impl<'a> From<SubscribeFields<'a>> for Subscribe<'a> {
     fn from(fields: SubscribeFields<'a>) -> Self {
-        Self::Subscribe(Subscribe {
+        Self {
             channel: fields.channel.0,
             token: fields.token.0,
             recover: fields.recover.unwrap_or(false),
             since: position(fields.offset, &fields.epoch),
+            recoverable: fields.recoverable.unwrap_or(false),
+            positioned: fields.positioned.unwrap_or(false),
             join_leave: fields.join_leave.unwrap_or(false),
             kind: fields.kind.unwrap_or(0),
             delta: fields.delta.0,
-        })
+            flag: fields.flag.unwrap_or(0),
+        }
+    }
+}
+
+impl<'a> From<SubscribeFields<'a>> for Request<'a> {
+    fn from(fields: SubscribeFields<'a>) -> Self {
+        Self::Subscribe(fields.into())
     }
 }
 

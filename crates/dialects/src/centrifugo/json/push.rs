@@ -1,15 +1,24 @@
 //! Writes pushes, and the publications and client infos that replies hold as well.
 
 use jackfield_model::client::Push;
-use jackfield_model::{ClientId, ClientInfo, Publication};
+use jackfield_model::{ClientId, ClientInfo, Disconnect, Publication};
 
+use super::reply::write_connected;
 use crate::json::{self, Object};
 
 /// Writes a push as one JSON object on one line, without a newline at its end.
 pub fn push(push: &Push, out: &mut Vec<u8>) {
     let mut envelope = Object::begin(out);
-    let mut body = Object::begin(envelope.key("push"));
+    bare_push(push, envelope.key("push"));
+    envelope.end();
+}
+
+/// As [`push`], without the envelope that tells pushes from replies: unidirectional transports have no replies.
+pub fn bare_push(push: &Push, out: &mut Vec<u8>) {
+    let mut body = Object::begin(out);
     match push {
+        Push::Connect(connected) => write_connected(connected, body.key("connect")),
+        Push::Disconnect(disconnect) => write_disconnect(disconnect, body.key("disconnect")),
         Push::Join(channel, info) => presence("join", channel, info, &mut body),
         Push::Leave(channel, info) => presence("leave", channel, info, &mut body),
         Push::Message(data) => {
@@ -23,7 +32,13 @@ pub fn push(push: &Push, out: &mut Vec<u8>) {
         }
     }
     body.end();
-    envelope.end();
+}
+
+fn write_disconnect(disconnect: &Disconnect, out: &mut Vec<u8>) {
+    let mut fields = Object::begin(out);
+    fields.number("code", disconnect.code.into());
+    fields.text("reason", &disconnect.reason);
+    fields.end();
 }
 
 fn presence(kind: &str, channel: &str, info: &ClientInfo, body: &mut Object<'_>) {

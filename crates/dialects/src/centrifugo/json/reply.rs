@@ -1,7 +1,9 @@
 //! Writes replies.
 
+use std::sync::Arc;
+
 use jackfield_model::client::{Answer, Connected, HistoryPage, PresenceStats, Refreshed, Reply, Subscribed};
-use jackfield_model::{ClientError, ClientId, ClientInfo, Payload};
+use jackfield_model::{ClientError, ClientId, ClientInfo, Payload, Publication};
 
 use super::push::{write_id, write_info, write_publication};
 use crate::json::{self, Object};
@@ -42,14 +44,25 @@ fn write_error(error: &ClientError, out: &mut Vec<u8>) {
     fields.end();
 }
 
-fn write_connected(connected: &Connected, out: &mut Vec<u8>) {
+/// Writes a welcome, for the reply as well as for the push.
+pub(super) fn write_connected(connected: &Connected, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
     write_identity(connected.client, connected.version, connected.ttl, &mut fields);
     if let Some(data) = &connected.data {
         fields.payload("data", data);
     }
+    if !connected.subs.is_empty() {
+        let mut subs = Object::begin(fields.key("subs"));
+        for (channel, subscribed) in &connected.subs {
+            write_subscribed(subscribed, subs.any_key(channel));
+        }
+        subs.end();
+    }
     fields.number("ping", connected.ping_seconds.into());
     fields.flag("pong", connected.pong);
+    fields.text("session", connected.session.as_deref().unwrap_or_default());
+    fields.text("node", connected.node.as_deref().unwrap_or_default());
+    fields.number("time", connected.time.unwrap_or_default());
     fields.end();
 }
 
@@ -71,9 +84,20 @@ fn write_identity(client: ClientId, version: &str, ttl: Option<u64>, fields: &mu
 
 fn write_subscribed(subscribed: &Subscribed, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
+    fields.flag("recoverable", subscribed.recoverable);
     if let Some(position) = &subscribed.position {
         fields.text("epoch", &position.epoch);
+    }
+    if !subscribed.publications.is_empty() {
+        write_publications(&subscribed.publications, fields.key("publications"));
+    }
+    fields.flag("recovered", subscribed.recovered);
+    if let Some(position) = &subscribed.position {
         fields.number("offset", position.offset);
+    }
+    fields.flag("positioned", subscribed.positioned);
+    if let Some(data) = &subscribed.data {
+        fields.payload("data", data);
     }
     fields.flag("was_recovering", subscribed.was_recovering);
     fields.end();
@@ -106,16 +130,19 @@ fn write_stats(stats: PresenceStats, out: &mut Vec<u8>) {
 
 fn write_history(page: &HistoryPage, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
-    let list = fields.key("publications");
-    list.push(b'[');
-    for (index, publication) in page.publications.iter().enumerate() {
-        if index > 0 {
-            list.push(b',');
-        }
-        write_publication(publication, list);
-    }
-    list.push(b']');
+    write_publications(&page.publications, fields.key("publications"));
     json::string(page.position.epoch.as_bytes(), fields.key("epoch"));
     json::number(page.position.offset, fields.key("offset"));
     fields.end();
+}
+
+fn write_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, publication) in publications.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_publication(publication, out);
+    }
+    out.push(b']');
 }
