@@ -68,8 +68,8 @@ pub struct Membership<'a> {
 #[derive(Debug)]
 pub struct Hub {
     directory: Directory,
-    people: People,
-    mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) people: People,
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     namespaces: Namespaces,
     /// Numbers every push of the node. Taken under the lock of a channel's table, so it rises within a channel.
     sequence: AtomicU64,

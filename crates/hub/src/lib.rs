@@ -27,5 +27,5 @@ pub use mailbox::{Mail, Mailbox, Wake};
 pub use namespace::{Namespaces, Options};
 pub use outbox::{Lane, Outbox};
 pub use parcel::{Encoder, EncodingId, MAX_ENCODINGS, Parcel};
-pub use people::Address;
+pub use people::{Address, UplinkError};
 pub use shard::Shard;

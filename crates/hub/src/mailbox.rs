@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jackfield_model::Disconnect;
+use bytes::Bytes;
+use jackfield_model::{Disconnect, Uuid};
 use jackfield_model::app::{Answer, Ejection};
 
 use crate::parcel::Parcel;
@@ -24,6 +25,8 @@ pub enum Mail {
     },
     /// A push for one connection.
     Direct(Address, Arc<Parcel>),
+    /// What a client without an uplink of its own sent by another request, for the session with this secret.
+    Uplink(Address, Uuid, Bytes),
     /// The application ends a connection.
     Eject(Address, Arc<Ejection>),
     /// What came of a call that a session made.

@@ -6,9 +6,14 @@ use bytes::Bytes;
 use jackfield_model::client::Push;
 
 /// How many encodings (dialect x framing) may exist.
-pub const MAX_ENCODINGS: usize = 8;
+pub const MAX_ENCODINGS: usize = 64;
 
-/// One combination of dialect and framing. What the numbers mean is known to `session::wire` alone.
+/// Encodings whose frames lie in the parcel itself; the others, seldom used, are made room for when somebody asks.
+const NEAR: usize = 12;
+const FAR: usize = MAX_ENCODINGS - NEAR;
+
+/// One combination of dialect and framing, below [`MAX_ENCODINGS`]. What the numbers mean is known to `session::wire`
+/// alone, which gives the low ones to the common encodings.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct EncodingId(pub u8);
 
@@ -18,18 +23,21 @@ pub trait Encoder {
     fn encode(&self, encoding: EncodingId, push: &Push) -> Option<Bytes>;
 }
 
+type Frame = OnceLock<Option<Bytes>>;
+
 /// One push, shared by all workers and all subscribers.
 #[derive(Debug)]
 pub struct Parcel {
     push: Push,
-    frames: [OnceLock<Option<Bytes>>; MAX_ENCODINGS],
+    near: [Frame; NEAR],
+    far: OnceLock<Box<[Frame; FAR]>>,
 }
 
 impl Parcel {
     /// Wraps a push; nothing is encoded yet.
     #[must_use]
     pub fn new(push: Push) -> Self {
-        Self { push, frames: Default::default() }
+        Self { push, near: Default::default(), far: OnceLock::new() }
     }
 
     /// What is inside.
@@ -40,6 +48,43 @@ impl Parcel {
 
     /// The finished frame, encoded by whichever worker asks first.
     pub fn frame(&self, encoding: EncodingId, encoder: &dyn Encoder) -> Option<&Bytes> {
-        self.frames.get(usize::from(encoding.0))?.get_or_init(|| encoder.encode(encoding, &self.push)).as_ref()
+        let index = usize::from(encoding.0);
+        let frame = match self.near.get(index) {
+            Some(frame) => frame,
+            None => self.far.get_or_init(|| Box::new([const { OnceLock::new() }; FAR])).get(index - NEAR)?,
+        };
+        frame.get_or_init(|| encoder.encode(encoding, &self.push)).as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use jackfield_model::Payload;
+
+    use super::*;
+
+    struct Counting(Cell<usize>);
+
+    impl Encoder for Counting {
+        fn encode(&self, encoding: EncodingId, _: &Push) -> Option<Bytes> {
+            self.0.set(self.0.get() + 1);
+            (encoding.0 % 2 == 0).then(|| Bytes::copy_from_slice(&[encoding.0]))
+        }
+    }
+
+    #[test]
+    fn each_encoding_is_made_once() {
+        let parcel = Parcel::new(Push::Message(Payload::text("x")));
+        let encoder = Counting(Cell::new(0));
+        for _ in 0..3 {
+            for id in 0..MAX_ENCODINGS as u8 {
+                let frame = parcel.frame(EncodingId(id), &encoder);
+                assert_eq!(frame.map(|frame| frame[0]), (id % 2 == 0).then_some(id));
+            }
+        }
+        assert_eq!(encoder.0.get(), MAX_ENCODINGS);
+        assert!(parcel.frame(EncodingId(MAX_ENCODINGS as u8), &encoder).is_none());
     }
 }

@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use jackfield_model::ClientId;
+use jackfield_model::{ClientId, Uuid};
+
+use crate::hub::Hub;
+use crate::mailbox::Mail;
 
 /// Where a connection lives. The generation tells a connection from the next one in the same slot.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -32,6 +36,8 @@ type Locked<K, V> = Mutex<HashMap<K, V, ahash::RandomState>>;
 pub(crate) struct People {
     clients: [Locked<ClientId, Address>; TABLES],
     users: [Locked<Arc<str>, Addresses>; TABLES],
+    /// Connections whose client speaks by other requests, by the secret that those show.
+    sessions: Locked<Uuid, Address>,
     hasher: ahash::RandomState,
 }
 
@@ -44,6 +50,7 @@ impl People {
         Self {
             clients: std::array::from_fn(|_| Mutex::default()),
             users: std::array::from_fn(|_| Mutex::default()),
+            sessions: Mutex::default(),
             hasher: ahash::RandomState::new(),
         }
     }
@@ -114,15 +121,50 @@ impl People {
         }
     }
 
+    fn of_session(&self, session: Uuid) -> Option<Address> {
+        lock(&self.sessions).get(&session).copied()
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.clients.iter().map(|table| lock(table).len()).sum()
     }
 }
 
+/// Why an uplink request goes nowhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UplinkError {
+    /// The session's worker is behind; try again in a moment.
+    Busy,
+    /// There is no such session, or no longer.
+    Unknown,
+}
+
+/// Sessions whose uplink comes by requests of their own (emulation over SSE and HTTP streaming).
+impl Hub {
+    /// Gives a session a secret that leads to it.
+    pub fn open_uplink(&self, session: Uuid, at: Address) {
+        lock(&self.people.sessions).insert(session, at);
+    }
+
+    /// Takes it back.
+    pub fn close_uplink(&self, session: Uuid) {
+        lock(&self.people.sessions).remove(&session);
+    }
+
+    /// Hands what a client said to its session, wherever that lives on this node.
+    pub fn uplink(&self, session: Uuid, data: Bytes) -> Result<(), UplinkError> {
+        let at = self.people.of_session(session).ok_or(UplinkError::Unknown)?;
+        let mailbox = self.mailboxes.get(usize::from(at.worker)).ok_or(UplinkError::Unknown)?;
+        if mailbox.is_full() {
+            return Err(UplinkError::Busy);
+        }
+        mailbox.post(Mail::Uplink(at, session, data));
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use jackfield_model::Uuid;
-
     use super::*;
 
     #[test]
