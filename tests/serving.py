@@ -61,6 +61,8 @@ class Server:
         self.config = config
         self.dev, self.workers, self.sets = dev, workers, sets
         self.process: subprocess.Popen[bytes] | None = None
+        self.wrapper: tuple[str, ...] = ()  # A program that runs the server, and file descriptors for it.
+        self.descriptors: tuple[int, ...] = ()
 
     def start(self) -> Server:
         assert BINARY.exists(), f"{BINARY} is missing: cargo build --release -p jackfield"
@@ -75,7 +77,7 @@ class Server:
             )
         path.write_text(text)
         self.log = open(Path(self.folder.name) / "log", "ab")
-        command = [str(BINARY), "serve", "-c", str(path), "--workers", str(self.workers)]
+        command = [*self.wrapper, str(BINARY), "serve", "-c", str(path), "--workers", str(self.workers)]
         if self.dev:
             command.append("--dev")
         for pair in (
@@ -87,7 +89,9 @@ class Server:
         ):
             command += ["--set", pair]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("JACKFIELD_")}
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
+        self.process = subprocess.Popen(
+            command, stdout=self.log, stderr=self.log, env=environment, pass_fds=self.descriptors
+        )
         wait_for(lambda: self.process.poll() is not None or self.healthy(), f"a healthy server\n{self.logged()}")
         assert self.process.poll() is None, f"the server did not start:\n{self.logged()}"
         return self
@@ -137,10 +141,13 @@ class Lines:
     """A TCP client that speaks lines."""
 
     def __init__(self, port: int):
-        self.socket = socket.create_connection(("127.0.0.1", port), 5)
+        self.socket = self.dial(port)
         self.socket.settimeout(PATIENCE)
         self.file = self.socket.makefile("rb")
         self.ids = 0
+
+    def dial(self, port: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), 5)
 
     def write(self, line: str | bytes) -> None:
         self.socket.sendall((line.encode() if isinstance(line, str) else line) + b"\n")
@@ -189,7 +196,7 @@ class RawWebSocket:
     """A WebSocket client of bytes: what no well-behaved library lets one send, this one does."""
 
     def __init__(self, port: int, path: str, headers: tuple[str, ...] = ()):
-        self.socket = socket.create_connection(("127.0.0.1", port), 5)
+        self.socket = self.dial(port)
         self.socket.settimeout(PATIENCE)
         key = base64.b64encode(os.urandom(16)).decode()
         lines = [
@@ -208,6 +215,9 @@ class RawWebSocket:
             assert chunk, f"closed in the handshake after {self.buffer!r}"
             self.buffer += chunk
         self.head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+
+    def dial(self, port: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), 5)
 
     def frame(self, opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True, rsv: int = 0) -> None:
         """Sends one frame, good or bad."""
