@@ -2,21 +2,10 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { existsSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 
-import { Answerer, CONFIG, Server, module, need, soon, token, until } from "./serving.mjs";
-
-const CHROMIUM = process.env.JACKFIELD_CHROMIUM ?? "/usr/bin/chromium";
-const skip = existsSync(CHROMIUM) ? false : `there is no ${CHROMIUM}`;
-const ARGUMENTS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-background-networking",
-  "--no-first-run",
-  "--disable-component-update",
-  "--disable-sync",
-];
+import { chromium, skip } from "./chromium.mjs";
+import { Answerer, CONFIG, Server, module, soon, token, until } from "./serving.mjs";
 
 let site;
 let origin;
@@ -31,7 +20,7 @@ before(async () => {
   origin = `http://127.0.0.1:${site.address().port}`;
   server = await new Server({ config: CONFIG, sets: [`client.allowed_origins=${origin}`] }).start();
   answerer = await new Answerer(server.embedded).start();
-  browser = await need("playwright-core").chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
+  browser = await chromium();
 });
 
 after(async () => {

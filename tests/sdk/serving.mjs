@@ -48,6 +48,30 @@ without_namespace.proxy_enabled = true
 driver = "embedded"
 `;
 
+/** The same with every transport, and channels that are recovered: `kept`, and `brief` that keeps too little. */
+export const EVERY_WAY = `${CONFIG}
+[sse]
+enabled = true
+
+[http_stream]
+enabled = true
+
+[uni_sse]
+enabled = true
+${[["kept", 400], ["brief", 5]]
+  .map(
+    ([name, size]) => `
+[[channel.namespaces]]
+name = "${name}"
+history_size = ${size}
+history_ttl = "5m"
+force_recovery = true
+allow_subscribe_for_client = true
+allow_publish_for_client = true
+`,
+  )
+  .join("")}`;
+
 const base64 = (value) => Buffer.from(value).toString("base64url");
 
 /** A token signed with HS256. */
