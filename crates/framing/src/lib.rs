@@ -6,15 +6,19 @@
 //!
 //! On the way in a connection's first bytes are told apart by [`http::looks_like_http`], read by
 //! [`http::parse`], upgraded by [`websocket::handshake::check`], and from then on each read goes
-//! through [`WebSocket::decode`]. Raw TCP listeners use [`Lines::decode`]. On the way out a
-//! [`Wrap`] frames a payload; it keeps no state, so the same bytes serve every subscriber.
+//! through [`WebSocket::decode`]. Raw TCP listeners use [`Lines::decode`] or [`Varint::decode`]. On
+//! the way out a [`Wrap`] frames a payload, or a [`websocket::deflate::Deflater`] does; neither keeps
+//! anything about a connection, so the same bytes serve every subscriber.
 //!
 //! Invariant: no input makes this crate panic, and no decoder reports more bytes as consumed than
 //! it was given.
 
 pub mod client;
+pub mod forwarded;
 pub mod http;
 pub mod lines;
+pub mod proxy;
+pub mod varint;
 pub mod websocket;
 
 mod error;
@@ -24,5 +28,6 @@ mod wrap;
 pub use error::FramingError;
 pub use frame::{Decoded, Frame};
 pub use lines::Lines;
-pub use websocket::WebSocket;
+pub use varint::Varint;
+pub use websocket::{Rules, WebSocket};
 pub use wrap::Wrap;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::{BodyKind, HeadError, parse};
+
 /// A request's first line and headers, checked by [`parse`](super::parse).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
@@ -57,6 +59,29 @@ impl<'a> Head<'a> {
     #[must_use]
     pub fn has_body(&self) -> bool {
         self.is_chunked() || self.content_length().is_some_and(|length| length > 0)
+    }
+
+    /// How the end of the body is found. A request without a length has no body.
+    ///
+    /// # Errors
+    ///
+    /// What [`parse`](super::parse) refuses already, for a head that was made otherwise.
+    pub fn body(&self) -> Result<BodyKind, HeadError> {
+        parse::body_kind(self)
+    }
+
+    /// Whether the client may send another request on this connection. Why never with HTTP/1.0:
+    /// keeping alive is an agreement there that proxies in between do not understand.
+    #[must_use]
+    pub fn keeps_alive(&self) -> bool {
+        self.version == 1 && !self.list("connection").any(|option| option.eq_ignore_ascii_case("close"))
+    }
+
+    /// Whether the client waits for [`CONTINUE`](super::CONTINUE) before it sends the body.
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        let expects = |value: &str| value.eq_ignore_ascii_case("100-continue");
+        self.version == 1 && self.has_body() && self.header("expect").is_some_and(expects)
     }
 
     /// The first value of a key in the query, percent-decoded, `+` as a space. A key without `=`

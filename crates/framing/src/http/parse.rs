@@ -3,7 +3,7 @@
 use memchr::memmem;
 use thiserror::Error;
 
-use super::Head;
+use super::{BodyKind, Head};
 
 /// Headers a request may have.
 pub const MAX_HEADERS: usize = 64;
@@ -222,22 +222,31 @@ fn check_headers(head: &Head<'_>) -> Result<(), HeadError> {
         }
         _ => {}
     }
-    let length = head.header("content-length");
-    if let Some(length) = length {
-        let digits = length.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || length.parse::<u64>().is_err() {
-            return Err(HeadError::Malformed("Content-Length is not a number"));
-        }
-    }
-    if let Some(encoding) = head.header("transfer-encoding") {
-        if length.is_some() {
-            return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding are there"));
-        }
-        if head.version == 0 || !encoding.eq_ignore_ascii_case("chunked") {
-            return Err(HeadError::Malformed("Transfer-Encoding is not chunked"));
-        }
-    }
+    body_kind(head)?;
     Ok(())
+}
+
+/// How the end of the body is found, if there is exactly one way to find it.
+pub(super) fn body_kind(head: &Head<'_>) -> Result<BodyKind, HeadError> {
+    let mut lengths = head.values("content-length");
+    let mut encodings = head.values("transfer-encoding");
+    match (lengths.next(), encodings.next()) {
+        _ if lengths.next().is_some() || encodings.next().is_some() => {
+            Err(HeadError::Malformed("a header that must be unique is there twice"))
+        }
+        (None, None) => Ok(BodyKind::None),
+        (Some(_), Some(_)) => Err(HeadError::Malformed("both Content-Length and Transfer-Encoding are there")),
+        (Some(length), None) => {
+            let length = Some(length).filter(|length| length.bytes().all(|byte| byte.is_ascii_digit()));
+            let length = length.and_then(|length| length.parse().ok());
+            let length = length.ok_or(HeadError::Malformed("Content-Length is not a number"))?;
+            Ok(if length == 0 { BodyKind::None } else { BodyKind::Length(length) })
+        }
+        (None, Some(encoding)) if head.version == 1 && encoding.eq_ignore_ascii_case("chunked") => {
+            Ok(BodyKind::Chunked)
+        }
+        (None, Some(_)) => Err(HeadError::Malformed("Transfer-Encoding is not chunked")),
+    }
 }
 
 /// Whether `text` can be a host with an optional port: no user, path, list or blank in it.

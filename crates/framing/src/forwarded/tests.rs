@@ -1,0 +1,1 @@
+//! Lists of addresses, honest and forged.

@@ -1,0 +1,1 @@
+//! PROXY headers of both versions that are read, and those that are refused.
