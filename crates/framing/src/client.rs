@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::http::is_token;
-use crate::websocket::header::{self, FIN, MASK_LENGTH, MASKED};
+use crate::websocket::header::{self, FIN, MASKED};
 use crate::websocket::mask;
 
 pub use crate::websocket::Opcode;
@@ -46,7 +46,7 @@ pub fn mask_fragment(opcode: Opcode, payload: &[u8], key: [u8; 4], out: &mut Vec
 
 /// Appends a masked frame that starts with `first`.
 fn write_masked(first: u8, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
-    out.reserve(header::header_length(payload.len()) + MASK_LENGTH + payload.len());
+    out.reserve(header::header_length(payload.len()) + mask::LENGTH + payload.len());
     header::write_header(first, payload.len(), MASKED, out);
     out.extend_from_slice(&key);
     let start = out.len();

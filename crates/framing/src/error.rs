@@ -27,6 +27,9 @@ pub enum FramingError {
     /// A ping, pong or close whose length does not fit into 7 bits.
     #[error("control frame is too long, ping, pong and close carry at most 125 bytes")]
     ControlTooLong,
+    /// A compressed message that is no deflate data, or ends in the middle of it.
+    #[error("compressed message is broken, send raw deflate data without the 00 00 ff ff at its end")]
+    DeflateBroken,
     /// A text message or a close reason that is not UTF-8.
     #[error("text is not valid UTF-8, send other bytes as a binary message")]
     InvalidUtf8,
@@ -45,7 +48,7 @@ pub enum FramingError {
         /// Bytes a line may have, its end not counted.
         limit: usize,
     },
-    /// A message longer than the limit, in one frame or by the sum of its fragments.
+    /// A message longer than the limit, in one frame, by the sum of its fragments or inflated.
     #[error("message is bigger than the limit of {limit} bytes, send smaller messages")]
     MessageTooBig {
         /// Bytes a message may have.
@@ -54,8 +57,14 @@ pub enum FramingError {
     /// A text or binary frame while the fragments of another message were still coming in.
     #[error("new message inside a fragmented one, go on with continuation frames until FIN")]
     NewMessageInsideFragments,
-    /// RSV1, RSV2 or RSV3 set, although no extension was negotiated.
-    #[error("reserved bits are set, they must be 0 as no extension was negotiated")]
+    /// A message that grows suspiciously when it is inflated.
+    #[error("message inflates to more than {ratio} times its size, send it uncompressed")]
+    RatioTooHigh {
+        /// Bytes that one compressed byte may become.
+        ratio: usize,
+    },
+    /// RSV1, RSV2 or RSV3 set where the negotiated extensions give it no meaning.
+    #[error("reserved bits are set, only RSV1 may be, where deflate was agreed, on a message's first frame")]
     ReservedBits,
     /// An opcode that RFC 6455 keeps for later.
     #[error("opcode {opcode} is reserved, use 0, 1, 2, 8, 9 or 10")]
@@ -63,25 +72,38 @@ pub enum FramingError {
         /// The opcode that was received.
         opcode: u8,
     },
-    /// A message in more pieces than anyone needs; empty pieces would otherwise be free to send.
-    #[error("message has more than {limit} fragments, send fewer and larger ones")]
+    /// A message in many tiny pieces; empty ones would otherwise be free to send for ever.
+    #[error("message has more than {limit} fragments of less than {least} bytes on average, send larger ones")]
     TooManyFragments {
-        /// Frames a message may be made of.
-        limit: u16,
+        /// Bytes they must have on average when there are more.
+        least: usize,
+        /// Fragments that may have any size.
+        limit: usize,
     },
     /// A frame without a mask.
     #[error("frame is not masked, a client must mask every frame")]
     Unmasked,
+    /// A length prefix with zeros at its end.
+    #[error("length prefix is not in its shortest form, its last byte must not be 0")]
+    VarintNotMinimal,
+    /// A length prefix that goes on and on.
+    #[error("length prefix has more than 5 bytes, send a base-128 varint of at most 32 bits")]
+    VarintTooLong,
 }
 
 impl FramingError {
     /// The WebSocket close code that tells the peer what kind of fault it was: 1002 (protocol),
-    /// 1007 (not UTF-8) or 1009 (too big).
+    /// 1007 (data that is not what it claims to be) or 1009 (too big).
+    ///
+    /// Why 1007 for broken deflate data: the frames around it were right.
     #[must_use]
     pub const fn close_code(&self) -> u16 {
         match self {
-            Self::InvalidUtf8 => 1007,
-            Self::LineTooLong { .. } | Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => 1009,
+            Self::DeflateBroken | Self::InvalidUtf8 => 1007,
+            Self::LineTooLong { .. }
+            | Self::MessageTooBig { .. }
+            | Self::RatioTooHigh { .. }
+            | Self::TooManyFragments { .. } => 1009,
             Self::CloseCodeInvalid { .. }
             | Self::ClosePayloadTooShort
             | Self::ContinuationWithoutStart
@@ -92,7 +114,9 @@ impl FramingError {
             | Self::NewMessageInsideFragments
             | Self::ReservedBits
             | Self::ReservedOpcode { .. }
-            | Self::Unmasked => 1002,
+            | Self::Unmasked
+            | Self::VarintNotMinimal
+            | Self::VarintTooLong => 1002,
         }
     }
 }
@@ -109,16 +133,20 @@ mod tests {
             FramingError::ContinuationWithoutStart,
             FramingError::ControlFragmented,
             FramingError::ControlTooLong,
+            FramingError::DeflateBroken,
             FramingError::InvalidUtf8,
             FramingError::LengthHighBit,
             FramingError::LengthNotMinimal { length: 65535 },
             FramingError::LineTooLong { limit: usize::MAX },
             FramingError::MessageTooBig { limit: usize::MAX },
             FramingError::NewMessageInsideFragments,
+            FramingError::RatioTooHigh { ratio: usize::MAX },
             FramingError::ReservedBits,
             FramingError::ReservedOpcode { opcode: 15 },
-            FramingError::TooManyFragments { limit: u16::MAX },
+            FramingError::TooManyFragments { least: 32, limit: 1024 },
             FramingError::Unmasked,
+            FramingError::VarintNotMinimal,
+            FramingError::VarintTooLong,
         ];
         for error in longest {
             let text = error.to_string();

@@ -23,11 +23,6 @@ impl<'a> Decoded<'a> {
     pub(crate) const fn frame(consumed: usize, frame: Frame<'a>) -> Self {
         Self { consumed, frame: Some(frame) }
     }
-
-    /// The first `consumed` bytes were taken in, and there is nothing to hand out yet.
-    pub(crate) const fn swallowed(consumed: usize) -> Self {
-        Self { consumed, frame: None }
-    }
 }
 
 /// One message or control frame.

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use jackfield_framing::http;
-use jackfield_framing::{Decoded, Frame, Lines, WebSocket};
+use jackfield_framing::{Decoded, Frame, Lines, Rules, WebSocket};
 use jackfield_model::{Disconnect, Uuid};
 use jackfield_session::{Endpoint, Framing, Hold, Session, Tick};
 
@@ -161,7 +161,7 @@ impl Floor {
         let limit = session.endpoint().message_limit;
         let decoded = match session.endpoint().framing {
             Framing::Lines => Lines::decode(bytes, scanned, limit),
-            Framing::WebSocket => websocket.decode(bytes, limit),
+            Framing::WebSocket => websocket.decode(bytes, &Rules::plain(limit), None),
         };
         let mut turn = self.turn(slot, generation);
         let used = match decoded {

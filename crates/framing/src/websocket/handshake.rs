@@ -6,6 +6,7 @@ use sha1::{Digest, Sha1};
 use thiserror::Error;
 
 use crate::http::{self, Head, is_token};
+use crate::websocket::deflate::Agreed;
 
 /// Appended to the client's key before it is hashed (RFC 6455, 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -31,6 +32,9 @@ pub enum HandshakeError {
     /// The `Connection` header does not name `upgrade`.
     #[error("header \"Connection: Upgrade\" is missing: a proxy in front must pass it on")]
     Connection,
+    /// A list of extensions that does not follow its grammar.
+    #[error("header Sec-WebSocket-Extensions must be a list like \"name; parameter=value\", separated by commas")]
+    Extensions,
     /// The key is absent or not 16 bytes in base64.
     #[error("header Sec-WebSocket-Key must be 16 bytes in base64 (24 characters)")]
     Key,
@@ -61,9 +65,13 @@ impl HandshakeError {
         match self {
             Self::Method => (405, "Method Not Allowed"),
             Self::NotAnUpgrade | Self::Version => (426, "Upgrade Required"),
-            Self::Body | Self::Connection | Self::Key | Self::OldHttp | Self::Protocols | Self::UpgradeLost => {
-                (400, "Bad Request")
-            }
+            Self::Body
+            | Self::Connection
+            | Self::Extensions
+            | Self::Key
+            | Self::OldHttp
+            | Self::Protocols
+            | Self::UpgradeLost => (400, "Bad Request"),
         }
     }
 
@@ -142,9 +150,10 @@ pub fn accept(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-/// The answer that opens the WebSocket. `protocol` is one of those the client offered.
+/// The answer that opens the WebSocket. `protocol` is one of those the client offered, `deflate`
+/// what [`negotiate`](super::deflate::negotiate) made of its offers.
 #[must_use]
-pub fn response(key: &str, protocol: Option<&str>) -> Vec<u8> {
+pub fn response(key: &str, protocol: Option<&str>, deflate: Option<Agreed>) -> Vec<u8> {
     let mut out = format!(
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
@@ -155,6 +164,11 @@ pub fn response(key: &str, protocol: Option<&str>) -> Vec<u8> {
     if let Some(protocol) = protocol.filter(|protocol| is_token(protocol)) {
         out.push_str("Sec-WebSocket-Protocol: ");
         out.push_str(protocol);
+        out.push_str("\r\n");
+    }
+    if let Some(agreed) = deflate {
+        out.push_str("Sec-WebSocket-Extensions: ");
+        out.push_str(&agreed.answer());
         out.push_str("\r\n");
     }
     out.push_str("\r\n");
@@ -194,11 +208,11 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc() {
         assert_eq!(accept(client::KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let answer = String::from_utf8(response(client::KEY, Some("chat"))).unwrap();
+        let answer = String::from_utf8(response(client::KEY, Some("chat"), None)).unwrap();
         assert!(answer.starts_with("HTTP/1.1 101 "));
         assert!(answer.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
         assert!(answer.ends_with("\r\nSec-WebSocket-Protocol: chat\r\n\r\n"));
-        let answer = String::from_utf8(response(client::KEY, Some("a\r\nb"))).unwrap();
+        let answer = String::from_utf8(response(client::KEY, Some("a\r\nb"), None)).unwrap();
         assert!(!answer.contains("Protocol:"));
     }
 

@@ -1,15 +1,17 @@
 //! The first bytes of a WebSocket frame: opcode and length, read and written.
 
 use crate::FramingError;
+use crate::websocket::mask;
 
 /// The FIN bit: this frame ends its message.
 pub(crate) const FIN: u8 = 0x80;
 /// The bit that says that a mask follows the length.
 pub(crate) const MASKED: u8 = 0x80;
-/// Bytes of a mask.
-pub(crate) const MASK_LENGTH: usize = 4;
 /// Payload bytes a control frame may carry, and the longest length that fits into 7 bits.
 pub(crate) const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// The bit that marks a compressed message, where that was negotiated (RSV1).
+pub(crate) const COMPRESSED: u8 = 0x40;
 
 const RESERVED_BITS: u8 = 0x70;
 const OPCODE_BITS: u8 = 0x0f;
@@ -59,6 +61,8 @@ impl Opcode {
 /// The first byte of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
+    /// Whether this frame begins a compressed message.
+    pub(crate) compressed: bool,
     /// Whether this frame ends its message.
     pub(crate) fin: bool,
     /// The kind of the frame.
@@ -66,17 +70,23 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Reads and checks the first byte.
-    pub(crate) const fn read(first: u8) -> Result<Self, FramingError> {
-        if first & RESERVED_BITS != 0 {
+    /// Reads and checks the first byte. Only where compression was negotiated may a message be
+    /// compressed, and only its first frame says so (RFC 7692, 6).
+    pub(crate) fn read(first: u8, may_be_compressed: bool) -> Result<Self, FramingError> {
+        let compressed = match first & RESERVED_BITS {
+            0 => false,
+            COMPRESSED if may_be_compressed => true,
+            _ => return Err(FramingError::ReservedBits),
+        };
+        let fin = first & FIN != 0;
+        let opcode = Opcode::read(first)?;
+        if opcode.is_control() && !fin {
+            return Err(FramingError::ControlFragmented);
+        }
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
             return Err(FramingError::ReservedBits);
         }
-        let fin = first & FIN != 0;
-        match Opcode::read(first) {
-            Ok(opcode) if opcode.is_control() && !fin => Err(FramingError::ControlFragmented),
-            Ok(opcode) => Ok(Self { fin, opcode }),
-            Err(error) => Err(error),
-        }
+        Ok(Self { compressed, fin, opcode })
     }
 }
 
@@ -136,7 +146,7 @@ impl Length {
 pub(crate) fn payload_start(input: &[u8]) -> Option<usize> {
     let mask = match input.get(1)? & MASKED {
         0 => 0,
-        _ => MASK_LENGTH,
+        _ => mask::LENGTH,
     };
     Some(Length::scan(input)?.end + mask)
 }

@@ -1,5 +1,8 @@
 //! The mask of a client's frames, taken off eight bytes at a time.
 
+/// Bytes of a mask.
+pub(crate) const LENGTH: usize = 4;
+
 /// Masks or unmasks `payload` in place; doing it twice changes nothing.
 pub(crate) fn apply(payload: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;

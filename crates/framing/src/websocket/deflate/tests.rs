@@ -1,0 +1,1 @@
+//! Negotiation, and what goes through both ways.
