@@ -29,7 +29,7 @@ history_size = 100
 history_ttl = "5m"
 force_recovery = true
 `;
-  server = await new Server({ config, sets: [`client.allowed_origins=${origin}`] }).start();
+  server = await new Server({ config, sets: [`client.allowed_origins=${origin}`, "http_api.insecure=true"] }).start();
   answerer = await new Answerer(server.embedded).start();
   browser = await chromium();
 });
