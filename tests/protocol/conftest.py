@@ -16,9 +16,9 @@ def workers(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, workers: int) -> Iterator[Server]:
-    """A server with the shared configuration; a module may set `SETS` for options of its own."""
-    sets = getattr(request.module, "SETS", ())
-    with Server(BASE, workers=workers, sets=sets) as server:
+    """A server with the shared configuration; a module may set `CONFIG` and `SETS` for one of its own."""
+    config, sets = getattr(request.module, "CONFIG", BASE), getattr(request.module, "SETS", ())
+    with Server(config, workers=workers, sets=sets) as server:
         yield server
 
 

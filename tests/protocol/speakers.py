@@ -13,7 +13,8 @@ import threading
 import time
 from typing import Any
 
-from serving import PATIENCE, RawWebSocket, Server
+from serving import RawWebSocket, Server
+from talkers import Talker
 
 SECRET = "a-secret-of-at-least-32-bytes-for-tests"
 PATH = "/connection/websocket"
@@ -106,29 +107,17 @@ def soon(seconds: float) -> int:
     return int(time.time() + seconds)
 
 
-class JsonSocket(RawWebSocket):
+class JsonSocket(Talker, RawWebSocket):
     """A WebSocket client of the JSON dialect that answers pings unless told otherwise."""
 
     def __init__(self, port: int, headers: tuple[str, ...] = (), *, path: str = PATH, pongs: bool = True):
-        super().__init__(port, path, headers)
-        self.ids = itertools.count(1)
-        self.pongs = pongs
-        self.pings = 0
-        self.pushes: list[dict[str, Any]] = []
-        self.replies: dict[int, dict[str, Any]] = {}
-        self.end: tuple[int, str] | None = None
+        Talker.__init__(self, pongs=pongs)
+        RawWebSocket.__init__(self, port, path, headers)
 
     def send(self, *commands: dict[str, Any]) -> None:
         self.text("\n".join(json.dumps(command) for command in commands))
 
-    def ask(self, **request: Any) -> int:
-        """Sends a command without waiting for its reply; its id."""
-        number = next(self.ids)
-        self.send({"id": number, **request})
-        return number
-
     def step(self) -> bool:
-        """Takes one frame; False once the server has closed."""
         frame = self.read()
         if frame is None:
             return False
@@ -138,51 +127,8 @@ class JsonSocket(RawWebSocket):
             self.end = code, payload[2:].decode()
             return False
         for line in payload.splitlines() if opcode == 1 else ():
-            message = json.loads(line)
-            if message == {}:
-                self.pings += 1
-                if self.pongs:
-                    self.send({})
-            elif "push" in message:
-                self.pushes.append(message["push"])
-            else:
-                self.replies[message["id"]] = message
+            self.take(json.loads(line))
         return True
-
-    def reply(self, number: int) -> dict[str, Any]:
-        while number not in self.replies:
-            assert self.step(), f"closed with {self.end} before the reply to {number}"
-        return self.replies.pop(number)
-
-    def command(self, **request: Any) -> dict[str, Any]:
-        return self.reply(self.ask(**request))
-
-    def result(self, **request: Any) -> dict[str, Any]:
-        """The result of a command that must not fail."""
-        (name,) = request
-        answer = self.command(**request)
-        assert name in answer, f"{request} was answered with {answer}"
-        return answer[name]
-
-    def error(self, **request: Any) -> tuple[int, str]:
-        """Code and message of the error that a command must end in."""
-        answer = self.command(**request)
-        assert "error" in answer, f"{request} was answered with {answer}"
-        return answer["error"]["code"], answer["error"]["message"]
-
-    def push(self) -> dict[str, Any]:
-        while not self.pushes:
-            assert self.step(), f"closed with {self.end} before a push"
-        return self.pushes.pop(0)
-
-    def closed(self) -> tuple[int, str]:
-        """Reads on to the Close frame, answering pings."""
-        until = time.monotonic() + PATIENCE
-        while self.step():
-            assert time.monotonic() < until, "the server goes on talking and does not close"
-        assert self.end is not None, "the server closed without a Close frame"
-        assert len(self.end[1].encode()) <= 123
-        return self.end
 
     def login(self, user: str = "ann", **claims: Any) -> dict[str, Any]:
         return self.result(connect={"token": token(user, **claims)})
