@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
-use jackfield_model::{Millis, Position};
+use jackfield_model::{Millis, Position, Publication};
 
 use crate::namespace::Options;
 use crate::presence::Presence;
@@ -18,10 +18,32 @@ pub struct Joined {
     pub name: Arc<str>,
     /// Pushes numbered up to here were before this subscription's time.
     pub sequence: u64,
-    /// Top of the history, where the channel has one.
+    /// What the client is told to be at: where it was if it recovered, else the top of the history, where the channel
+    /// has one.
     pub position: Option<Position>,
+    /// What came of its wish to recover, if it had one and the channel has a history.
+    pub recovery: Option<Recovery>,
     /// Options of the channel's namespace.
     pub options: Arc<Options>,
+}
+
+/// What came of a client's wish to recover.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recovery {
+    /// Invariant: if so, the client's position, `publications` and the pushes after [`Joined::sequence`] follow each
+    /// other without a gap and without a double.
+    pub recovered: bool,
+    /// What it missed, oldest first; none unless recovered.
+    pub publications: Vec<Arc<Publication>>,
+}
+
+/// Where a client that comes back has been.
+#[derive(Clone, Copy, Debug)]
+pub struct Since<'a> {
+    /// The last position it has seen.
+    pub position: &'a Position,
+    /// It would rather not come in than miss something.
+    pub or_nothing: bool,
 }
 
 /// One channel as the whole node knows it.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hashbrown::hash_map::EntryRef;
 use jackfield_model::app::{Answer, Ejection};
 use jackfield_model::client::{HistoryPage, PresenceStats, Push};
 use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Position, Publication};
 
-use crate::directory::{Channel, Directory, Joined, release};
+use crate::directory::{Channel, Directory, Joined, Recovery, Since, Table, release};
 use crate::mailbox::{Mail, Mailbox};
 use crate::namespace::{Namespaces, Options};
 use crate::parcel::Parcel;
@@ -51,6 +52,24 @@ impl From<PublishError> for ClientError {
         match error {
             PublishError::Busy => Self::TOO_MANY_REQUESTS,
             PublishError::UnknownChannel => Self::UNKNOWN_CHANNEL,
+        }
+    }
+}
+
+/// Why a client was not let into a channel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SubscribeError {
+    /// The namespace is not configured.
+    UnknownChannel,
+    /// It would have missed something, and said that it would rather stay out.
+    Unrecoverable,
+}
+
+impl From<SubscribeError> for ClientError {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::UnknownChannel => Self::UNKNOWN_CHANNEL,
+            SubscribeError::Unrecoverable => Self::UNRECOVERABLE_POSITION,
         }
     }
 }
@@ -152,27 +171,35 @@ impl Hub {
         Ok(published)
     }
 
-    /// Registers a worker's interest and a member's presence, and tells what came before.
+    /// Registers a worker's interest and a member's presence, and tells what came before: all that was missed `since`
+    /// the client was here, or where the channel stands.
     ///
-    /// Invariant: the number in [`Joined`] is read under the lock that publications are numbered under, so every push is
-    /// either before this subscription or delivered to it, never both and never neither.
-    pub fn subscribe(&self, channel: &str, member: Membership<'_>, now: Millis) -> Result<Joined, PublishError> {
-        let options = self.namespaces.of(channel).ok_or(PublishError::UnknownChannel)?;
+    /// Invariant: the number in [`Joined`] is read under the lock that publications are numbered under, and so is the
+    /// history. Every push is either before this subscription (and then among what was missed) or delivered to it,
+    /// never both and never neither.
+    pub fn subscribe(
+        &self,
+        channel: &str,
+        member: Membership<'_>,
+        since: Option<Since<'_>>,
+        now: Millis,
+    ) -> Result<Joined, SubscribeError> {
+        let options = self.namespaces.of(channel).ok_or(SubscribeError::UnknownChannel)?;
         let mut table = self.directory.table(channel);
-        let entry = match table.get_mut(channel) {
-            Some(entry) => entry,
-            None => {
-                let name: Arc<str> = channel.into();
-                table.entry(Arc::clone(&name)).or_insert_with(|| self.new_channel(name, options))
-            }
-        };
+        let entry = self.entry(&mut table, channel, options);
+        let (position, recovery) = self.catch_up(entry, since, now);
+        let is_whole = recovery.as_ref().is_some_and(|recovery| recovery.recovered);
+        if since.is_some_and(|since| since.or_nothing) && !is_whole {
+            release(&mut table, channel);
+            return Err(SubscribeError::Unrecoverable);
+        }
         entry.workers |= 1 << member.worker;
-        let position = options.has_history().then(|| self.stream(entry, now).position());
         let joined = Joined {
             key: entry.key,
             name: Arc::clone(&entry.name),
             sequence: self.sequence.load(Ordering::Relaxed),
             position,
+            recovery,
             options: Arc::clone(options),
         };
         if options.presence {
@@ -227,13 +254,7 @@ impl Hub {
     ) -> Result<HistoryPage, ClientError> {
         let options = self.known(channel, Options::has_history)?;
         let mut table = self.directory.table(channel);
-        let entry = match table.get_mut(channel) {
-            Some(entry) => entry,
-            None => {
-                let name: Arc<str> = channel.into();
-                table.entry(Arc::clone(&name)).or_insert_with(|| self.new_channel(name, options))
-            }
-        };
+        let entry = self.entry(&mut table, channel, options);
         let stream = self.stream(entry, now);
         stream.expire(now, options.history_ttl);
         stream.read(&Range { limit, since, reverse }, self.history_limit)
@@ -304,6 +325,42 @@ impl Hub {
     fn known(&self, channel: &str, has: impl Fn(&Options) -> bool) -> Result<&Arc<Options>, ClientError> {
         let options = self.namespaces.of(channel).ok_or(ClientError::UNKNOWN_CHANNEL)?;
         if has(options) { Ok(options) } else { Err(ClientError::NOT_AVAILABLE) }
+    }
+
+    /// A channel of a locked table, new if need be.
+    fn entry<'t>(&self, table: &'t mut Table, channel: &str, options: &Arc<Options>) -> &'t mut Channel {
+        match table.entry_ref(channel) {
+            EntryRef::Occupied(entry) => entry.into_mut(),
+            EntryRef::Vacant(entry) => {
+                let name: Arc<str> = channel.into();
+                entry.insert_with_key(Arc::clone(&name), self.new_channel(name, options))
+            }
+        }
+    }
+
+    /// What a subscriber that was here before has missed, and the position it is told.
+    fn catch_up(
+        &self,
+        entry: &mut Channel,
+        since: Option<Since<'_>>,
+        now: Millis,
+    ) -> (Option<Position>, Option<Recovery>) {
+        let options = Arc::clone(&entry.options);
+        if !options.has_history() {
+            return (None, None);
+        }
+        let stream = self.stream(entry, now);
+        let top = stream.position();
+        let Some(since) = since else { return (Some(top), None) };
+        stream.expire(now, options.history_ttl);
+        match stream.recover(since.position, self.history_limit) {
+            // Its own offset: the client counts on from there while it reads the publications.
+            Some(publications) => (
+                Some(Position { offset: since.position.offset, ..top }),
+                Some(Recovery { recovered: true, publications }),
+            ),
+            None => (Some(top), Some(Recovery::default())),
+        }
     }
 
     fn new_channel(&self, name: Arc<str>, options: &Arc<Options>) -> Channel {

@@ -21,8 +21,8 @@ mod shard;
 mod stream;
 mod subscribers;
 
-pub use directory::Joined;
-pub use hub::{Hub, Membership, PublishError, Published, Publishing};
+pub use directory::{Joined, Recovery, Since};
+pub use hub::{Hub, Membership, PublishError, Published, Publishing, SubscribeError};
 pub use mailbox::{Mail, Mailbox, Wake};
 pub use namespace::{Namespaces, Options};
 pub use outbox::{Lane, Outbox};

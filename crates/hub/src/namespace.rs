@@ -47,6 +47,14 @@ pub struct Options {
     pub history_size: usize,
     /// For how long.
     pub history_ttl: Millis,
+    /// Clients that ask for it get what they missed.
+    pub allow_recovery: bool,
+    /// Clients may recover even if they did not ask for it.
+    pub force_recovery: bool,
+    /// Clients that ask for it are told their position.
+    pub allow_positioning: bool,
+    /// They are told even if they do not ask.
+    pub force_positioning: bool,
     /// Who may subscribe.
     pub subscribe: Permission,
     /// Who may publish.

@@ -67,6 +67,20 @@ impl Stream {
         self.touched
     }
 
+    /// What came after `since`; `None` unless that is all of it, without a gap, and at most `cap` publications.
+    pub(crate) fn recover(&self, since: &Position, cap: usize) -> Option<Vec<Arc<Publication>>> {
+        if !since.epoch.is_empty() && since.epoch != self.epoch {
+            return None;
+        }
+        if since.offset == self.top {
+            return Some(Vec::new());
+        }
+        let seen = self.ring.partition_point(|publication| publication.offset <= since.offset);
+        let (first, last) = (self.ring.get(seen)?, self.ring.back()?);
+        let is_whole = first.offset - since.offset == 1 && last.offset == self.top && self.ring.len() - seen <= cap;
+        is_whole.then(|| self.ring.range(seen..).cloned().collect())
+    }
+
     pub(crate) fn read(&self, range: &Range, cap: usize) -> Result<HistoryPage, ClientError> {
         let position = self.position();
         if let Some(since) = &range.since
@@ -123,6 +137,38 @@ mod tests {
         let since = Some(Position { offset: 1, epoch: "other".into() });
         let error = stream(3, 5).read(&Range { limit: 1, since, reverse: false }, 300).unwrap_err();
         assert_eq!(error.code, 112);
+    }
+
+    #[test]
+    fn recovery_is_all_or_nothing() {
+        let stream = stream(10, 5);
+        let missed = |offset: u64, epoch: &str, cap: usize| {
+            let since = Position { offset, epoch: epoch.into() };
+            let publications = stream.recover(&since, cap)?;
+            Some(publications.iter().map(|publication| publication.offset).collect::<Vec<_>>())
+        };
+        assert_eq!(missed(7, "e", 300), Some(vec![8, 9, 10]));
+        assert_eq!(missed(7, "", 300), Some(vec![8, 9, 10]));
+        assert_eq!(missed(10, "e", 0), Some(vec![]));
+        assert_eq!(missed(5, "e", 5), Some(vec![6, 7, 8, 9, 10]));
+        assert_eq!(missed(5, "e", 4), None, "more than may be read at once");
+        assert_eq!(missed(4, "e", 300), None, "5 is forgotten");
+        assert_eq!(missed(0, "e", 300), None);
+        assert_eq!(missed(11, "e", 300), None, "it was never published");
+        assert_eq!(missed(u64::MAX, "e", 300), None);
+        assert_eq!(missed(7, "other", 300), None);
+        assert_eq!(missed(10, "_", 300), None);
+    }
+
+    #[test]
+    fn what_expired_is_not_recovered_and_an_empty_past_is() {
+        let mut stream = stream(3, 5);
+        stream.expire(100, 10);
+        let since = |offset| Position { offset, epoch: "e".into() };
+        assert_eq!(stream.recover(&since(2), 300), None);
+        assert_eq!(stream.recover(&since(3), 300), Some(Vec::new()));
+        assert_eq!(Stream::new("e".into(), 0).recover(&since(0), 300), Some(Vec::new()));
+        assert_eq!(Stream::new("e".into(), 0).recover(&since(1), 300), None);
     }
 
     #[test]

@@ -13,7 +13,10 @@ use jackfield_hub::{Namespaces, Options};
 use jackfield_session::{Dialect, Endpoint, Feed, Framing, Keepalive, Settings, Tells, Tick, Verifier};
 use jackfield_worker::{Binding, Face, HttpDoor, Listener, Origins, Page, WebSocketRoute};
 
-use crate::config::{self, Config, Driver, EventType, NamespaceOptions, TcpDialect, Template, Variable, ip_address};
+use crate::config::{
+    self, Config, Driver, EventType, NamespaceOptions, RawDialect, TcpDialect, TcpFraming, Template, Variable,
+    ip_address,
+};
 
 fn ticks(duration: Duration) -> Tick {
     Tick::try_from(duration.as_millis().div_ceil(100)).unwrap_or(Tick::MAX)
@@ -111,6 +114,7 @@ fn options(from: &NamespaceOptions) -> Options {
             anonymous: from.allow_history_for_anonymous,
         },
         publish_to: publish_to(from.publish_to),
+        ..Options::default()
     }
 }
 
@@ -127,10 +131,12 @@ pub(crate) fn listeners(config: &Config, workers: usize) -> anyhow::Result<Vec<L
     let door = Arc::new(http_door(config)?);
     let mut listeners =
         vec![Listener::bind(public, workers, Face::Http(door)).context("open the public port (http_server.port)")?];
-    for tcp in &config.tcp {
+    for tcp in config.tcp.iter().filter(|tcp| !tcp.on_public_port) {
         let name = &tcp.name;
         let (dialect, keepalive, feed, binding) = match tcp.dialect {
             TcpDialect::CentrifugoJson => (Dialect::CentrifugoJson, Keepalive::MessagesUnanswered, None, None),
+            TcpDialect::CentrifugoProtobuf => (Dialect::CentrifugoProtobuf, Keepalive::MessagesUnanswered, None, None),
+            TcpDialect::Echo => (Dialect::Echo, Keepalive::Tcp, None, None),
             TcpDialect::Raw => {
                 let (dialect, feed) = raw(&tcp.feed);
                 (dialect, Keepalive::Tcp, Some(feed), binding(&tcp.feed.channel, name, config)?)
@@ -139,12 +145,15 @@ pub(crate) fn listeners(config: &Config, workers: usize) -> anyhow::Result<Vec<L
         let endpoint = Endpoint {
             listener: name.as_str().into(),
             dialect,
-            framing: Framing::Lines,
+            framing: match tcp.framing {
+                TcpFraming::Lines => Framing::Lines,
+                TcpFraming::Varint => Framing::Varint,
+            },
             message_limit: tcp.message_size_limit,
             keepalive,
             feed,
         };
-        let at = address(&tcp.address, tcp.port)?;
+        let at = address(&tcp.address, tcp.port.unwrap_or(0))?;
         let listener = Listener::bind(at, workers, Face::Plain(Arc::new(endpoint), binding))
             .with_context(|| format!("open the TCP listener {name:?}"))?;
         listeners.push(listener);
@@ -167,7 +176,13 @@ fn http_door(config: &Config) -> anyhow::Result<HttpDoor> {
         websockets.insert(path.clone(), WebSocketRoute { endpoint: Arc::new(endpoint), binding: None });
     }
     for endpoint in &config.raw {
-        let (dialect, feed) = raw(&endpoint.feed);
+        let (dialect, feed) = match endpoint.dialect {
+            RawDialect::Echo => (Dialect::Echo, None),
+            RawDialect::Raw => {
+                let (dialect, feed) = raw(&endpoint.feed);
+                (dialect, Some(feed))
+            }
+        };
         let binding = binding(&endpoint.feed.channel, &endpoint.path, config)?;
         let path = endpoint.path.clone();
         let endpoint = Endpoint {
@@ -176,7 +191,7 @@ fn http_door(config: &Config) -> anyhow::Result<HttpDoor> {
             framing: Framing::WebSocket,
             message_limit: endpoint.message_size_limit,
             keepalive: Keepalive::Frames,
-            feed: Some(feed),
+            feed,
         };
         websockets.insert(path, WebSocketRoute { endpoint: Arc::new(endpoint), binding });
     }

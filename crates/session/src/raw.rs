@@ -1,4 +1,4 @@
-//! The raw dialect: a frame is a message, and the endpoint says where it goes.
+//! Clients that are in without a word. The raw dialect: a frame is a message, and the endpoint says where it goes.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Session {
         }
         let Some(channel) = self.binding.clone() else { return };
         let member = Membership { worker: turn.address.worker, info: &self.who };
-        match turn.hub.subscribe(&channel, member, turn.now.millis) {
+        match turn.hub.subscribe(&channel, member, None, turn.now.millis) {
             Ok(joined) => {
                 turn.shard.join(&joined, turn.address.slot, self.endpoint.encoding(), false);
                 self.subscriptions.push(Subscription { key: joined.key, name: joined.name });

@@ -47,7 +47,7 @@ impl House {
     }
 
     fn join(&self, channel: &str, info: &Arc<ClientInfo>, worker: u16) {
-        self.hub.subscribe(channel, Membership { worker, info }, NOW).unwrap();
+        self.hub.subscribe(channel, Membership { worker, info }, None, NOW).unwrap();
         self.mail(usize::from(worker));
     }
 }

@@ -235,7 +235,9 @@ impl World {
                         client.ejected = true;
                     }
                 }
-                Mail::Resume(..) | Mail::Shutdown(_) | Mail::Uplink(..) => return Err("mail that nobody wrote".to_owned()),
+                Mail::Resume(..) | Mail::Shutdown(_) | Mail::Uplink(..) => {
+                    return Err("mail that nobody wrote".to_owned());
+                }
             }
         }
         Ok(())
@@ -349,7 +351,7 @@ impl World {
         }
         let channel = &mut self.channels[usize::from(place)];
         let member = Membership { worker: nth as u16, info: &client.info };
-        let joined = self.hub.subscribe(&channel.name, member, self.now).map_err(|error| format!("{error:?}"))?;
+        let joined = self.hub.subscribe(&channel.name, member, None, self.now).map_err(|error| format!("{error:?}"))?;
         let offset = joined.position.as_ref().map(|position| position.offset);
         ensure(offset == channel.history.map(|_| channel.top), || {
             format!("joined at {joined:?}, top {}", channel.top)

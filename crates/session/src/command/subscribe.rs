@@ -1,24 +1,95 @@
 //! `subscribe` and `unsubscribe`: into a channel and out of it.
 
-use jackfield_hub::Membership;
-use jackfield_model::ClientError;
-use jackfield_model::client::{Answer, Subscribe, Subscribed};
+use jackfield_hub::{Joined, Membership, Options, Since};
+use jackfield_model::client::{Answer, ERROR_IF_UNRECOVERED, Subscribe, Subscribed};
+use jackfield_model::{ClientError, channel};
 
-use super::{Outcome, may, options};
-use crate::session::{Session, Subscription, bad_request, reply};
+use super::{Outcome, may};
+use crate::session::{Session, Subscription, bad_request};
 use crate::turn::Turn;
 
-pub(super) fn run(session: &mut Session, id: u32, subscribe: &Subscribe<'_>, turn: &mut Turn<'_>) -> Outcome {
-    let name = &*subscribe.channel;
-    let Some(options) = options(session, name, turn)? else { return Ok(None) };
-    if subscribe.kind != 0 {
-        return Err(ClientError::NOT_AVAILABLE);
+pub(super) fn run(session: &mut Session, subscribe: &Subscribe<'_>, turn: &mut Turn<'_>) -> Outcome {
+    if subscribe.channel.is_empty() {
+        session.close(bad_request("`channel` must not be empty"), turn);
+        return Ok(None);
     }
-    if !matches!(&*subscribe.delta, "" | "fossil") {
+    if !is_known_delta(&subscribe.delta) {
         session.close(bad_request("the only delta format is \"fossil\""), turn);
         return Ok(None);
     }
-    let prefix = &turn.hub.namespaces().private_prefix;
+    join(session, subscribe, turn).map(|subscribed| Some(Answer::Subscribe(subscribed)))
+}
+
+/// Lets a client into a channel, if it may; nothing has changed if it may not.
+///
+/// The reply that holds the result must be queued in the same turn: then it stands in the outbox before any push of
+/// this channel can, because mail is looked at after the frames are read.
+pub(super) fn join(
+    session: &mut Session,
+    subscribe: &Subscribe<'_>,
+    turn: &mut Turn<'_>,
+) -> Result<Subscribed, ClientError> {
+    let options = check(session, subscribe, turn)?;
+    let wish = Wish::of(session, subscribe, options, turn);
+    let since = Since { position: &subscribe.since, or_nothing: subscribe.flag & ERROR_IF_UNRECOVERED != 0 };
+    let member = Membership { worker: turn.address.worker, info: &session.who };
+    let joined = turn.hub.subscribe(&subscribe.channel, member, wish.recovers.then_some(since), turn.now.millis)?;
+    let hears = options.join_leave && (options.force_push_join_leave || subscribe.join_leave);
+    turn.shard.join(&joined, turn.address.slot, session.endpoint.encoding(), hears);
+    if session.subscriptions.is_empty() {
+        // Most clients have one or two channels; a vector's own first step is four.
+        session.subscriptions.reserve_exact(1);
+    }
+    let Joined { key, name, position, recovery, .. } = joined;
+    session.subscriptions.push(Subscription { key, name });
+    let recovery = recovery.unwrap_or_default();
+    Ok(Subscribed {
+        position,
+        recoverable: wish.recoverable,
+        positioned: wish.positioned,
+        was_recovering: subscribe.recover,
+        recovered: recovery.recovered,
+        publications: recovery.publications,
+        data: None,
+    })
+}
+
+/// What a client gets of what it asked about positions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wish {
+    recoverable: bool,
+    positioned: bool,
+    /// It comes back, and may be told what it missed.
+    recovers: bool,
+}
+
+impl Wish {
+    fn of(session: &Session, subscribe: &Subscribe<'_>, options: &Options, turn: &Turn<'_>) -> Self {
+        if !options.has_history() {
+            return Self::default();
+        }
+        // It is about to be a subscriber, and recovery tells it no more than `history` would.
+        let may_read = turn.settings.insecure || options.read_history.allows(!session.user().is_empty(), true);
+        let asks = subscribe.recoverable || subscribe.recover;
+        let recoverable = options.force_recovery || (asks && (options.allow_recovery || may_read));
+        let positioned = options.force_positioning || (subscribe.positioned && (options.allow_positioning || may_read));
+        // Who may recover must know where it is.
+        Self { recoverable, positioned: positioned || recoverable, recovers: recoverable && subscribe.recover }
+    }
+}
+
+/// Whether the client may come in; the options of the channel if so.
+fn check<'t>(session: &Session, subscribe: &Subscribe<'_>, turn: &Turn<'t>) -> Result<&'t Options, ClientError> {
+    let name = &*subscribe.channel;
+    let namespaces = turn.hub.namespaces();
+    let options = namespaces.of(name).ok_or(ClientError::UNKNOWN_CHANNEL)?;
+    if !channel::valid(name, namespaces.max_length) || !is_known_delta(&subscribe.delta) {
+        return Err(ClientError::BAD_REQUEST);
+    }
+    if subscribe.kind != 0 {
+        return Err(ClientError::NOT_AVAILABLE);
+    }
+    let prefix = &namespaces.private_prefix;
     if !prefix.is_empty() && name.starts_with(prefix.as_str()) && subscribe.token.is_empty() {
         return Err(ClientError::PERMISSION_DENIED);
     }
@@ -34,19 +105,12 @@ pub(super) fn run(session: &mut Session, id: u32, subscribe: &Subscribe<'_>, tur
     if session.subscriptions.len() >= turn.settings.channel_limit {
         return Err(ClientError::LIMIT_EXCEEDED);
     }
-    let member = Membership { worker: turn.address.worker, info: &session.who };
-    let joined = turn.hub.subscribe(name, member, turn.now.millis)?;
-    let hears = joined.options.join_leave && (joined.options.force_push_join_leave || subscribe.join_leave);
-    // The reply stands in the outbox before any push of this channel can: mail is looked at after the frames are read.
-    let position = joined.position.clone();
-    reply(turn, id, Ok(Answer::Subscribe(Subscribed { position, was_recovering: subscribe.recover, ..Subscribed::default() })));
-    turn.shard.join(&joined, turn.address.slot, session.endpoint.encoding(), hears);
-    if session.subscriptions.is_empty() {
-        // Most clients have one or two channels; a vector's own first step is four.
-        session.subscriptions.reserve_exact(1);
-    }
-    session.subscriptions.push(Subscription { key: joined.key, name: joined.name });
-    Ok(None)
+    Ok(options)
+}
+
+/// Deltas are not built; whoever asks for the format that exists hears whole publications.
+fn is_known_delta(delta: &str) -> bool {
+    matches!(delta, "" | "fossil")
 }
 
 pub(super) fn leave(session: &mut Session, name: &str, turn: &mut Turn<'_>) -> Outcome {
