@@ -59,7 +59,7 @@ pub fn is_origin(text: &str) -> bool {
 
 /// Whether `list` is nothing but header names.
 fn are_names(list: &str) -> bool {
-    list.len() <= MAX_REQUESTED && list.split(',').all(|name| is_token(name.trim_matches([' ', '\t'])))
+    list.len() <= MAX_REQUESTED && list.split(',').all(|name| is_token(name.trim_matches(' ')))
 }
 
 #[cfg(test)]
@@ -88,7 +88,9 @@ mod tests {
         ];
         assert_eq!(preflight(Some("null"), Some("content-type, x-a")), expected);
         assert_eq!(preflight(None, Some("content-type")), expected[..1]);
-        for requested in [None, Some(""), Some("a,,b"), Some("a b"), Some("a:"), Some("*\r\nA: b"), Some("\u{e4}")] {
+        for requested in
+            [None, Some(""), Some("a,,b"), Some("a b"), Some("a:"), Some("a,\tb"), Some("*\r\nA: b"), Some("\u{e4}")]
+        {
             assert_eq!(preflight(Some("null"), requested).len(), 5, "{requested:?}");
         }
         let longest = "a".repeat(1024);

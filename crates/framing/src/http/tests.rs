@@ -89,12 +89,34 @@ fn what_smuggles_is_refused() {
         "Content-Length: 1\r\nContent-Length: 1\r\n",
         "Content-Length: 1, 1\r\n",
         "Content-Length: +1\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: 5 5\r\n",
+        "Content-Length: 5,\r\n",
+        "Content-Length: 5\u{b}\r\n",
+        "Content-Length: \u{661}\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length : 5\r\n",
+        "Content-Length\t: 5\r\n",
+        "Content-Length: 5\r\n 6\r\n",
         "Content-Length: -1\r\n",
         "Content-Length: \r\n",
         "Content-Length: 99999999999999999999\r\n",
         "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: identity\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked;a=b\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: \r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+        "Transfer-Encoding: chunked\n",
         "Transfer-Encoding: \u{b}chunked\r\n",
         "Origin: http://a\r\nOrigin: http://b\r\n",
         "A: b\r\n c\r\n",
@@ -138,6 +160,49 @@ fn bodies_are_announced() {
     assert!(!read(&with("Content-Length: 0\r\n")).has_body());
     assert!(read(&with("Transfer-Encoding: Chunked\r\n")).is_chunked());
     assert!(read(&with("A: \u{e4}\r\n")).header("a").is_some());
+}
+
+#[test]
+fn the_end_of_a_body_is_found_in_one_way() {
+    for (lines, kind) in [
+        ("", BodyKind::None),
+        ("Content-Length: 0\r\n", BodyKind::None),
+        ("Content-Length: 007\r\n", BodyKind::Length(7)),
+        ("Content-Length: 18446744073709551615\r\n", BodyKind::Length(u64::MAX)),
+        ("Transfer-Encoding: chunked\r\n", BodyKind::Chunked),
+        ("transfer-encoding:\tCHUNKED \r\n", BodyKind::Chunked),
+    ] {
+        assert_eq!(read(&with(lines)).body(), Ok(kind), "{lines:?}");
+    }
+    let text = with("");
+    let mut head = read(&text);
+    head.headers.extend([("Content-Length", "1"), ("content-length", "2")]);
+    assert_eq!(head.body().unwrap_err().status().0, 400, "a head that was not parsed");
+}
+
+#[test]
+fn connections_are_kept_alive() {
+    for (lines, keeps) in [
+        ("", true),
+        ("Connection: keep-alive\r\n", true),
+        ("Connection: Upgrade\r\n", true),
+        ("Connection: closed\r\n", true),
+        ("Connection: Close\r\n", false),
+        ("Connection: keep-alive, close\r\n", false),
+        ("Connection: Upgrade\r\nConnection: close\r\n", false),
+    ] {
+        assert_eq!(read(&with(lines)).keeps_alive(), keeps, "{lines:?}");
+    }
+    assert!(!read("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").keeps_alive());
+}
+
+#[test]
+fn bodies_may_be_held_back() {
+    assert!(read(&with("Expect: 100-Continue\r\nContent-Length: 1\r\n")).expects_continue());
+    assert!(read(&with("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n")).expects_continue());
+    assert!(!read(&with("Expect: 100-continue\r\n")).expects_continue(), "there is no body");
+    assert!(!read(&with("Expect: a\r\nContent-Length: 1\r\n")).expects_continue());
+    assert!(!read("GET / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n").expects_continue());
 }
 
 #[test]
