@@ -14,6 +14,9 @@ pub enum DialectError {
     /// A frame without a command.
     #[error("read a command from an empty frame; it must hold at least one JSON object")]
     EmptyFrame,
+    /// A Protobuf frame without a message.
+    #[error("read a message from an empty frame; it must hold at least one, each behind its length")]
+    NoMessage,
     /// JSON with a mistake, or with a field of another type than the protocol's.
     #[error("parse the command at byte {at}: {source}")]
     Malformed {
@@ -38,6 +41,12 @@ pub enum DialectError {
         /// Where in the frame.
         at: usize,
     },
+    /// A request that is no JSON, or has a field of another type than the protocol's.
+    #[error("parse the request: {source}; it must be one JSON object")]
+    NotARequest {
+        /// What the parser stumbled over.
+        source: serde_json::Error,
+    },
     /// A raw frame that must be JSON and is not.
     #[error("read the frame as JSON: {source}; it must be exactly one JSON value")]
     NotJson {
@@ -49,6 +58,14 @@ pub enum DialectError {
     NotUtf8 {
         /// Where it stops being UTF-8.
         source: std::str::Utf8Error,
+    },
+    /// A Protobuf message with a mistake.
+    #[error("read the message at byte {at}: {source}")]
+    Protobuf {
+        /// Where in the frame the message begins.
+        at: usize,
+        /// The mistake.
+        source: ProtobufError,
     },
     /// Data that would trouble those who must parse it.
     #[error("read the frame as JSON: it may nest {max_depth} levels deep, not deeper")]
@@ -64,5 +81,67 @@ pub enum DialectError {
     TrailingBytes {
         /// Where the something else begins.
         at: usize,
+    },
+}
+
+/// Bytes that are no Protobuf message, or another one than the protocol's.
+///
+/// The texts say what is.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ProtobufError {
+    /// Groups, which nobody writes any more, inside of groups.
+    #[error("there are more than {max_depth} groups inside of each other")]
+    DeepGroups {
+        /// How many may be.
+        max_depth: usize,
+    },
+    /// Zero, or beyond 29 bits.
+    #[error("its field number {number} is not between 1 and 536870911")]
+    FieldNumber {
+        /// The number.
+        number: u64,
+    },
+    /// More than 64 bits.
+    #[error("a varint is longer than 64 bits")]
+    LongVarint,
+    /// A number where bytes, a string or a message must be.
+    #[error("field {number} is a number; it must be length-delimited")]
+    NotBytes {
+        /// Number of the field.
+        number: u32,
+    },
+    /// A string that is none.
+    #[error("field {number} must be UTF-8: {source}")]
+    NotUtf8 {
+        /// Number of the field.
+        number: u32,
+        /// Where it stops being UTF-8.
+        source: std::str::Utf8Error,
+    },
+    /// Bytes where a number must be.
+    #[error("field {number} must be a varint")]
+    NotVarint {
+        /// Number of the field.
+        number: u32,
+    },
+    /// A publication of nothing.
+    #[error("publish has no data; any byte is right")]
+    NoData,
+    /// Data that would trouble those who must parse it.
+    #[error("its data is JSON that nests more than {max_depth} levels deep")]
+    TooDeep {
+        /// Levels of lists and objects that are allowed.
+        max_depth: usize,
+    },
+    /// It ends in the middle of a field.
+    #[error("its bytes end in the middle of a field; the length before it, or in it, promises more")]
+    Truncated,
+    /// None of those there are, or an end without a begin.
+    #[error("field {number} has wire type {found}, which cannot stand there")]
+    WireType {
+        /// Number of the field.
+        number: u32,
+        /// Its wire type.
+        found: u8,
     },
 }

@@ -9,5 +9,6 @@ pub mod raw;
 
 mod error;
 mod json;
+mod protobuf;
 
-pub use error::DialectError;
+pub use error::{DialectError, ProtobufError};

@@ -5,9 +5,11 @@ mod fields;
 mod push;
 mod reply;
 
-pub use commands::{Commands, commands};
+pub use commands::{Commands, commands, connect_request};
 pub use push::{bare_push, push};
 pub use reply::reply;
+
+pub(super) use fields::emulation_request;
 
 /// What the server sends as a ping; a client's pong looks the same.
 pub const PING: &[u8] = b"{}";

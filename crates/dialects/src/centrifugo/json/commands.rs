@@ -2,9 +2,9 @@
 
 use std::iter::FusedIterator;
 
-use jackfield_model::client::{Command, Request};
+use jackfield_model::client::{Command, Connect, Request};
 
-use super::fields::Envelope;
+use super::fields::{self, Envelope};
 use crate::DialectError;
 
 /// The commands of one frame, in order; ends after the first error.
@@ -30,6 +30,18 @@ pub struct Commands<'a> {
 #[must_use]
 pub fn commands(frame: &[u8]) -> Commands<'_> {
     Commands { frame, at: 0, is_done: false }
+}
+
+/// Reads what a client of a unidirectional transport says; nothing at all is a request without any field.
+///
+/// # Errors
+///
+/// Bytes that are no such request.
+pub fn connect_request(bytes: &[u8]) -> Result<Connect<'_>, DialectError> {
+    if bytes.trim_ascii().is_empty() {
+        return Ok(Connect::default());
+    }
+    fields::connect_request(bytes).map_err(|source| DialectError::NotARequest { source })
 }
 
 impl<'a> Commands<'a> {

@@ -14,6 +14,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::centrifugo::emulation::EmulationRequest;
 use crate::json::{MAX_DEPTH, is_too_deep};
 
 /// One command: an id and at most one request.
@@ -110,6 +111,21 @@ fn request<'de, M: MapAccess<'de>>(key: Key, map: &mut M) -> Result<Option<Reque
     })
 }
 
+/// Reads what stands under `connect` in a command.
+pub(super) fn connect_request(bytes: &[u8]) -> serde_json::Result<Connect<'_>> {
+    serde_json::from_slice::<Strict<ConnectFields<'_>>>(bytes).map(|Strict(fields)| fields.into())
+}
+
+/// Reads the body that an emulated transport posts.
+pub(in crate::centrifugo) fn emulation_request(body: &[u8]) -> serde_json::Result<EmulationRequest<'_>> {
+    let Strict(EmulationFields { session, node, data }) = serde_json::from_slice(body)?;
+    let data = match data.0 {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    };
+    Ok(EmulationRequest { session: session.0, node: node.0, data })
+}
+
 /// Reads an object, or `null`, and nothing else.
 fn object<'de, M: MapAccess<'de>, T: Deserialize<'de>>(map: &mut M) -> Result<Option<T>, M::Error> {
     Ok(map.next_value::<Option<Strict<T>>>()?.map(|Strict(fields)| fields))
@@ -193,6 +209,17 @@ struct TokenFields<'a> {
 struct SendFields<'a> {
     #[serde(borrow, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct EmulationFields<'a> {
+    #[serde(borrow)]
+    session: Text<'a>,
+    #[serde(borrow)]
+    node: Text<'a>,
+    #[serde(borrow)]
+    data: Text<'a>,
 }
 
 #[derive(Default, serde::Deserialize)]
