@@ -8,7 +8,7 @@ import uuid
 import pytest
 from doors import BYTES, EMULATED, EMULATION, EVERYTHING, JSON, Emulated, Http, ask, enter, request
 from serving import Server, wait_for
-from speakers import joined, unique
+from speakers import unique
 
 pytestmark = pytest.mark.usefixtures("neighbours")
 
@@ -90,10 +90,8 @@ def test_the_session_of_a_stream_that_ended(server: Server, door: str) -> None:
 
 
 def test_a_websocket_has_no_session_to_be_spoken_for(server: Server) -> None:
-    websocket, stream = joined(server), enter(server, "sse")[0]
-    hello = enter(server, "websocket")[1]
-    for session in (hello["client"],):
-        assert post(server, stream.tongue.uplink(session, stream.node, b'{"id":9,"ping":{}}'))[0] == 404
+    (websocket, hello), (stream, _) = enter(server, "websocket"), enter(server, "sse")
+    assert post(server, stream.tongue.uplink(hello["client"], stream.node, b'{"id":9,"ping":{}}'))[0] == 404
     websocket.result(ping={})
     websocket.close()
     stream.close()
