@@ -58,9 +58,6 @@ enabled = true
 
 [uni_http_stream]
 enabled = true
-
-[rpc.without_namespace]
-proxy_enabled = false
 """
 )
 
@@ -193,9 +190,7 @@ class ProtobufTongue:
 
     @staticmethod
     def uplink(session: str, node: str, data: bytes) -> bytes:
-        """EmulationRequest by hand, because the SDK's schema has none: node 1, session 2, data 3."""
-        fields = enumerate((node.encode(), session.encode(), data), 1)
-        return b"".join(bytes([number << 3 | 2]) + prefixed(value) for number, value in fields)
+        return client_pb2.EmulationRequest(node=node, session=session, data=data).SerializeToString()
 
 
 # Fields that are bytes; the tests put JSON into them.
