@@ -63,6 +63,14 @@ pub(crate) struct NamespaceOptions {
     /// Time a publication is kept.
     #[serde(with = "duration")]
     pub(crate) history_ttl: Duration,
+    /// Subscribers may ask for what they missed; needs history.
+    pub(crate) allow_recovery: bool,
+    /// Every subscriber is sent what it missed, even one that did not ask; needs history.
+    pub(crate) force_recovery: bool,
+    /// Subscribers may ask to be told when they have missed something.
+    pub(crate) allow_positioning: bool,
+    /// Every subscriber is told when it has missed something, even one that did not ask.
+    pub(crate) force_positioning: bool,
     /// Users may subscribe without a subscription token.
     pub(crate) allow_subscribe_for_client: bool,
     /// Anonymous users may, too.
@@ -112,12 +120,16 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("namespace_boundary", Kind::Text),
 ];
 
-const OPTIONS: [Key; 17] = [
+const OPTIONS: [Key; 21] = [
     Key::new("presence", Kind::Bool),
     Key::new("join_leave", Kind::Bool),
     Key::new("force_push_join_leave", Kind::Bool),
     Key::new("history_size", Kind::Integer),
     Key::new("history_ttl", Kind::Duration),
+    Key::new("allow_recovery", Kind::Bool),
+    Key::new("force_recovery", Kind::Bool),
+    Key::new("allow_positioning", Kind::Bool),
+    Key::new("force_positioning", Kind::Bool),
     Key::new("allow_subscribe_for_client", Kind::Bool),
     Key::new("allow_subscribe_for_anonymous", Kind::Bool),
     Key::new("allow_publish_for_client", Kind::Bool),
@@ -133,8 +145,8 @@ const OPTIONS: [Key; 17] = [
 ];
 
 /// A namespace's name, then its options.
-const NAMESPACE: [Key; 18] = {
-    let mut keys = [Key::required("name", Kind::Text); 18];
+const NAMESPACE: [Key; 22] = {
+    let mut keys = [Key::required("name", Kind::Text); 22];
     let mut index = 0;
     while index < OPTIONS.len() {
         keys[index + 1] = OPTIONS[index];

@@ -1,7 +1,9 @@
 //! The section `client`: who may connect, and what one connection may cost.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
@@ -43,6 +45,15 @@ pub(crate) struct Client {
     pub(crate) user_connection_limit: usize,
     /// Connections this node accepts; 0 for as many as the limit of open files allows.
     pub(crate) connection_limit: usize,
+    /// Connections one address may have on this node, where the first 64 bits of an IPv6 address count as one; 0 for no
+    /// limit. This machine and `trusted_proxies` are not counted.
+    pub(crate) connections_per_address: usize,
+    /// Networks of the proxies in front, such as `10.0.0.0/8` or `192.0.2.7`: only they are believed when they tell a
+    /// client's address in a PROXY header, in `Forwarded` or in `X-Forwarded-For`.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// A client without a token that shows a certificate is the user the certificate names; not for TCP listeners,
+    /// which have a key of their own.
+    pub(crate) user_from_certificate: bool,
     /// Publications one history request may return.
     pub(crate) history_max_publication_limit: usize,
     /// Messages a connection may send per second; 0 for no limit.
@@ -69,12 +80,27 @@ impl Default for Client {
             queue_max_size: 1_048_576,
             user_connection_limit: 0,
             connection_limit: 0,
+            connections_per_address: 256,
+            trusted_proxies: Vec::new(),
+            user_from_certificate: false,
             history_max_publication_limit: 300,
             message_rate_limit: 200,
             max_calls_in_flight: 32,
             proxy: ClientProxy::default(),
         }
     }
+}
+
+impl Client {
+    /// The networks of `trusted_proxies`.
+    pub(crate) fn trusted_networks(&self) -> Vec<IpNet> {
+        self.trusted_proxies.iter().filter_map(|text| network(text)).collect()
+    }
+}
+
+/// The network a text means: one in CIDR form, or a single address.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
 }
 
 /// How connection tokens are checked.
@@ -133,6 +159,9 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("queue_max_size", Kind::Integer),
     Key::new("user_connection_limit", Kind::Integer),
     Key::new("connection_limit", Kind::Integer),
+    Key::new("connections_per_address", Kind::Integer),
+    Key::new("trusted_proxies", Kind::Texts),
+    Key::new("user_from_certificate", Kind::Bool),
     Key::new("history_max_publication_limit", Kind::Integer),
     Key::new("message_rate_limit", Kind::Integer),
     Key::new("max_calls_in_flight", Kind::Integer),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    AppLink, Channel, Client, Config, DataForm, Driver, Feed, HttpApi, HttpServer, Namespace, NamespaceOptions,
-    PublishTo, RawEndpoint, Rpc, RpcOptions, TcpDialect, TcpListener,
+    AppLink, Channel, Client, Config, DataForm, Driver, Feed, HttpApi, HttpServer, HttpStream, Namespace,
+    NamespaceOptions, PublishTo, RawDialect, RawEndpoint, Rpc, RpcOptions, Sse, TcpDialect, TcpListener, UniHttpStream,
+    UniSse, UniWebSocket, WebSocket,
 };
 
 /// The only address development mode listens on.
@@ -23,7 +24,13 @@ impl Config {
                 ..Channel::default()
             },
             rpc: Rpc { without_namespace: RpcOptions { proxy_enabled: true }, ..Rpc::default() },
-            raw: vec![RawEndpoint { feed: feed(), ..RawEndpoint::default() }],
+            websocket: WebSocket { compression: true, ..WebSocket::default() },
+            sse: Sse { enabled: true, ..Sse::default() },
+            http_stream: HttpStream { enabled: true, ..HttpStream::default() },
+            uni_websocket: UniWebSocket { enabled: true, ..UniWebSocket::default() },
+            uni_sse: UniSse { enabled: true, ..UniSse::default() },
+            uni_http_stream: UniHttpStream { enabled: true, ..UniHttpStream::default() },
+            raw: vec![RawEndpoint { feed: feed(), ..RawEndpoint::default() }, echo()],
             tcp: vec![
                 listener("json", 8403, TcpDialect::CentrifugoJson, Feed::default()),
                 listener("raw", 8404, TcpDialect::Raw, feed()),
@@ -47,6 +54,10 @@ fn everything() -> NamespaceOptions {
         force_push_join_leave: true,
         history_size: 100,
         history_ttl: Duration::from_secs(300),
+        allow_recovery: true,
+        force_recovery: false,
+        allow_positioning: true,
+        force_positioning: false,
         allow_subscribe_for_client: true,
         allow_subscribe_for_anonymous: true,
         allow_publish_for_client: true,
@@ -67,6 +78,12 @@ fn feed() -> Feed {
     Feed { channel: "ws".to_owned(), event: "message".to_owned(), publish_to: PublishTo::Channel, data: DataForm::Text }
 }
 
+/// For conformance and latency tests.
+fn echo() -> RawEndpoint {
+    RawEndpoint { path: "/echo".to_owned(), dialect: RawDialect::Echo, ..RawEndpoint::default() }
+}
+
 fn listener(name: &str, port: u16, dialect: TcpDialect, feed: Feed) -> TcpListener {
-    TcpListener { name: name.to_owned(), address: LOOPBACK.to_owned(), port, dialect, feed, ..TcpListener::default() }
+    let (name, address) = (name.to_owned(), LOOPBACK.to_owned());
+    TcpListener { name, address, port: Some(port), dialect, feed, ..TcpListener::default() }
 }

@@ -1,10 +1,13 @@
-//! The doors: the HTTP ports, WebSocket, raw WebSocket endpoints, TCP listeners, and what the internal port offers.
+//! The HTTP ports, WebSocket on the public one, and what the internal one offers.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::channel::{PUBLISH_TO, PublishTo};
+use super::duration;
 use super::schema::{Key, Kind};
 use super::secret::Secret;
+use super::tls::{AUTOCERT, Autocert, TLS, Tls};
 
 /// The two HTTP ports.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -18,12 +21,60 @@ pub(crate) struct HttpServer {
     pub(crate) internal_address: String,
     /// Port of the server API, health and metrics; 0 for any free one.
     pub(crate) internal_port: u16,
+    /// TLS on the public port.
+    pub(crate) tls: Tls,
+    /// TLS on the internal port.
+    pub(crate) internal_tls: Tls,
+    /// Certificates of the public port from an authority (ACME).
+    pub(crate) tls_autocert: Autocert,
+    /// Take the client's address from a PROXY header (version 1 or 2), which `client.trusted_proxies` send first.
+    pub(crate) proxy_protocol: bool,
+    /// Header in which `client.trusted_proxies` tell a client's address: `x-forwarded-for`, `forwarded`, or `off` for
+    /// neither.
+    pub(crate) forwarded: Forwarded,
+    /// Time a client of the public port has for PROXY header, TLS handshake and the head of its request.
+    #[serde(with = "duration")]
+    pub(crate) handshake_timeout: Duration,
+    /// Answer the server API, health and metrics on the public port too; API and metrics then ask for `http_api.key`.
+    pub(crate) api_on_public_port: bool,
 }
 
 impl Default for HttpServer {
     fn default() -> Self {
-        Self { address: String::new(), port: 8400, internal_address: "127.0.0.1".to_owned(), internal_port: 8401 }
+        Self {
+            address: String::new(),
+            port: 8400,
+            internal_address: "127.0.0.1".to_owned(),
+            internal_port: 8401,
+            tls: Tls::default(),
+            internal_tls: Tls::default(),
+            tls_autocert: Autocert::default(),
+            proxy_protocol: false,
+            forwarded: Forwarded::Off,
+            handshake_timeout: Duration::from_secs(10),
+            api_on_public_port: false,
+        }
     }
+}
+
+impl HttpServer {
+    /// Whether the public port speaks TLS.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.tls.enabled || self.tls_autocert.enabled
+    }
+}
+
+/// The header in which proxies tell a client's address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Forwarded {
+    /// `Forwarded`, RFC 7239.
+    Forwarded,
+    /// None is read.
+    #[default]
+    Off,
+    /// `X-Forwarded-For`.
+    XForwardedFor,
 }
 
 /// The WebSocket endpoint of the client protocol.
@@ -36,121 +87,31 @@ pub(crate) struct WebSocket {
     pub(crate) handler_prefix: String,
     /// Largest message a client may send, in bytes.
     pub(crate) message_size_limit: usize,
+    /// Compress messages for clients that can read them so (permessage-deflate, without context takeover).
+    pub(crate) compression: bool,
+    /// Smallest message that is compressed, in bytes.
+    pub(crate) compression_min_size: usize,
+    /// From 1, fast, to 9, small.
+    pub(crate) compression_level: usize,
+    /// Largest message a client may send once it is decompressed, in bytes.
+    pub(crate) decompressed_message_size_limit: usize,
+    /// How many times larger a client's message may become by being decompressed.
+    pub(crate) compression_ratio_limit: usize,
 }
 
 impl Default for WebSocket {
     fn default() -> Self {
-        Self { disabled: false, handler_prefix: "/connection/websocket".to_owned(), message_size_limit: 65_536 }
-    }
-}
-
-/// A WebSocket endpoint without a protocol: what is sent is the message.
-///
-/// Why flatten: users write the keys of [`Feed`] beside the path. Unknown keys are found by `check`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
-pub(crate) struct RawEndpoint {
-    /// Path of the endpoint.
-    pub(crate) path: String,
-    /// What becomes of the messages.
-    #[serde(flatten)]
-    pub(crate) feed: Feed,
-    /// Largest message a client may send, in bytes.
-    pub(crate) message_size_limit: usize,
-}
-
-impl Default for RawEndpoint {
-    fn default() -> Self {
-        Self { path: "/ws".to_owned(), feed: Feed::default(), message_size_limit: 65_536 }
-    }
-}
-
-/// What becomes of the messages of a client without a protocol.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Feed {
-    /// Channel the client is in; may hold `{client}`, `{remote}`, `{listener}` and, on WebSocket, `{query.NAME}`.
-    pub(crate) channel: String,
-    /// Name of the event under which messages reach the application.
-    pub(crate) event: String,
-    /// Where messages go: `app` to the application, `channel` to everyone in the channel.
-    pub(crate) publish_to: PublishTo,
-    /// What messages hold: `text` as it comes, or `json`, where anything else is refused.
-    pub(crate) data: DataForm,
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self { channel: String::new(), event: "message".to_owned(), publish_to: PublishTo::App, data: DataForm::Text }
-    }
-}
-
-/// What the messages of a client without a protocol hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum DataForm {
-    /// JSON; anything else is refused.
-    Json,
-    /// Text as it comes.
-    #[default]
-    Text,
-}
-
-/// A plain TCP port.
-///
-/// Why flatten: users write the keys of [`Feed`] beside the port. Unknown keys are found by `check`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
-pub(crate) struct TcpListener {
-    /// Name of the listener: letters a-z, digits, `_` and `-`.
-    pub(crate) name: String,
-    /// Address it listens on; empty for all interfaces.
-    pub(crate) address: String,
-    /// Port it listens on; 0 for any free one.
-    pub(crate) port: u16,
-    /// How messages are told apart: `lines` end with a newline.
-    pub(crate) framing: TcpFraming,
-    /// What is spoken: `centrifugo-json` the client protocol, `raw` none, the line is the message.
-    pub(crate) dialect: TcpDialect,
-    /// What becomes of the messages; for the dialect `raw`.
-    #[serde(flatten)]
-    pub(crate) feed: Feed,
-    /// Largest message a client may send, in bytes.
-    pub(crate) message_size_limit: usize,
-}
-
-impl Default for TcpListener {
-    fn default() -> Self {
         Self {
-            name: String::new(),
-            address: "127.0.0.1".to_owned(),
-            port: 0,
-            framing: TcpFraming::Lines,
-            dialect: TcpDialect::CentrifugoJson,
-            feed: Feed::default(),
+            disabled: false,
+            handler_prefix: "/connection/websocket".to_owned(),
             message_size_limit: 65_536,
+            compression: false,
+            compression_min_size: 128,
+            compression_level: 1,
+            decompressed_message_size_limit: 655_360,
+            compression_ratio_limit: 100,
         }
     }
-}
-
-/// How a TCP stream is cut into messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TcpFraming {
-    /// A message ends with a newline.
-    #[default]
-    Lines,
-}
-
-/// What is spoken on a TCP port.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum TcpDialect {
-    /// The client protocol in JSON.
-    #[default]
-    CentrifugoJson,
-    /// No protocol: what is sent is the message.
-    Raw,
 }
 
 /// The server API on the internal port.
@@ -179,12 +140,35 @@ impl Default for Health {
     }
 }
 
+/// Metrics for Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Prometheus {
+    /// Answer with metrics on the internal port.
+    pub(crate) enabled: bool,
+    /// Path of the metrics.
+    pub(crate) handler_prefix: String,
+}
+
+impl Default for Prometheus {
+    fn default() -> Self {
+        Self { enabled: true, handler_prefix: "/metrics".to_owned() }
+    }
+}
+
 /// The keys of `http_server`.
 pub(super) const HTTP_SERVER: &[Key] = &[
     Key::new("address", Kind::Text),
     Key::new("port", Kind::Port),
     Key::new("internal_address", Kind::Text),
     Key::new("internal_port", Kind::Port),
+    Key::new("tls", TLS),
+    Key::new("internal_tls", TLS),
+    Key::new("tls_autocert", AUTOCERT),
+    Key::new("proxy_protocol", Kind::Bool),
+    Key::new("forwarded", Kind::Choice(&["off", "x-forwarded-for", "forwarded"])),
+    Key::new("handshake_timeout", Kind::Duration),
+    Key::new("api_on_public_port", Kind::Bool),
 ];
 
 /// The keys of `websocket`.
@@ -192,33 +176,12 @@ pub(super) const WEBSOCKET: &[Key] = &[
     Key::new("disabled", Kind::Bool),
     Key::new("handler_prefix", Kind::Text),
     Key::new("message_size_limit", Kind::Integer),
+    Key::new("compression", Kind::Bool),
+    Key::new("compression_min_size", Kind::Integer),
+    Key::new("compression_level", Kind::Integer),
+    Key::new("decompressed_message_size_limit", Kind::Integer),
+    Key::new("compression_ratio_limit", Kind::Integer),
 ];
-
-/// The keys of a `[[raw]]`.
-pub(super) const RAW: &[Key] = &[
-    Key::new("path", Kind::Text),
-    Key::new("channel", Kind::Text),
-    Key::new("event", Kind::Text),
-    Key::new("publish_to", PUBLISH_TO),
-    Key::new("data", DATA),
-    Key::new("message_size_limit", Kind::Integer),
-];
-
-/// The keys of a `[[tcp]]`.
-pub(super) const TCP: &[Key] = &[
-    Key::required("name", Kind::Text),
-    Key::new("address", Kind::Text),
-    Key::required("port", Kind::Port),
-    Key::new("framing", Kind::Choice(&["lines"])),
-    Key::new("dialect", Kind::Choice(&["centrifugo-json", "raw"])),
-    Key::new("channel", Kind::Text),
-    Key::new("event", Kind::Text),
-    Key::new("publish_to", PUBLISH_TO),
-    Key::new("data", DATA),
-    Key::new("message_size_limit", Kind::Integer),
-];
-
-const DATA: Kind = Kind::Choice(&["json", "text"]);
 
 /// The keys of `http_api`.
 pub(super) const HTTP_API: &[Key] =
@@ -226,3 +189,6 @@ pub(super) const HTTP_API: &[Key] =
 
 /// The keys of `health`.
 pub(super) const HEALTH: &[Key] = &[Key::new("enabled", Kind::Bool)];
+
+/// The keys of `prometheus`.
+pub(super) const PROMETHEUS: &[Key] = &[Key::new("enabled", Kind::Bool), Key::new("handler_prefix", Kind::Text)];

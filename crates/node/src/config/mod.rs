@@ -13,6 +13,7 @@ mod duration;
 mod fault;
 mod layers;
 mod listeners;
+mod plain;
 mod process;
 #[cfg(test)]
 mod reference;
@@ -20,13 +21,19 @@ mod rules;
 mod rules_app;
 mod rules_channel;
 mod rules_doors;
+mod rules_feeds;
+mod rules_tls;
 mod schema;
 mod secret;
+mod streams;
 mod template;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_rules;
+#[cfg(test)]
+mod tests_rules_tls;
+mod tls;
 mod tree;
 
 use serde::{Deserialize, Serialize};
@@ -36,12 +43,13 @@ pub(crate) use channel::{Channel, Namespace, NamespaceOptions, PublishTo};
 pub(crate) use client::Client;
 #[cfg(test)]
 use fault::Fault;
-pub(crate) use listeners::{
-    DataForm, Feed, Health, HttpApi, HttpServer, RawEndpoint, TcpDialect, TcpListener, WebSocket,
-};
-pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown};
+pub(crate) use listeners::{Forwarded, Health, HttpApi, HttpServer, Prometheus, WebSocket};
+pub(crate) use plain::{DataForm, Feed, RawDialect, RawEndpoint, TcpDialect, TcpFraming, TcpListener};
+pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown, Sockets};
 pub(crate) use rules_doors::ip_address;
+pub(crate) use streams::{Emulation, HttpStream, Sse, UniHttpStream, UniSse, UniWebSocket};
 pub(crate) use template::{Template, Variable};
+pub(crate) use tls::{Autocert, Certificate, ClientAuth, Tls, TlsVersion};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -63,9 +71,21 @@ pub(crate) struct Config {
     pub(crate) rpc: Rpc,
     /// The WebSocket endpoint of the client protocol.
     pub(crate) websocket: WebSocket,
+    /// Server-sent events with the client protocol; what clients say comes through `emulation`.
+    pub(crate) sse: Sse,
+    /// A streamed HTTP response with the client protocol; what clients say comes through `emulation`.
+    pub(crate) http_stream: HttpStream,
+    /// What clients of `sse` and `http_stream` say; offered with either.
+    pub(crate) emulation: Emulation,
+    /// WebSocket for clients that only listen.
+    pub(crate) uni_websocket: UniWebSocket,
+    /// Server-sent events for clients that only listen; the `EventSource` of a browser needs no library.
+    pub(crate) uni_sse: UniSse,
+    /// A streamed HTTP response for clients that only listen: one push per line.
+    pub(crate) uni_http_stream: UniHttpStream,
     /// WebSocket endpoints without a protocol: what is sent is the message.
     pub(crate) raw: Vec<RawEndpoint>,
-    /// Plain TCP ports.
+    /// TCP ports.
     pub(crate) tcp: Vec<TcpListener>,
     /// The queue between the server and the application.
     pub(crate) app_link: AppLink,
@@ -75,6 +95,10 @@ pub(crate) struct Config {
     pub(crate) http_api: HttpApi,
     /// The health endpoint.
     pub(crate) health: Health,
+    /// Metrics for Prometheus on the internal port.
+    pub(crate) prometheus: Prometheus,
+    /// What the system is told about sockets of clients.
+    pub(crate) sockets: Sockets,
     /// What is written to the log.
     pub(crate) log: Log,
     /// How the server ends.

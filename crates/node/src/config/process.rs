@@ -1,4 +1,4 @@
-//! The sections about the process: its name, its log and its end.
+//! The sections about the process: its name, its sockets, its log and its end.
 
 use std::time::Duration;
 
@@ -13,6 +13,33 @@ use super::schema::{Key, Kind};
 pub(crate) struct Node {
     /// Name of this node, different on every one; empty to make it of host name and port.
     pub(crate) name: String,
+}
+
+/// What the system is told about sockets of clients.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sockets {
+    /// Connections that may wait to be accepted, per listener; the system may allow fewer (`net.core.somaxconn`).
+    pub(crate) backlog: usize,
+    /// Unsent bytes the system takes for one client before it says that it is full; 0 for what the system does.
+    pub(crate) notsent_lowat: usize,
+    /// Time sent bytes may stay unacknowledged before the connection is given up; 0 for what the system does.
+    #[serde(with = "duration")]
+    pub(crate) user_timeout: Duration,
+    /// Time of silence after which the system asks whether the other end is there; 0 for never.
+    #[serde(with = "duration")]
+    pub(crate) keepalive: Duration,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            backlog: 4096,
+            notsent_lowat: 131_072,
+            user_timeout: Duration::from_secs(30),
+            keepalive: Duration::from_secs(60),
+        }
+    }
 }
 
 /// What is written to the log.
@@ -72,6 +99,14 @@ impl Default for Shutdown {
 
 /// The keys of `node`.
 pub(super) const NODE: &[Key] = &[Key::new("name", Kind::Text)];
+
+/// The keys of `sockets`.
+pub(super) const SOCKETS: &[Key] = &[
+    Key::new("backlog", Kind::Integer),
+    Key::new("notsent_lowat", Kind::Integer),
+    Key::new("user_timeout", Kind::Duration),
+    Key::new("keepalive", Kind::Duration),
+];
 
 /// The keys of `log`.
 pub(super) const LOG: &[Key] = &[

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::schema::{Key, Kind, ROOT, join};
-use super::{Config, Namespace, RawEndpoint, TcpListener};
+use super::{Certificate, Config, Namespace, RawEndpoint, TcpListener};
 
 /// What stands above the tables.
 const HEAD: &str = include_str!("reference_head.md");
@@ -18,7 +18,10 @@ const SOURCES: &str = concat!(
     include_str!("channel.rs"),
     include_str!("client.rs"),
     include_str!("listeners.rs"),
+    include_str!("plain.rs"),
     include_str!("process.rs"),
+    include_str!("streams.rs"),
+    include_str!("tls.rs"),
 );
 
 /// The text of docs/config.md.
@@ -43,21 +46,26 @@ pub(crate) fn reference() -> String {
 const TABLE: &str = "\n| key | takes | default | meaning |\n|---|---|---|---|\n";
 
 /// A section with a heading of its own, then the lists of tables in it.
-fn section(text: &mut String, key: &Key, path: &str, structure: &str, default: &Value) {
+fn section(text: &mut String, key: &Key, path: &str, structure: &'static str, default: &Value) {
     let about = meaning(structure, key.name);
-    match key.kind {
-        Kind::Section(structure, keys) => {
-            text.push_str(&format!("\n## `[{path}]`\n\n{about}\n{TABLE}"));
-            for (key, structure) in rows(text, keys, "", structure, default) {
-                section(text, key, &join(path, key.name), structure, &Value::Null);
-            }
-        }
-        Kind::Sections(structure, keys) => {
-            text.push_str(&format!("\n## `[[{path}]]`\n\n{about}\n{TABLE}"));
-            rows(text, keys, "", structure, &one(structure));
-        }
-        _ => {}
+    let (heading, inner, keys, defaults) = match key.kind {
+        Kind::Section(inner, keys) => (format!("[{path}]"), inner, keys, default.clone()),
+        Kind::Sections(inner, keys) => (format!("[[{path}]]"), inner, keys, one(inner)),
+        _ => return,
+    };
+    text.push_str(&format!("\n## `{heading}`\n\n{about}\n{TABLE}"));
+    for list in rows(text, keys, "", inner, &defaults) {
+        section(text, list.key, &join(path, &list.path), list.structure, &Value::Null);
     }
+}
+
+/// A list of tables within a section, which gets a heading of its own.
+struct List<'a> {
+    key: &'a Key,
+    /// Its path within the section.
+    path: String,
+    /// The struct it is a field of.
+    structure: &'static str,
 }
 
 /// The rows of a table, those of tables in it too; lists of tables are handed back.
@@ -67,7 +75,7 @@ fn rows<'a>(
     above: &str,
     structure: &'static str,
     defaults: &Value,
-) -> Vec<(&'a Key, &'static str)> {
+) -> Vec<List<'a>> {
     let mut lists = Vec::new();
     for key in keys {
         let path = join(above, key.name);
@@ -76,7 +84,7 @@ fn rows<'a>(
                 let defaults = defaults.get(key.name).cloned().unwrap_or_default();
                 lists.extend(rows(text, keys, &path, inner, &defaults));
             }
-            Kind::Sections(..) => lists.push((key, structure)),
+            Kind::Sections(..) => lists.push(List { key, path, structure }),
             _ => row(text, key, &path, structure, defaults),
         }
     }
@@ -86,6 +94,7 @@ fn rows<'a>(
 fn row(text: &mut String, key: &Key, path: &str, structure: &str, defaults: &Value) {
     let default = match defaults.get(key.name) {
         _ if key.required => "must be given".to_owned(),
+        Some(Value::Null) => "not given".to_owned(),
         Some(value) => format!("`{value}`"),
         None => String::new(),
     };
@@ -96,6 +105,7 @@ fn row(text: &mut String, key: &Key, path: &str, structure: &str, defaults: &Val
 /// The defaults of one table in a list.
 fn one(structure: &str) -> Value {
     let value = match structure {
+        "Certificate" => serde_json::to_value(Certificate::default()),
         "Namespace" => serde_json::to_value(Namespace::default()),
         "RawEndpoint" => serde_json::to_value(RawEndpoint::default()),
         "TcpListener" => serde_json::to_value(TcpListener::default()),

@@ -1,15 +1,21 @@
 //! The rules that no single value can break: what must be more than nothing, what must fit together.
 //!
-//! Doors, channels and the application have their rules in `rules_doors`, `rules_channel` and `rules_app`.
+//! Doors, what is spoken behind them, certificates, channels and the application have their rules in `rules_doors`,
+//! `rules_feeds`, `rules_tls`, `rules_channel` and `rules_app`.
 
 use std::time::Duration;
 
 use super::fault::{Fault, Warning};
 use super::rules_doors::is_loopback;
-use super::{Client, Config, duration};
+use super::{Client, Config, Sockets, duration};
 
 /// Most worker threads and lanes that make sense.
 pub(super) const MANY: usize = 1024;
+
+/// Largest number a socket option takes.
+const MOST: usize = i32::MAX as usize;
+/// Longest silence the system counts (`MAX_TCP_KEEPIDLE`).
+const LONGEST: Duration = Duration::from_secs(32_767);
 
 /// The faults found so far.
 #[derive(Debug, Default)]
@@ -55,8 +61,11 @@ impl Config {
         }
         client(&self.client, &mut faults);
         self.door_rules(&mut faults);
+        self.feed_rules(&mut faults);
+        self.tls_rules(&mut faults);
         self.channel_rules(&mut faults);
         self.app_rules(&mut faults);
+        sockets(&self.sockets, &mut faults);
         faults.some_time("shutdown.timeout", self.shutdown.timeout);
         if faults.0.is_empty() { Ok(()) } else { Err(faults.0) }
     }
@@ -80,12 +89,32 @@ impl Config {
                 "client.insecure is on beyond loopback: everyone who reaches the port may do everything",
             ));
         }
-        if self.http_api.insecure && !self.http_api.disabled && !is_loopback(&self.http_server.internal_address) {
+        let http = &self.http_server;
+        let is_open = !is_loopback(&http.internal_address) || (http.api_on_public_port && !is_loopback(&http.address));
+        if self.http_api.insecure && !self.http_api.disabled && is_open {
             warnings.push(Warning::new(
                 "http_api.insecure is on beyond loopback: everyone who reaches the port commands the server",
             ));
         }
+        self.tls_warnings(&mut warnings);
         warnings
+    }
+}
+
+fn sockets(sockets: &Sockets, faults: &mut Faults) {
+    faults.at_least_one("sockets.backlog", sockets.backlog);
+    for (key, number) in [("sockets.backlog", sockets.backlog), ("sockets.notsent_lowat", sockets.notsent_lowat)] {
+        if number > MOST {
+            faults.add(key, format!("{number} is more than {MOST}"));
+        }
+    }
+    for (key, time) in [("sockets.user_timeout", sockets.user_timeout), ("sockets.keepalive", sockets.keepalive)] {
+        if time > LONGEST {
+            let (time, longest) = (duration::format(time), duration::format(LONGEST));
+            faults.add(key, format!("\"{time}\" is more than \"{longest}\", the longest the system takes"));
+        } else if !time.is_zero() && time < Duration::from_secs(1) {
+            faults.add(key, format!("\"{}\" is less than \"1s\"; write more, or \"0s\"", duration::format(time)));
+        }
     }
 }
 

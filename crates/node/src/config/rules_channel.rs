@@ -48,6 +48,14 @@ impl Config {
                 .add(format!("{above}.history_ttl"), "is no time at all while history_size is set; history needs both"),
             (0, true) | (1.., false) => {}
         }
+        let has_history = options.history_size > 0 || !options.history_ttl.is_zero();
+        for (name, is_on) in [("allow_recovery", options.allow_recovery), ("force_recovery", options.force_recovery)] {
+            // Half a history has its fault already.
+            if is_on && !has_history {
+                let text = "is on without history to recover from; set history_size and history_ttl";
+                faults.add(format!("{above}.{name}"), text);
+            }
+        }
         if options.force_push_join_leave && !options.join_leave {
             faults.add(format!("{above}.force_push_join_leave"), "is on while join_leave is off; turn join_leave on");
         }

@@ -1,14 +1,17 @@
 //! The rules of the doors: addresses, ports and paths that must not meet, and doors that must not stand open.
+//!
+//! What is spoken behind a door has its rules in `rules_feeds` and `rules_tls`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::rules::Faults;
-use super::template::{Template, Variable};
-use super::{Config, Driver, Feed, PublishTo, TcpDialect};
+use super::{Config, Driver};
 
 /// Where health is asked on.
 const HEALTH_PATH: &str = "/health";
+/// What the paths of the server API begin with.
+const API_PATH: &str = "/api/";
 
 /// One address and port the server listens on.
 #[derive(Debug)]
@@ -34,11 +37,12 @@ pub(super) fn is_loopback(address: &str) -> bool {
 }
 
 impl Config {
-    /// The rules of ports, paths, the server API and raw clients.
+    /// The rules of ports, paths, names and the server API.
     pub(super) fn door_rules(&self, faults: &mut Faults) {
         self.ports(faults);
         self.paths(faults);
-        self.feeds(faults);
+        self.metrics_path(faults);
+        faults.some_time("http_server.handshake_timeout", self.http_server.handshake_timeout);
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, listener) in self.tcp.iter().enumerate() {
             let key = format!("tcp[{index}].name");
@@ -49,6 +53,11 @@ impl Config {
                 names.insert(&listener.name, index);
             }
         }
+        self.api(faults);
+    }
+
+    /// Nobody commands the server unasked.
+    fn api(&self, faults: &mut Faults) {
         let api = &self.http_api;
         let address = &self.http_server.internal_address;
         if !api.disabled && api.key.is_empty() && !api.insecure && !is_loopback(address) {
@@ -58,6 +67,12 @@ impl Config {
                     "is empty while http_server.internal_address is {address:?}: anyone could command the server; \
                      set http_api.key, or http_server.internal_address = \"127.0.0.1\", or http_api.disabled = true"
                 ),
+            );
+        }
+        if self.http_server.api_on_public_port && api.key.is_empty() && !api.insecure {
+            faults.add(
+                "http_api.key",
+                "is empty while http_server.api_on_public_port is on: anyone could command the server; set http_api.key",
             );
         }
     }
@@ -77,8 +92,8 @@ impl Config {
         if self.app_link.driver == Driver::Embedded {
             doors.push(door("embedded", "", &self.embedded.address, self.embedded.port));
         }
-        for (index, listener) in self.tcp.iter().enumerate() {
-            doors.push(door(&format!("tcp[{index}]"), "", &listener.address, listener.port));
+        for (index, listener) in self.tcp.iter().enumerate().filter(|(_, listener)| !listener.on_public_port) {
+            doors.push(door(&format!("tcp[{index}]"), "", &listener.address, listener.port.unwrap_or(0)));
         }
         doors
     }
@@ -122,73 +137,75 @@ impl Config {
         }
     }
 
-    fn paths(&self, faults: &mut Faults) {
-        let mut taken: BTreeMap<&str, String> = BTreeMap::new();
-        if self.health.enabled {
-            taken.insert(HEALTH_PATH, "the health endpoint".to_owned());
-        }
-        let mut paths = Vec::new();
-        if !self.websocket.disabled {
-            paths.push(("websocket.handler_prefix".to_owned(), &self.websocket.handler_prefix));
+    /// The paths of the public port, with the keys that name them.
+    fn public_paths(&self) -> Vec<(String, &str)> {
+        let mut paths: Vec<(String, &str)> = Vec::new();
+        for (is_offered, section, path) in [
+            (!self.websocket.disabled, "websocket", &self.websocket.handler_prefix),
+            (self.sse.enabled, "sse", &self.sse.handler_prefix),
+            (self.http_stream.enabled, "http_stream", &self.http_stream.handler_prefix),
+            (self.sse.enabled || self.http_stream.enabled, "emulation", &self.emulation.handler_prefix),
+            (self.uni_websocket.enabled, "uni_websocket", &self.uni_websocket.handler_prefix),
+            (self.uni_sse.enabled, "uni_sse", &self.uni_sse.handler_prefix),
+            (self.uni_http_stream.enabled, "uni_http_stream", &self.uni_http_stream.handler_prefix),
+        ] {
+            if is_offered {
+                paths.push((format!("{section}.handler_prefix"), path));
+            }
         }
         for (index, endpoint) in self.raw.iter().enumerate() {
             paths.push((format!("raw[{index}].path"), &endpoint.path));
         }
-        for (key, path) in paths {
-            if !path.starts_with('/') {
-                faults.add(&key, format!("{path:?} does not begin with a slash; write \"/ws\""));
-            } else if path.contains(|c: char| !c.is_ascii_graphic() || "?#%".contains(c)) {
-                faults.add(&key, format!("{path:?} is no plain path; write letters, digits, / _ - ."));
-            } else if let Some(other) = taken.get(path.as_str()) {
+        paths
+    }
+
+    fn paths(&self, faults: &mut Faults) {
+        let http = &self.http_server;
+        let mut taken: BTreeMap<&str, String> = BTreeMap::new();
+        if self.health.enabled {
+            taken.insert(HEALTH_PATH, "the health endpoint".to_owned());
+        }
+        if self.dev {
+            taken.insert("/", "the page of development mode".to_owned());
+        }
+        if http.api_on_public_port && self.prometheus.enabled {
+            taken.insert(&self.prometheus.handler_prefix, "prometheus.handler_prefix".to_owned());
+        }
+        for (key, path) in self.public_paths() {
+            if let Some(text) = path_fault(path) {
+                faults.add(&key, text);
+            } else if let Some(other) = taken.get(path) {
                 faults.add(&key, format!("{path:?} is taken by {other}; write another path"));
+            } else if http.api_on_public_port && path.starts_with(API_PATH) {
+                faults.add(&key, format!("{path:?} is taken by the server API; write another path"));
             } else {
                 taken.insert(path, key);
             }
         }
     }
 
-    fn feeds(&self, faults: &mut Faults) {
-        faults.at_least_one("websocket.message_size_limit", self.websocket.message_size_limit);
-        for (index, endpoint) in self.raw.iter().enumerate() {
-            let above = format!("raw[{index}]");
-            faults.at_least_one(format!("{above}.message_size_limit"), endpoint.message_size_limit);
-            self.feed(&above, &endpoint.feed, true, faults);
+    fn metrics_path(&self, faults: &mut Faults) {
+        let (key, path) = ("prometheus.handler_prefix", &self.prometheus.handler_prefix);
+        if !self.prometheus.enabled {
+            return;
         }
-        for (index, listener) in self.tcp.iter().enumerate() {
-            let above = format!("tcp[{index}]");
-            faults.at_least_one(format!("{above}.message_size_limit"), listener.message_size_limit);
-            if listener.dialect == TcpDialect::Raw {
-                self.feed(&above, &listener.feed, false, faults);
-            } else if listener.feed != Feed::default() {
-                faults.add(above, "has channel, event, publish_to or data, which only dialect = \"raw\" knows");
-            }
+        if let Some(text) = path_fault(path) {
+            faults.add(key, text);
+        } else if path == HEALTH_PATH {
+            faults.add(key, format!("{path:?} is taken by the health endpoint; write another path"));
+        } else if path.starts_with(API_PATH) {
+            faults.add(key, format!("{path:?} is taken by the server API; write another path"));
         }
     }
+}
 
-    /// The rules of what becomes of a raw client's messages.
-    fn feed(&self, above: &str, feed: &Feed, has_query: bool, faults: &mut Faults) {
-        let key = format!("{above}.channel");
-        match Template::parse(&feed.channel) {
-            Err(text) => faults.add(&key, format!("{:?} {text}", feed.channel)),
-            Ok(template) => {
-                let query = |variable: &Variable| matches!(variable, Variable::Query(_));
-                if !has_query && template.variables().any(query) {
-                    let text = "has a {query.NAME}, which a TCP client cannot fill";
-                    faults.add(&key, format!("{:?} {text}", feed.channel));
-                }
-                if let Some(text) = self.namespace_fault(template.start()) {
-                    faults.add(&key, format!("{:?} {text}", feed.channel));
-                }
-            }
-        }
-        if feed.channel.is_empty() && feed.publish_to == PublishTo::Channel {
-            faults.add(&key, "is empty while publish_to is \"channel\"; name the channel");
-        }
-        if feed.event.is_empty() {
-            faults.add(format!("{above}.event"), "is empty; write a name such as \"message\"");
-        }
-        if feed.publish_to == PublishTo::App {
-            self.needs_messages(&format!("{above}.publish_to"), "is \"app\"", faults);
-        }
+/// Why no request can ever have a path.
+fn path_fault(path: &str) -> Option<String> {
+    if !path.starts_with('/') {
+        Some(format!("{path:?} does not begin with a slash; write {:?}", format!("/{path}")))
+    } else if path.contains(|c: char| !c.is_ascii_graphic() || "?#%".contains(c)) {
+        Some(format!("{path:?} is no plain path; write letters, digits, / _ - ."))
+    } else {
+        None
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each section's file lists its keys below its structs; tests hold the two against each other.
 
-use super::{app, channel, client, listeners, process};
+use super::{app, channel, client, listeners, plain, process, streams};
 
 /// One known key.
 #[derive(Debug, Clone, Copy)]
@@ -65,12 +65,20 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("channel", Kind::Section("Channel", channel::KEYS)),
     Key::new("rpc", Kind::Section("Rpc", app::RPC)),
     Key::new("websocket", Kind::Section("WebSocket", listeners::WEBSOCKET)),
-    Key::new("raw", Kind::Sections("RawEndpoint", listeners::RAW)),
-    Key::new("tcp", Kind::Sections("TcpListener", listeners::TCP)),
+    Key::new("sse", Kind::Section("Sse", streams::STREAM)),
+    Key::new("http_stream", Kind::Section("HttpStream", streams::STREAM)),
+    Key::new("emulation", Kind::Section("Emulation", streams::EMULATION)),
+    Key::new("uni_websocket", Kind::Section("UniWebSocket", streams::UNI_WEBSOCKET)),
+    Key::new("uni_sse", Kind::Section("UniSse", streams::STREAM)),
+    Key::new("uni_http_stream", Kind::Section("UniHttpStream", streams::STREAM)),
+    Key::new("raw", Kind::Sections("RawEndpoint", plain::RAW)),
+    Key::new("tcp", Kind::Sections("TcpListener", plain::TCP)),
     Key::new("app_link", Kind::Section("AppLink", app::APP_LINK)),
     Key::new("embedded", Kind::Section("Embedded", app::EMBEDDED)),
     Key::new("http_api", Kind::Section("HttpApi", listeners::HTTP_API)),
     Key::new("health", Kind::Section("Health", listeners::HEALTH)),
+    Key::new("prometheus", Kind::Section("Prometheus", listeners::PROMETHEUS)),
+    Key::new("sockets", Kind::Section("Sockets", process::SOCKETS)),
     Key::new("log", Kind::Section("Log", process::LOG)),
     Key::new("shutdown", Kind::Section("Shutdown", process::SHUTDOWN)),
 ];
@@ -110,10 +118,16 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::config::tls::Certificate;
 
     #[test]
     fn the_tree_and_the_structs_name_the_same_keys_in_the_same_places() {
-        let structs = serde_json::to_value(Config::dev()).unwrap();
+        // What a list of tables holds is seen only where there is one.
+        let mut config = Config::dev();
+        config.http_server.tls.certificates.push(Certificate::default());
+        config.http_server.internal_tls.certificates.push(Certificate::default());
+        config.tcp.iter_mut().for_each(|tcp| tcp.tls.certificates.push(Certificate::default()));
+        let structs = serde_json::to_value(config).unwrap();
         let mut known = BTreeSet::new();
         let mut written = BTreeSet::new();
         names(ROOT, "", &mut known);

@@ -3,7 +3,7 @@
 use super::tests::{faults, load};
 
 /// Each text has exactly this fault.
-fn each_has_one(cases: &[(&str, &str)]) {
+pub(super) fn each_has_one(cases: &[(&str, &str)]) {
     for (text, fault) in cases {
         assert_eq!(faults(text), [*fault], "{text}");
     }
@@ -90,6 +90,18 @@ fn rules_of_channels() {
             "j.toml:2: channel.without_namespace.force_push_join_leave: is on while join_leave is off; turn join_leave on",
         ),
         (
+            "[channel.without_namespace]\nallow_recovery = true",
+            "j.toml:2: channel.without_namespace.allow_recovery: is on without history to recover from; set history_size and history_ttl",
+        ),
+        (
+            "[[channel.namespaces]]\nname = \"a\"\nforce_recovery = true",
+            "j.toml:3: channel.namespaces[0].force_recovery: is on without history to recover from; set history_size and history_ttl",
+        ),
+        (
+            "[channel.without_namespace]\nhistory_size = 5\nforce_recovery = true",
+            "channel.without_namespace.history_ttl: is no time at all while history_size is set; history needs both",
+        ),
+        (
             "[channel.without_namespace]\npublish_to = \"app\"",
             "j.toml:2: channel.without_namespace.publish_to: is \"app\" while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"",
         ),
@@ -128,6 +140,15 @@ fn rules_of_addresses_and_ports() {
             "j.toml:5: tcp[1].name: \"a\" is the name of tcp[0] too",
         ),
         ("[[tcp]]\nname = \"\"\nport = 1", "j.toml:2: tcp[0].name: is empty; write a name"),
+        ("[[tcp]]\nname = \"a\"", "j.toml:1: tcp[0].port: is missing; write a port, or on_public_port = true"),
+        (
+            "http_server.api_on_public_port = true",
+            "http_api.key: is empty while http_server.api_on_public_port is on: anyone could command the server; set http_api.key",
+        ),
+        (
+            "http_server.handshake_timeout = \"0s\"",
+            "j.toml:1: http_server.handshake_timeout: is no time at all; write a duration such as \"5s\"",
+        ),
     ]);
     for text in [
         "http_server.address = \"127.0.0.2\"\nhttp_server.internal_port = 8400",
@@ -135,6 +156,8 @@ fn rules_of_addresses_and_ports() {
         "[[tcp]]\nname = \"a\"\nport = 8402",
         "http_server.internal_address = \"\"\nhttp_api.disabled = true",
         "http_server.internal_address = \"\"\nhttp_api.key = \"x\"",
+        "http_server.api_on_public_port = true\nhttp_api.key = \"x\"",
+        "http_server.api_on_public_port = true\nhttp_api.insecure = true",
     ] {
         load(text, &[], &[]).expect(text);
     }
@@ -157,6 +180,102 @@ fn rules_of_paths_and_sizes() {
             "j.toml:1: websocket.handler_prefix: \"/health\" is taken by the health endpoint; write another path",
         ),
     ]);
+    let level = "is no level; write 1 (fast) to 9 (small)";
+    for number in [0, 10] {
+        let text = format!("websocket.compression_level = {number}");
+        assert_eq!(faults(&text), [format!("j.toml:1: websocket.compression_level: {number} {level}")]);
+    }
+    for key in [
+        "websocket.decompressed_message_size_limit",
+        "websocket.compression_ratio_limit",
+        "sse.max_request_body_size",
+        "http_stream.max_request_body_size",
+        "emulation.max_request_body_size",
+        "uni_websocket.message_size_limit",
+        "uni_sse.max_request_body_size",
+        "uni_http_stream.max_request_body_size",
+        "sockets.backlog",
+    ] {
+        assert_eq!(faults(&format!("{key} = 0")), [format!("j.toml:1: {key}: is 0; write 1 or more")]);
+    }
+}
+
+#[test]
+fn rules_of_paths_that_meet() {
+    for section in ["sse", "http_stream", "uni_websocket", "uni_sse", "uni_http_stream"] {
+        let on = format!("{section}.enabled = true\n{section}.handler_prefix = ");
+        let taken = "is taken by websocket.handler_prefix; write another path";
+        assert_eq!(
+            faults(&format!("{on}\"/connection/websocket\"")),
+            [format!("j.toml:2: {section}.handler_prefix: \"/connection/websocket\" {taken}")]
+        );
+        load(&format!("{section}.handler_prefix = \"/connection/websocket\""), &[], &[]).expect("it is off");
+        let bare = "does not begin with a slash; write \"/bare\"";
+        assert_eq!(faults(&format!("{on}\"bare\"")), [format!("j.toml:2: {section}.handler_prefix: \"bare\" {bare}")]);
+    }
+    each_has_one(&[
+        (
+            "sse.enabled = true\nemulation.handler_prefix = \"/connection/sse\"",
+            "j.toml:2: emulation.handler_prefix: \"/connection/sse\" is taken by sse.handler_prefix; write another path",
+        ),
+        (
+            "http_stream.enabled = true\n[[raw]]\ndialect = \"echo\"\npath = \"/emulation\"",
+            "j.toml:4: raw[0].path: \"/emulation\" is taken by emulation.handler_prefix; write another path",
+        ),
+        (
+            "dev = true\n[[raw]]\ndialect = \"echo\"\npath = \"/\"",
+            "j.toml:4: raw[0].path: \"/\" is taken by the page of development mode; write another path",
+        ),
+        (
+            "http_api.key = \"x\"\nhttp_server.api_on_public_port = true\nsse.enabled = true\nsse.handler_prefix = \"/metrics\"",
+            "j.toml:4: sse.handler_prefix: \"/metrics\" is taken by prometheus.handler_prefix; write another path",
+        ),
+        (
+            "http_api.key = \"x\"\nhttp_server.api_on_public_port = true\nsse.enabled = true\nsse.handler_prefix = \"/api/sse\"",
+            "j.toml:4: sse.handler_prefix: \"/api/sse\" is taken by the server API; write another path",
+        ),
+        (
+            "prometheus.handler_prefix = \"metrics\"",
+            "j.toml:1: prometheus.handler_prefix: \"metrics\" does not begin with a slash; write \"/metrics\"",
+        ),
+        (
+            "prometheus.handler_prefix = \"/health\"",
+            "j.toml:1: prometheus.handler_prefix: \"/health\" is taken by the health endpoint; write another path",
+        ),
+        (
+            "prometheus.handler_prefix = \"/api/info\"",
+            "j.toml:1: prometheus.handler_prefix: \"/api/info\" is taken by the server API; write another path",
+        ),
+    ]);
+    for text in [
+        "emulation.handler_prefix = \"/connection/websocket\"",
+        "sse.enabled = true\nsse.handler_prefix = \"/metrics\"",
+        "prometheus.enabled = false\nprometheus.handler_prefix = \"metrics\"",
+    ] {
+        load(text, &[], &[]).expect(text);
+    }
+}
+
+#[test]
+fn rules_of_sockets() {
+    each_has_one(&[
+        ("sockets.backlog = 3000000000", "j.toml:1: sockets.backlog: 3000000000 is more than 2147483647"),
+        ("sockets.notsent_lowat = 3000000000", "j.toml:1: sockets.notsent_lowat: 3000000000 is more than 2147483647"),
+        (
+            "sockets.keepalive = \"10h\"",
+            "j.toml:1: sockets.keepalive: \"10h\" is more than \"9h6m7s\", the longest the system takes",
+        ),
+        (
+            "sockets.user_timeout = \"30ms\"",
+            "j.toml:1: sockets.user_timeout: \"30ms\" is less than \"1s\"; write more, or \"0s\"",
+        ),
+    ]);
+    let text = "[sockets]\nnotsent_lowat = 0\nuser_timeout = \"0s\"\nkeepalive = \"0s\"";
+    load(text, &[], &[]).expect(text);
+}
+
+#[test]
+fn rules_of_raw_endpoints() {
     let raw = "publish_to = \"channel\"\nchannel = \"a\"\n";
     let cases = [
         ("path = \"ws\"", "raw[0].path: \"ws\" does not begin with a slash; write \"/ws\""),
@@ -207,10 +326,63 @@ fn rules_of_raw_clients() {
             "j.toml:6: tcp[0].channel: \"{query.x}\" has a {query.NAME}, which a TCP client cannot fill",
         ),
         (
+            "[[raw]]\ndialect = \"echo\"\nchannel = \"a\"",
+            "j.toml:1: raw[0]: has channel, event, publish_to or data, which only dialect = \"raw\" knows",
+        ),
+        (
+            "[[tcp]]\nname = \"a\"\nport = 1\ndialect = \"echo\"\nevent = \"x\"",
+            "j.toml:1: tcp[0]: has channel, event, publish_to or data, which only dialect = \"raw\" knows",
+        ),
+        (
             "[[tcp]]\nname = \"a\"\nport = 1\nmessage_size_limit = 0",
             "j.toml:4: tcp[0].message_size_limit: is 0; write 1 or more",
         ),
     ]);
+}
+
+#[test]
+fn rules_of_tcp_listeners() {
+    let tcp = "[[tcp]]\nname = \"a\"\n";
+    for (lines, fault) in [
+        (
+            "port = 1\ndialect = \"centrifugo-protobuf\"",
+            "tcp[0].framing: is \"lines\" while dialect is \"centrifugo-protobuf\", whose messages may hold newlines; write \"varint\"",
+        ),
+        (
+            "port = 1\nframing = \"varint\"",
+            "tcp[0].framing: is \"varint\" while dialect is \"centrifugo-json\"; write \"lines\", or dialect = \"centrifugo-protobuf\"",
+        ),
+        ("on_public_port = true\nport = 1", "tcp[0].port: is given while on_public_port is on; leave one of them out"),
+        (
+            "on_public_port = true\naddress = \"\"",
+            "tcp[0].address: is given while on_public_port is on; http_server.address counts",
+        ),
+        (
+            "on_public_port = true\nproxy_protocol = true",
+            "tcp[0].proxy_protocol: is on while on_public_port is on; http_server.proxy_protocol counts",
+        ),
+        (
+            "on_public_port = true\ntls = { enabled = true, cert_pem_file = \"c\", key_pem_file = \"k\" }",
+            "tcp[0].tls.enabled: is on while on_public_port is on; http_server.tls counts",
+        ),
+        (
+            "on_public_port = true\n[[tcp]]\nname = \"b\"\non_public_port = true",
+            "tcp[1].on_public_port: is on for tcp[0] too, and first bytes tell no two apart; give one a port",
+        ),
+    ] {
+        let found = faults(&format!("{tcp}{lines}"));
+        assert!(found.len() == 1 && found[0].ends_with(&format!(": {fault}")), "{found:?}");
+    }
+    for lines in [
+        "port = 0\nframing = \"varint\"\ndialect = \"centrifugo-protobuf\"",
+        "port = 0\nframing = \"varint\"\ndialect = \"raw\"\npublish_to = \"channel\"\nchannel = \"a\"",
+        "port = 0\nframing = \"varint\"\ndialect = \"echo\"",
+        "on_public_port = true\ndialect = \"echo\"\nidle_timeout = \"1m\"",
+        // A port it does not have meets no other.
+        "on_public_port = true\n[[tcp]]\nname = \"b\"\nport = 0",
+    ] {
+        load(&format!("{tcp}{lines}"), &[], &[]).expect(lines);
+    }
 }
 
 #[test]
@@ -256,5 +428,8 @@ fn what_is_rarely_meant_is_warned_of() {
         "client.insecure is on beyond loopback: everyone who reaches the port may do everything",
         "http_api.insecure is on beyond loopback: everyone who reaches the port commands the server",
     ];
+    assert_eq!(warnings, expected);
+    let text = "client.insecure = true\nhttp_api.insecure = true\nhttp_server.api_on_public_port = true";
+    let (_, warnings) = load(text, &[], &[]).unwrap();
     assert_eq!(warnings, expected);
 }
