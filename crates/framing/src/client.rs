@@ -5,10 +5,11 @@
 use std::ops::Range;
 
 use crate::http::is_token;
-use crate::websocket::header::{self, FIN, MASKED};
+use crate::websocket::header::{self, MASKED};
 use crate::websocket::mask;
 
 pub use crate::websocket::Opcode;
+pub use crate::websocket::header::{COMPRESSED, FIN};
 
 /// The key that [`request`] sends, from RFC 6455; nothing depends on its being fresh.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -36,16 +37,17 @@ pub fn request(host: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 
 /// Appends a whole message or control frame, masked.
 pub fn mask_frame(opcode: Opcode, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
-    write_masked(FIN | opcode as u8, payload, key, out);
+    mask_raw(FIN | opcode as u8, payload, key, out);
 }
 
 /// Appends a frame without FIN, masked: the first or a middle fragment of a message.
 pub fn mask_fragment(opcode: Opcode, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
-    write_masked(opcode as u8, payload, key, out);
+    mask_raw(opcode as u8, payload, key, out);
 }
 
-/// Appends a masked frame that starts with `first`.
-fn write_masked(first: u8, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
+/// Appends a masked frame that starts with the byte `first`: an opcode, with [`FIN`] or
+/// [`COMPRESSED`] or bits that mean nothing.
+pub fn mask_raw(first: u8, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
     out.reserve(header::header_length(payload.len()) + mask::LENGTH + payload.len());
     header::write_header(first, payload.len(), MASKED, out);
     out.extend_from_slice(&key);
@@ -67,6 +69,12 @@ impl ServerFrames {
         let start = header::payload_start(input)?;
         let total = header::frame_length(input)?;
         (input.len() >= total).then_some((total, opcode, start..total))
+    }
+
+    /// Whether the first frame begins a compressed message.
+    #[must_use]
+    pub fn is_compressed(input: &[u8]) -> bool {
+        input.first().is_some_and(|first| first & COMPRESSED != 0)
     }
 }
 

@@ -11,13 +11,13 @@ mod message;
 mod tests;
 mod utf8;
 
+pub use deflate::{Agreed, Deflater, Inflater, Window, negotiate};
 pub use header::Opcode;
 pub use message::{FREE_FRAGMENTS, LEAST_MEAN};
 
 use bytes::Bytes;
 
 use crate::{Decoded, Frame, FramingError};
-use deflate::Inflater;
 use header::{Length, Start};
 use message::Message;
 

@@ -4,14 +4,14 @@ use crate::FramingError;
 use crate::websocket::mask;
 
 /// The FIN bit: this frame ends its message.
-pub(crate) const FIN: u8 = 0x80;
+pub const FIN: u8 = 0x80;
 /// The bit that says that a mask follows the length.
 pub(crate) const MASKED: u8 = 0x80;
 /// Payload bytes a control frame may carry, and the longest length that fits into 7 bits.
 pub(crate) const MAX_CONTROL_PAYLOAD: usize = 125;
 
 /// The bit that marks a compressed message, where that was negotiated (RSV1).
-pub(crate) const COMPRESSED: u8 = 0x40;
+pub const COMPRESSED: u8 = 0x40;
 
 const RESERVED_BITS: u8 = 0x70;
 const OPCODE_BITS: u8 = 0x0f;

@@ -1,16 +1,17 @@
 //! Every rule of RFC 6455 that a client can break, and the edges of those it keeps.
 
 use crate::client::{mask_fragment, mask_frame};
-use crate::websocket::{MAX_FRAGMENTS, Opcode};
-use crate::{Decoded, Frame, FramingError, WebSocket};
+use crate::websocket::{FREE_FRAGMENTS, Inflater, LEAST_MEAN, Opcode};
+use crate::{Decoded, Frame, FramingError, Rules, WebSocket};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const LIMIT: usize = 1 << 20;
+const RULES: Rules = Rules::plain(LIMIT);
 
 /// Decodes the first frame of `bytes` with a fresh decoder and hands it to `look`.
 fn first<T>(bytes: &[u8], look: impl FnOnce(Result<Decoded<'_>, FramingError>) -> T) -> T {
     let mut bytes = bytes.to_vec();
-    look(WebSocket::new().decode(&mut bytes, LIMIT))
+    look(WebSocket::new().decode(&mut bytes, &RULES, None))
 }
 
 /// The error of the first frame of `bytes`.
@@ -24,7 +25,7 @@ fn drain(socket: &mut WebSocket, bytes: &[u8]) -> Result<Vec<String>, FramingErr
     let mut at = 0;
     let mut seen = Vec::new();
     loop {
-        let decoded = socket.decode(&mut bytes[at..], LIMIT)?;
+        let decoded = socket.decode(&mut bytes[at..], &RULES, None)?;
         if let Some(frame) = decoded.frame {
             seen.push(match frame {
                 Frame::Text(text) => format!("text {}", String::from_utf8_lossy(text)),
@@ -145,7 +146,7 @@ fn lengths_must_be_minimal_and_positive() {
     assert_eq!(refused(&bytes), FramingError::MessageTooBig { limit });
     let mut all = bytes;
     let mut socket = WebSocket::new();
-    let decoded = socket.decode(&mut all, usize::MAX);
+    let decoded = socket.decode(&mut all, &Rules::plain(usize::MAX), None);
     assert_eq!(decoded, Ok(Decoded::INCOMPLETE));
 }
 
@@ -155,23 +156,23 @@ fn a_big_message_is_refused_by_its_header() {
     let too_big = Err(FramingError::MessageTooBig { limit });
     let mut bytes = frame(Opcode::Binary, &[0; 11]);
     let mut socket = WebSocket::new();
-    assert_eq!(socket.decode(&mut bytes[..2], limit), too_big);
+    assert_eq!(socket.decode(&mut bytes[..2], &Rules::plain(limit), None), too_big);
     let mut bytes = frame(Opcode::Binary, &[0; 10]);
-    assert!(WebSocket::new().decode(&mut bytes, limit).is_ok());
+    assert!(WebSocket::new().decode(&mut bytes, &Rules::plain(limit), None).is_ok());
     let mut bytes = frame(Opcode::Ping, &[0; 100]);
-    assert!(WebSocket::new().decode(&mut bytes, limit).is_ok());
+    assert!(WebSocket::new().decode(&mut bytes, &Rules::plain(limit), None).is_ok());
 
     let mut socket = WebSocket::new();
     let mut bytes = fragment(Opcode::Binary, &[0; 6]);
     let total = bytes.len();
-    let decoded = socket.decode(&mut bytes, limit);
-    assert_eq!(decoded, Ok(Decoded::swallowed(total)));
+    let decoded = socket.decode(&mut bytes, &Rules::plain(limit), None);
+    assert_eq!(decoded, Ok(Decoded { consumed: total, frame: None }));
     let mut ping = frame(Opcode::Ping, &[0; 100]);
-    assert!(socket.decode(&mut ping, limit).is_ok());
+    assert!(socket.decode(&mut ping, &Rules::plain(limit), None).is_ok());
     let mut bytes = fragment(Opcode::Continuation, &[0; 5]);
-    assert_eq!(socket.decode(&mut bytes[..2], limit), too_big);
+    assert_eq!(socket.decode(&mut bytes[..2], &Rules::plain(limit), None), too_big);
     let mut bytes = frame(Opcode::Continuation, &[0; 4]);
-    let decoded = socket.decode(&mut bytes, limit);
+    let decoded = socket.decode(&mut bytes, &Rules::plain(limit), None);
     let expected = Decoded::frame(bytes_of(4), Frame::Binary(&[0; 10]));
     assert_eq!(decoded, Ok(expected));
 }
@@ -209,22 +210,29 @@ fn control_frames_come_out_between_fragments() {
     assert_eq!(seen, ["Ping([])", "Pong([])", "text ab", close]);
 }
 
-#[test]
-fn empty_fragments_are_counted() {
-    let max = usize::from(MAX_FRAGMENTS);
-    let mut bytes = fragment(Opcode::Text, b"");
-    for _ in 2..max {
-        bytes.extend(fragment(Opcode::Continuation, b""));
+/// A message of `count` fragments, all of the given size but the last, which has `last` bytes.
+fn fragmented(count: usize, size: usize, last: usize) -> Vec<u8> {
+    let mut bytes = fragment(Opcode::Text, &vec![b'a'; size]);
+    for _ in 2..count {
+        bytes.extend(fragment(Opcode::Continuation, &vec![b'a'; size]));
     }
-    let fits = [bytes.clone(), frame(Opcode::Continuation, b"")].concat();
-    let seen = drain(&mut WebSocket::new(), &fits);
-    assert_eq!(seen, Ok(vec!["text ".to_owned()]));
+    bytes.extend(frame(Opcode::Continuation, &vec![b'a'; last]));
+    bytes
+}
 
-    bytes.extend(fragment(Opcode::Continuation, b""));
-    bytes.extend(frame(Opcode::Continuation, b""));
-    let limit = MAX_FRAGMENTS;
-    let error = drain(&mut WebSocket::new(), &bytes).unwrap_err();
-    assert_eq!(error, FramingError::TooManyFragments { limit });
+#[test]
+fn many_fragments_must_not_be_tiny() {
+    let (free, least) = (FREE_FRAGMENTS, LEAST_MEAN);
+    let flood = Err(FramingError::TooManyFragments { least, limit: free });
+    let length = |bytes: &[u8]| drain(&mut WebSocket::new(), bytes).map(|seen| seen[0].len() - "text ".len());
+    assert_eq!(length(&fragmented(free, 0, 0)), Ok(0));
+    assert_eq!(length(&fragmented(free, 1, 0)), Ok(free - 1));
+    assert_eq!(length(&fragmented(free + 1, 0, 0)), flood);
+    assert_eq!(length(&fragmented(free + 1, least, least)), Ok((free + 1) * least));
+    assert_eq!(length(&fragmented(free + 1, least, least - 1)), flood);
+    assert_eq!(length(&fragmented(free + 1, 1, least * free)), Ok(free + least * free));
+    let many = LIMIT / 64;
+    assert_eq!(length(&fragmented(many, 64, 64)), Ok(LIMIT));
 }
 
 #[test]
@@ -252,6 +260,85 @@ fn text_is_checked_fragment_by_fragment() {
     assert!(drain(&mut WebSocket::new(), &binary.concat()).is_ok());
 }
 
+/// Decodes the frame as it grows byte by byte; gives the payload bytes that were there when it was
+/// refused.
+fn refused_at(mut socket: WebSocket, whole: &[u8]) -> Option<usize> {
+    let mut bytes = Vec::new();
+    for &byte in whole {
+        bytes.push(byte);
+        match socket.decode(&mut bytes, &RULES, None) {
+            Ok(decoded) => assert_eq!(decoded.consumed == 0, bytes.len() < whole.len()),
+            Err(error) => {
+                assert_eq!(error, FramingError::InvalidUtf8);
+                return Some(bytes.len() - bytes_of(0));
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn text_is_refused_with_its_first_wrong_byte() {
+    for (text, at) in [
+        (&b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80edited"[..], Some(13)),
+        (b"\xffab", Some(1)),
+        (b"ab\xe2\x82a", Some(5)),
+        (b"abc\xe2\x82", Some(5)),
+        (b"abc\xe2\x82\xac", None),
+    ] {
+        assert_eq!(refused_at(WebSocket::new(), &frame(Opcode::Text, text)), at, "{text:x?}");
+        let mut socket = WebSocket::new();
+        let mut start = fragment(Opcode::Text, b"\xf0\x9f");
+        assert!(socket.decode(&mut start, &RULES, None).is_ok());
+        let rest = [b"\x99\x82", text].concat();
+        let later = at.map(|at| at + 2);
+        assert_eq!(refused_at(socket, &frame(Opcode::Continuation, &rest)), later, "{rest:x?}");
+        assert_eq!(refused_at(WebSocket::new(), &frame(Opcode::Binary, text)), None);
+    }
+}
+
+#[test]
+fn a_cut_text_is_looked_at_in_pieces_of_any_size() {
+    let text = "\u{20ac}x".repeat(2000);
+    let whole = frame(Opcode::Text, text.as_bytes());
+    for step in [1, 3, 5, 1023, 1024, 1025, 4000] {
+        let mut socket = WebSocket::new();
+        for end in (0..whole.len()).step_by(step) {
+            let mut part = whole[..end].to_vec();
+            assert_eq!(socket.decode(&mut part, &RULES, None), Ok(Decoded::INCOMPLETE), "step {step} at {end}");
+            assert_eq!(part, whole[..end]);
+            assert!(!socket.is_mid_message());
+        }
+        let mut all = whole.clone();
+        let decoded = socket.decode(&mut all, &RULES, None);
+        assert_eq!(decoded, Ok(Decoded::frame(whole.len(), Frame::Text(text.as_bytes()))));
+        assert!(socket.message.is_none(), "nothing is kept of a text that was whole");
+    }
+}
+
+#[test]
+fn reserved_bits_need_a_meaning() {
+    let mut inflater = Inflater::new();
+    let mut refused = |bytes: &[u8], socket: &mut WebSocket| {
+        let mut bytes = bytes.to_vec();
+        socket.decode(&mut bytes, &RULES, Some(&mut inflater)).err()
+    };
+    let fresh = &mut WebSocket::new();
+    for first in [0xa1, 0x91, 0xe1, 0xd1, 0xf2] {
+        assert_eq!(refused(&[first], fresh), Some(FramingError::ReservedBits), "{first:x}");
+    }
+    for first in [0xc8, 0xc9, 0xca] {
+        assert_eq!(refused(&[first], fresh), Some(FramingError::ReservedBits), "control {first:x}");
+    }
+    for first in [0xc1, 0xc2, 0x41, 0x42] {
+        assert_eq!(refused(&[first], fresh), None, "{first:x}");
+    }
+    assert_eq!(refused(&fragment(Opcode::Text, b"a"), fresh), None);
+    for first in [0xc0, 0x40] {
+        assert_eq!(refused(&[first], fresh), Some(FramingError::ReservedBits), "continuation {first:x}");
+    }
+}
+
 #[test]
 fn close_payloads_are_read() {
     let error = refused(&frame(Opcode::Close, b"\x03"));
@@ -270,18 +357,18 @@ fn close_payloads_are_read() {
 fn memory_goes_with_the_call_after_the_message() {
     let mut socket = WebSocket::new();
     let mut bytes = fragment(Opcode::Binary, &[1; 1000]);
-    assert!(socket.decode(&mut bytes, LIMIT).is_ok());
+    assert!(socket.decode(&mut bytes, &RULES, None).is_ok());
     assert!(socket.is_mid_message());
-    assert_eq!(socket.decode(&mut [], LIMIT), Ok(Decoded::INCOMPLETE));
+    assert_eq!(socket.decode(&mut [], &RULES, None), Ok(Decoded::INCOMPLETE));
     assert!(socket.is_mid_message(), "an unfinished message is kept");
 
     let mut bytes = frame(Opcode::Continuation, &[2; 10]);
-    let decoded = socket.decode(&mut bytes, LIMIT).unwrap();
+    let decoded = socket.decode(&mut bytes, &RULES, None).unwrap();
     assert!(matches!(decoded.frame, Some(Frame::Binary(all)) if all.len() == 1010));
     assert!(!socket.is_mid_message());
-    assert!(socket.fragments.is_some());
-    assert_eq!(socket.decode(&mut [], LIMIT), Ok(Decoded::INCOMPLETE));
-    assert!(socket.fragments.is_none());
+    assert!(socket.message.is_some());
+    assert_eq!(socket.decode(&mut [], &RULES, None), Ok(Decoded::INCOMPLETE));
+    assert!(socket.message.is_none());
 }
 
 #[test]
@@ -290,7 +377,7 @@ fn an_incomplete_frame_is_left_alone() {
     let mut socket = WebSocket::new();
     let mut part = whole[..whole.len() - 1].to_vec();
     for _ in 0..3 {
-        assert_eq!(socket.decode(&mut part, LIMIT), Ok(Decoded::INCOMPLETE));
+        assert_eq!(socket.decode(&mut part, &RULES, None), Ok(Decoded::INCOMPLETE));
         assert_eq!(part, whole[..whole.len() - 1]);
     }
 }

@@ -1,7 +1,7 @@
 //! Messages are the same however they are fragmented and however their bytes arrive.
 
 use jackfield_framing::client::{Opcode, mask_fragment, mask_frame};
-use jackfield_framing::{Decoded, Frame, FramingError, WebSocket};
+use jackfield_framing::{Decoded, Frame, FramingError, Rules, WebSocket};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -114,7 +114,7 @@ fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<
         loop {
             let rest = &mut buffer[at..];
             let available = rest.len();
-            match socket.decode(rest, limit) {
+            match socket.decode(rest, &Rules::plain(limit), None) {
                 Err(error) => return (frames, Err(error)),
                 Ok(Decoded { consumed, frame }) => {
                     assert!(consumed <= available);

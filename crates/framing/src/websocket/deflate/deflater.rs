@@ -58,26 +58,36 @@ impl Deflater {
 
     /// The compressed form of a message if it is smaller than the message.
     fn compress(&mut self, payload: &[u8], window: Window) -> Option<&[u8]> {
-        let stream = match window {
+        let place = match window {
             Window::Full => &mut self.full,
             Window::Small => &mut self.small,
         };
-        let stream = stream.get_or_insert_with(|| {
-            Compress::new_with_window_bits(Compression::new(self.level.min(9)), false, window.bits())
-        });
-        stream.reset();
-        // What does not fit into this is not smaller once its tail is gone.
-        let room = payload.len() + TAIL.len();
+        let mut stream = match place.take() {
+            Some(mut stream) => {
+                stream.reset();
+                stream
+            }
+            None => Compress::new_with_window_bits(Compression::new(self.level.min(9)), false, window.bits()),
+        };
+        let room = bound(payload.len());
         if self.scratch.len() < room {
             self.scratch.resize(room, 0);
         }
         let scratch = self.scratch.get_mut(..room)?;
         let status = stream.compress(payload, scratch, FlushCompress::Sync).ok()?;
         let length = usize::try_from(stream.total_out()).ok()?;
-        let is_whole = status == Status::Ok && stream.total_in() == payload.len() as u64 && length < room;
-        if !is_whole {
+        if status != Status::Ok || stream.total_in() != payload.len() as u64 || length >= room {
             return None;
         }
-        self.scratch.get(..length)?.strip_suffix(&TAIL)
+        // Why only here: a stream that still holds output cannot be reset, it has to go.
+        *place = Some(stream);
+        let body = self.scratch.get(..length)?.strip_suffix(&TAIL)?;
+        (body.len() < payload.len()).then_some(body)
     }
+}
+
+/// Room in which a message of `length` bytes is compressed for certain: 9 bits for each byte, the
+/// headers of its blocks, and the tail.
+const fn bound(length: usize) -> usize {
+    length + length.div_ceil(8) + length.div_ceil(64) + 64
 }

@@ -66,9 +66,9 @@ impl Inflater {
                 }
                 None => Decompress::new_with_window_bits(false, Window::Full.bits()),
             };
-            let inflated = self.run(&mut stream, compressed, &cap);
+            self.run(&mut stream, compressed, &cap)?;
+            // A stream that has seen a fault is not used again.
             self.stream = Some(stream);
-            inflated?;
         }
         Ok(self.room.get(..self.length).unwrap_or_default())
     }
@@ -152,5 +152,13 @@ impl Cap {
         } else {
             Self { bytes: limit, error: FramingError::MessageTooBig { limit } }
         }
+    }
+}
+
+#[cfg(test)]
+impl Inflater {
+    /// Bytes of memory held for messages.
+    pub(super) const fn room(&self) -> usize {
+        self.room.len()
     }
 }
