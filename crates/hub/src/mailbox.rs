@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use jackfield_model::{Disconnect, Uuid};
 use jackfield_model::app::{Answer, Ejection};
+use jackfield_model::{Disconnect, Uuid};
 
 use crate::parcel::Parcel;
 use crate::people::Address;

@@ -6,6 +6,7 @@
 //! commands are never held up by one. Time comes in with the turn; there is no clock, socket or thread here.
 
 mod command;
+mod commands;
 mod endpoint;
 mod ids;
 mod limits;
@@ -18,7 +19,7 @@ pub mod wire;
 
 pub use endpoint::{Dialect, Endpoint, Feed, Framing, Keepalive};
 pub use ids::Ids;
-pub use session::{Hold, Session};
+pub use session::{Hold, Session, Visitor};
 pub use settings::{Settings, Tells};
 pub use token::{Claims, TokenError, Verifier};
 pub use turn::{Effect, Now, Tick, Turn};

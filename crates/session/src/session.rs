@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_dialects::centrifugo::json;
 use jackfield_model::app::{self, Event, EventKind, Hello, Origin};
-use jackfield_model::client::{Answer, Command, Reply, Request};
-use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload};
+use jackfield_model::client::{Answer, Command, Reply, Request, Subscribe};
+use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Uuid};
 
 use crate::command;
+use crate::commands::Commands;
 use crate::endpoint::{Dialect, Endpoint, Keepalive};
 use crate::limits::{Rate, Verdict};
 use crate::turn::{Effect, Tick, Turn};
@@ -28,6 +29,9 @@ pub(crate) enum State {
     /// It is out.
     Ended,
 }
+
+/// Bytes of commands that may wait for the answer to `connect`.
+const HELD: usize = 64 * 1024;
 
 /// Whether the next frame may be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,6 +75,27 @@ pub(crate) struct Extras {
     pub(crate) meta: Option<Bytes>,
     /// Commands that wait until the client is connected.
     pub(crate) held: Vec<u8>,
+    /// Channels that it named when it connected, while the application is asked.
+    pub(crate) wanted: Vec<Subscribe<'static>>,
+    /// The secret by which its requests find it, where it has no uplink of its own.
+    pub(crate) uplink: Option<Uuid>,
+    /// The name in its certificate.
+    pub(crate) identity: Option<Arc<str>>,
+}
+
+/// Who comes in, as far as its socket tells.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// The connection's id.
+    pub id: ClientId,
+    /// Its address.
+    pub remote: SocketAddr,
+    /// Raw endpoints: the channel its frames are bound to.
+    pub channel: Option<Arc<str>>,
+    /// The name in its certificate, where it showed one.
+    pub identity: Option<Arc<str>>,
+    /// Emulated transports: a secret by which its requests find it.
+    pub uplink: Option<Uuid>,
 }
 
 /// One client.
@@ -98,20 +123,27 @@ pub struct Session {
 
 impl Session {
     /// A client that has just come. A raw one is connected and in its channel at once.
-    pub fn open(
-        endpoint: &Arc<Endpoint>,
-        id: ClientId,
-        remote: SocketAddr,
-        binding: Option<Arc<str>>,
-        turn: &mut Turn<'_>,
-    ) -> Self {
+    pub fn open(endpoint: &Arc<Endpoint>, visitor: Visitor, turn: &mut Turn<'_>) -> Self {
+        let Visitor { id, remote, channel, identity, uplink } = visitor;
+        let identity = identity.filter(|_| endpoint.user_from_certificate);
+        let mut who = ClientInfo { client: id, ..ClientInfo::default() };
+        if endpoint.dialect.needs_no_connect()
+            && let Some(name) = &identity
+        {
+            who.user = Arc::clone(name);
+        }
+        if let Some(uplink) = uplink {
+            turn.hub.open_uplink(uplink, turn.address);
+        }
+        let extras = (identity.is_some() || uplink.is_some())
+            .then(|| Box::new(Extras { uplink, identity, ..Extras::default() }));
         let mut session = Self {
             endpoint: Arc::clone(endpoint),
-            who: Arc::new(ClientInfo { client: id, ..ClientInfo::default() }),
-            binding,
+            who: Arc::new(who),
+            binding: channel,
             subscriptions: Vec::new(),
             pending: Vec::new(),
-            extras: None,
+            extras,
             remote,
             seq: 0,
             calls: 0,
@@ -121,7 +153,7 @@ impl Session {
             pong_due: 0,
             expire_due: 0,
         };
-        if matches!(endpoint.dialect, Dialect::Raw(_)) {
+        if endpoint.dialect.needs_no_connect() {
             session.open_raw(turn);
         }
         session
@@ -159,7 +191,7 @@ impl Session {
         if self.state == State::Connecting {
             return Hold::UntilAnswer;
         }
-        if matches!(self.endpoint.dialect, Dialect::Raw(_)) {
+        if self.endpoint.dialect.needs_no_connect() {
             if self.pending.len() >= turn.settings.calls_in_flight {
                 return Hold::UntilAnswer;
             }
@@ -170,16 +202,33 @@ impl Session {
         Hold::No
     }
 
-    /// Takes one frame.
+    /// Takes one frame; of framings by length with the length, where the dialect is Protobuf.
     pub fn receive(&mut self, frame: &[u8], is_text: bool, turn: &mut Turn<'_>) {
+        if self.endpoint.idle_limit != 0 && self.state == State::Connected {
+            self.pong_due = turn.now.tick.saturating_add(self.endpoint.idle_limit);
+        }
         match self.endpoint.dialect {
-            Dialect::CentrifugoJson => self.commands(frame, turn),
+            Dialect::CentrifugoJson | Dialect::CentrifugoProtobuf => self.commands(frame, turn),
+            Dialect::CentrifugoUniJson => self.receive_uni(frame, turn),
+            // The worker sends it back; here it only counts.
+            Dialect::Echo => self.count(turn),
             Dialect::Raw(mode) => self.receive_raw(frame, is_text, mode, turn),
         }
     }
 
+    /// Takes what a request brought for this session.
+    pub fn receive_uplink(&mut self, secret: Uuid, data: &[u8], turn: &mut Turn<'_>) {
+        if self.extras.as_ref().is_some_and(|extras| extras.uplink == Some(secret)) {
+            self.receive(data, true, turn);
+        }
+    }
+
     fn commands(&mut self, frame: &[u8], turn: &mut Turn<'_>) {
-        let mut commands = json::commands(frame);
+        // Who reads from a socket waits with the next frame; requests of an emulated transport come all the same.
+        if self.state == State::Connecting {
+            return self.keep(frame, turn);
+        }
+        let mut commands = Commands::read(self.endpoint.dialect, frame);
         while let Some(command) = commands.next() {
             match command {
                 Ok(command) => self.command(command, turn),
@@ -187,13 +236,35 @@ impl Session {
             }
             match self.state {
                 State::Ended => return,
-                State::Connecting if !commands.rest().is_empty() => {
-                    // Clients send what they want to do along with `connect`; it waits until they are in.
-                    self.extras.get_or_insert_default().held.extend_from_slice(commands.rest());
-                    return;
-                }
+                // Clients send what they want to do along with `connect`; it waits until they are in.
+                State::Connecting if !commands.rest().is_empty() => return self.keep(commands.rest(), turn),
                 _ => {}
             }
+        }
+    }
+
+    /// Keeps commands until the application has said whether the client may come in.
+    fn keep(&mut self, commands: &[u8], turn: &mut Turn<'_>) {
+        let is_json = self.endpoint.dialect == Dialect::CentrifugoJson;
+        let held = &mut self.extras.get_or_insert_default().held;
+        if held.len() + commands.len() > HELD {
+            return self.close(bad_request("too many commands before `connect` is answered"), turn);
+        }
+        if is_json && !held.is_empty() {
+            held.push(b'\n');
+        }
+        held.extend_from_slice(commands);
+    }
+
+    /// A unidirectional client says one thing: who it is and what it wants to hear.
+    fn receive_uni(&mut self, frame: &[u8], turn: &mut Turn<'_>) {
+        if self.state == State::Fresh {
+            match json::connect_request(frame) {
+                Ok(connect) => command::run(self, 1, Request::Connect(connect), turn),
+                Err(error) => self.close(bad_request(&error.to_string()), turn),
+            }
+        } else if self.rate.count(turn.now.tick, turn.settings.message_rate) == Verdict::End {
+            self.close(Disconnect::TOO_MANY_REQUESTS, turn);
         }
     }
 
@@ -276,13 +347,27 @@ impl Session {
         match pending.kind {
             PendingKind::Connect => {
                 self.state = State::Refused;
-                reply(turn, pending.id, Err(error));
+                self.refuse(pending.id, error, turn);
             }
             // Raw clients have no error frame; a message must not vanish in silence, so the connection says it.
             PendingKind::Raw => self.close(Disconnect::TRY_AGAIN_LATER, turn),
             PendingKind::Send if pending.id == 0 => {}
             PendingKind::Publish | PendingKind::Rpc | PendingKind::Send => reply(turn, pending.id, Err(error)),
         }
+    }
+
+    /// Answers a command with an error. A unidirectional client knows no replies: what it hears is why it must go.
+    pub(crate) fn refuse(&mut self, id: u32, error: ClientError, turn: &mut Turn<'_>) {
+        if self.endpoint.dialect != Dialect::CentrifugoUniJson {
+            return reply(turn, id, Err(error));
+        }
+        let disconnect = match error.code {
+            109 | 110 => Disconnect::CONNECTION_EXPIRED,
+            111 => Disconnect::TOO_MANY_REQUESTS,
+            103 => Disconnect::PERMISSION_DENIED,
+            _ => Disconnect::INTERNAL,
+        };
+        self.close(disconnect, turn);
     }
 
     /// When [`Self::on_time`] wants to be called.
@@ -302,7 +387,11 @@ impl Session {
             return self.close(Disconnect::CONNECTION_EXPIRED, turn);
         }
         if self.pong_due != 0 && self.pong_due <= now {
-            return self.close(Disconnect::NO_PONG, turn);
+            let disconnect = match self.endpoint.idle_limit {
+                0 => Disconnect::NO_PONG,
+                _ => Disconnect { reason: "nothing was heard for too long".into(), ..Disconnect::NO_PONG },
+            };
+            return self.close(disconnect, turn);
         }
         if self.due > now {
             return;
@@ -327,6 +416,9 @@ impl Session {
     /// came together do not stay together.
     pub(crate) fn begin(&mut self, turn: &mut Turn<'_>) {
         self.state = State::Connected;
+        if self.endpoint.idle_limit != 0 {
+            self.pong_due = turn.now.tick.saturating_add(self.endpoint.idle_limit);
+        }
         let interval = turn.settings.ping_interval;
         self.due = if self.endpoint.keepalive == Keepalive::Tcp || interval == 0 {
             Tick::MAX
@@ -354,6 +446,9 @@ impl Session {
         self.due = Tick::MAX;
         self.pong_due = 0;
         self.expire_due = 0;
+        if let Some(uplink) = self.extras.as_ref().and_then(|extras| extras.uplink) {
+            turn.hub.close_uplink(uplink);
+        }
         for subscription in std::mem::take(&mut self.subscriptions) {
             self.leave(&subscription, turn);
         }
@@ -401,7 +496,7 @@ impl Session {
                 client: self.who.client,
                 user: Arc::clone(&self.who.user),
                 meta: self.extras.as_ref().and_then(|extras| extras.meta.clone()),
-                transport: self.endpoint.framing.transport(),
+                transport: self.endpoint.transport(),
                 protocol: self.endpoint.dialect.name(),
                 remote: self.remote.to_string(),
                 listener: Arc::clone(&self.endpoint.listener),

@@ -19,6 +19,8 @@ pub struct Tells {
 pub struct Settings {
     /// Version of the server.
     pub version: &'static str,
+    /// The node's name, by which requests of emulated transports find it.
+    pub node: std::sync::Arc<str>,
     /// Anybody may do anything; for trying out.
     pub insecure: bool,
     /// Clients without a token are anonymous instead of refused.
@@ -55,6 +57,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
+            node: "".into(),
             insecure: false,
             allow_anonymous_without_token: false,
             disallow_anonymous_tokens: false,

@@ -1,119 +1,219 @@
 //! The only place where dialects and framings meet: what an [`EncodingId`] means.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
-use jackfield_dialects::centrifugo::json;
+use jackfield_dialects::centrifugo::{json, protobuf};
 use jackfield_dialects::raw::{self, Form, Mode};
+use jackfield_framing::websocket::Opcode;
+use jackfield_framing::websocket::deflate::{Deflater, Window};
 use jackfield_framing::{WebSocket, Wrap};
 use jackfield_hub::{Encoder, EncodingId};
 use jackfield_model::Disconnect;
-use jackfield_model::client::{Push, Reply};
+use jackfield_model::client::{Answer, Push, Reply};
 
-use crate::endpoint::{Dialect, Framing};
+use crate::endpoint::{Dialect, Endpoint, Framing, Keepalive};
 
-const JSON_WEBSOCKET: EncodingId = EncodingId(0);
-const JSON_LINES: EncodingId = EncodingId(1);
-const RAW_TEXT_WEBSOCKET: EncodingId = EncodingId(2);
-const RAW_TEXT_LINES: EncodingId = EncodingId(3);
-const RAW_JSON_WEBSOCKET: EncodingId = EncodingId(4);
-const RAW_JSON_LINES: EncodingId = EncodingId(5);
+/// What is said, before anything is known of frames.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Words {
+    Json,
+    Protobuf,
+    RawText,
+    RawJson,
+    UniJson,
+    /// Nothing of our own: an echo.
+    None,
+}
+
+/// How it is carried.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Carrier {
+    WebSocket,
+    Lines,
+    Varint,
+    Deflate(Window),
+    Sse,
+}
+
+const WORDS: [Words; 6] =
+    [Words::Json, Words::Protobuf, Words::RawText, Words::RawJson, Words::UniJson, Words::None];
+/// The common ones first: a parcel has room of its own for the frames of the first two.
+const CARRIERS: [Carrier; 6] = [
+    Carrier::WebSocket,
+    Carrier::Lines,
+    Carrier::Varint,
+    Carrier::Deflate(Window::Full),
+    Carrier::Deflate(Window::Small),
+    Carrier::Sse,
+];
 
 /// The encoding of a dialect in a framing.
 #[must_use]
 pub fn encoding(dialect: Dialect, framing: Framing) -> EncodingId {
-    match (dialect, framing) {
-        (Dialect::CentrifugoJson, Framing::WebSocket) => JSON_WEBSOCKET,
-        (Dialect::CentrifugoJson, Framing::Lines) => JSON_LINES,
-        (Dialect::Raw(Mode::Text), Framing::WebSocket) => RAW_TEXT_WEBSOCKET,
-        (Dialect::Raw(Mode::Text), Framing::Lines) => RAW_TEXT_LINES,
-        (Dialect::Raw(Mode::Json), Framing::WebSocket) => RAW_JSON_WEBSOCKET,
-        (Dialect::Raw(Mode::Json), Framing::Lines) => RAW_JSON_LINES,
+    let words = match dialect {
+        Dialect::CentrifugoJson => 0,
+        Dialect::CentrifugoProtobuf => 1,
+        Dialect::Raw(Mode::Text) => 2,
+        Dialect::Raw(Mode::Json) => 3,
+        Dialect::CentrifugoUniJson => 4,
+        Dialect::Echo => 5,
+    };
+    let carrier = match framing {
+        Framing::WebSocket(None) => 0,
+        Framing::Stream if dialect == Dialect::CentrifugoProtobuf => 2,
+        // A JSON stream in an HTTP body and JSON lines on a socket are the same bytes.
+        Framing::Lines | Framing::Stream => 1,
+        Framing::Varint => 2,
+        Framing::WebSocket(Some(Window::Full)) => 3,
+        Framing::WebSocket(Some(Window::Small)) => 4,
+        Framing::Sse => 5,
+    };
+    EncodingId(words + 6 * carrier)
+}
+
+fn parts(encoding: EncodingId) -> Option<(Words, Carrier)> {
+    let index = usize::from(encoding.0);
+    Some((WORDS[index % 6], *CARRIERS.get(index / 6)?))
+}
+
+/// Encodes whatever leaves; one per worker, because compression needs room to work in.
+#[derive(Debug)]
+pub struct Wires {
+    deflater: RefCell<Deflater>,
+}
+
+impl Default for Wires {
+    fn default() -> Self {
+        Self::new(1, 128)
     }
 }
 
-/// Encodes pushes for the hub.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wires;
+impl Wires {
+    /// Compresses with `level` what has at least `threshold` bytes, for those who agreed to it.
+    #[must_use]
+    pub fn new(level: u32, threshold: usize) -> Self {
+        Self { deflater: RefCell::new(Deflater::new(level, threshold)) }
+    }
+
+    /// Frames that were compressed so far.
+    #[must_use]
+    pub fn compressed(&self) -> u64 {
+        self.deflater.borrow().compressed()
+    }
+
+    fn carry(&self, carrier: Carrier, form: Form, payload: &[u8]) -> Bytes {
+        let (wrap, opcode) = match form {
+            Form::Binary => (Wrap::WebSocketBinary, Opcode::Binary),
+            Form::Text => (Wrap::WebSocketText, Opcode::Text),
+        };
+        match carrier {
+            Carrier::WebSocket => wrap.frame(payload),
+            Carrier::Lines => Wrap::Lines.frame(payload),
+            Carrier::Varint => Wrap::Varint.frame(payload),
+            Carrier::Sse => Wrap::Sse.frame(payload),
+            Carrier::Deflate(window) => self.deflater.borrow_mut().frame(opcode, payload, window),
+        }
+    }
+
+    /// Carries what Protobuf wrote, which stands behind its length already.
+    fn carry_prefixed(&self, carrier: Carrier, payload: Vec<u8>) -> Bytes {
+        match carrier {
+            Carrier::Varint => payload.into(),
+            carrier => self.carry(carrier, Form::Binary, &payload),
+        }
+    }
+
+    /// A reply as it goes out; `None` where a dialect has no words for it.
+    #[must_use]
+    pub fn reply(&self, encoding: EncodingId, reply: &Reply) -> Option<Bytes> {
+        let (words, carrier) = parts(encoding)?;
+        let mut payload = Vec::with_capacity(128);
+        match words {
+            Words::Json => json::reply(reply, &mut payload),
+            Words::Protobuf => {
+                protobuf::reply(reply, &mut payload);
+                return Some(self.carry_prefixed(carrier, payload));
+            }
+            Words::UniJson => match &reply.outcome {
+                Ok(Answer::Connect(connected)) => json::bare_push(&Push::Connect(connected.clone()), &mut payload),
+                _ => return None,
+            },
+            Words::RawText | Words::RawJson | Words::None => return None,
+        }
+        Some(self.carry(carrier, Form::Text, &payload))
+    }
+
+    /// A frame as it came, on its way back.
+    #[must_use]
+    pub fn echo(&self, encoding: EncodingId, payload: &[u8], is_text: bool) -> Option<Bytes> {
+        let (_, carrier) = parts(encoding)?;
+        Some(self.carry(carrier, if is_text { Form::Text } else { Form::Binary }, payload))
+    }
+
+    /// The last words to a client, where its dialect and framing have any.
+    ///
+    /// A WebSocket says it in its Close frame. Where there are no close codes the Centrifugo dialect sends its `disconnect`
+    /// push; raw lines have no words for it, there the socket just ends.
+    #[must_use]
+    pub fn close(&self, endpoint: &Endpoint, disconnect: &Disconnect) -> Option<Bytes> {
+        let encoding = endpoint.encoding();
+        let (words, carrier) = parts(encoding)?;
+        let push = || self.encode(encoding, &Push::Disconnect(disconnect.clone()));
+        match (words, carrier) {
+            (Words::UniJson, Carrier::WebSocket | Carrier::Deflate(_)) if endpoint.disconnect_push => {
+                let close = WebSocket::close(disconnect.code, &disconnect.reason);
+                Some([push().unwrap_or_default(), close].concat().into())
+            }
+            (_, Carrier::WebSocket | Carrier::Deflate(_)) => {
+                Some(WebSocket::close(disconnect.code, &disconnect.reason))
+            }
+            (Words::Json | Words::Protobuf | Words::UniJson, _) => push(),
+            (Words::RawText | Words::RawJson | Words::None, _) => None,
+        }
+    }
+}
 
 impl Encoder for Wires {
     fn encode(&self, encoding: EncodingId, push: &Push) -> Option<Bytes> {
+        let (words, carrier) = parts(encoding)?;
         let mut payload = Vec::with_capacity(256);
-        let wrap = match encoding {
-            JSON_WEBSOCKET => {
+        let form = match words {
+            Words::Json => {
                 json::push(push, &mut payload);
-                Wrap::WebSocketText
+                Form::Text
             }
-            JSON_LINES => {
-                json::push(push, &mut payload);
-                Wrap::Lines
+            Words::Protobuf => {
+                protobuf::push(push, &mut payload);
+                return Some(self.carry_prefixed(carrier, payload));
             }
-            RAW_TEXT_WEBSOCKET => websocket(raw::push(push, Mode::Text, &mut payload)?),
-            RAW_JSON_WEBSOCKET => websocket(raw::push(push, Mode::Json, &mut payload)?),
-            RAW_TEXT_LINES => {
-                raw::push(push, Mode::Text, &mut payload)?;
-                Wrap::Lines
+            Words::UniJson => {
+                json::bare_push(push, &mut payload);
+                Form::Text
             }
-            RAW_JSON_LINES => {
-                raw::push(push, Mode::Json, &mut payload)?;
-                Wrap::Lines
-            }
-            EncodingId(_) => return None,
+            Words::RawText => raw::push(push, Mode::Text, &mut payload)?,
+            Words::RawJson => raw::push(push, Mode::Json, &mut payload)?,
+            Words::None => return None,
         };
-        Some(wrap.frame(&payload))
+        Some(self.carry(carrier, form, &payload))
     }
 }
 
-fn websocket(form: Form) -> Wrap {
-    match form {
-        Form::Binary => Wrap::WebSocketBinary,
-        Form::Text => Wrap::WebSocketText,
-    }
-}
-
-/// A reply as it goes out; raw dialects have no replies.
+/// A ping as it goes out, where the endpoint has one.
 #[must_use]
-pub fn reply(encoding: EncodingId, reply: &Reply) -> Option<Bytes> {
-    let wrap = json_wrap(encoding)?;
-    let mut payload = Vec::with_capacity(128);
-    json::reply(reply, &mut payload);
-    Some(wrap.frame(&payload))
-}
-
-/// A ping as it goes out, where the encoding has one.
-#[must_use]
-pub fn ping(encoding: EncodingId) -> Option<Bytes> {
-    match encoding {
-        JSON_WEBSOCKET => Some(Bytes::from_static(b"\x81\x02{}")),
-        JSON_LINES => Some(Bytes::from_static(b"{}\n")),
-        RAW_TEXT_WEBSOCKET | RAW_JSON_WEBSOCKET => Some(Bytes::from_static(b"\x89\x00")),
-        _ => None,
-    }
-}
-
-/// The last words to a client, where the encoding has any.
-///
-/// A WebSocket says it in its Close frame. On lines the Centrifugo dialect sends the `disconnect` push of transports
-/// that have no close codes; raw lines have no words for it, there the socket just ends.
-#[must_use]
-pub fn close(encoding: EncodingId, disconnect: &Disconnect) -> Option<Bytes> {
-    match encoding {
-        JSON_WEBSOCKET | RAW_TEXT_WEBSOCKET | RAW_JSON_WEBSOCKET => {
-            Some(WebSocket::close(disconnect.code, &disconnect.reason))
-        }
-        JSON_LINES => {
-            let push =
-                serde_json::json!({"push": {"disconnect": {"code": disconnect.code, "reason": disconnect.reason}}});
-            Some(Wrap::Lines.frame(push.to_string().as_bytes()))
-        }
-        _ => None,
-    }
-}
-
-fn json_wrap(encoding: EncodingId) -> Option<Wrap> {
-    match encoding {
-        JSON_WEBSOCKET => Some(Wrap::WebSocketText),
-        JSON_LINES => Some(Wrap::Lines),
-        _ => None,
-    }
+pub fn ping(endpoint: &Endpoint) -> Option<Bytes> {
+    let (words, carrier) = parts(endpoint.encoding())?;
+    let is_websocket = matches!(carrier, Carrier::WebSocket | Carrier::Deflate(_));
+    let ping: &'static [u8] = match (words, carrier) {
+        _ if endpoint.keepalive == Keepalive::Frames => b"\x89\x00",
+        (Words::Json | Words::UniJson, _) if is_websocket => b"\x81\x02{}",
+        (Words::Json | Words::UniJson, Carrier::Sse) => b"data: {}\n\n",
+        (Words::Json | Words::UniJson, _) => b"{}\n",
+        (Words::Protobuf, _) if is_websocket => b"\x82\x01\x00",
+        (Words::Protobuf, _) => b"\x00",
+        (Words::RawText | Words::RawJson | Words::None, _) => return None,
+    };
+    Some(Bytes::from_static(ping))
 }
 
 #[cfg(test)]
@@ -124,27 +224,78 @@ mod tests {
 
     use super::*;
 
+    const DIALECTS: [Dialect; 6] = [
+        Dialect::CentrifugoJson,
+        Dialect::CentrifugoProtobuf,
+        Dialect::Raw(Mode::Text),
+        Dialect::Raw(Mode::Json),
+        Dialect::CentrifugoUniJson,
+        Dialect::Echo,
+    ];
+
     #[test]
-    fn every_pair_has_an_encoding_of_its_own_and_pings_are_frames() {
-        let dialects = [Dialect::CentrifugoJson, Dialect::Raw(Mode::Text), Dialect::Raw(Mode::Json)];
+    fn every_pair_has_an_encoding_of_its_own() {
         let mut seen = std::collections::HashSet::new();
-        for dialect in dialects {
-            for framing in [Framing::Lines, Framing::WebSocket] {
-                assert!(seen.insert(encoding(dialect, framing)));
+        for dialect in DIALECTS {
+            for framing in [
+                Framing::Lines,
+                Framing::Varint,
+                Framing::Sse,
+                Framing::WEBSOCKET,
+                Framing::WebSocket(Some(Window::Full)),
+                Framing::WebSocket(Some(Window::Small)),
+            ] {
+                let encoding = encoding(dialect, framing);
+                assert!(seen.insert(encoding));
+                assert!(usize::from(encoding.0) < jackfield_hub::MAX_ENCODINGS);
             }
         }
-        assert_eq!(ping(JSON_WEBSOCKET).unwrap(), Wrap::WebSocketText.frame(b"{}"));
-        assert_eq!(ping(RAW_TEXT_WEBSOCKET).unwrap(), WebSocket::ping(b""));
+    }
+
+    #[test]
+    fn pings_are_what_the_dialect_would_write() {
+        let ping = |dialect, framing| super::ping(&Endpoint::new("x", dialect, framing));
+        assert_eq!(ping(Dialect::CentrifugoJson, Framing::WEBSOCKET), Some(Wrap::WebSocketText.frame(b"{}")));
+        assert_eq!(ping(Dialect::CentrifugoProtobuf, Framing::WEBSOCKET), Some(Wrap::WebSocketBinary.frame(b"\0")));
+        assert_eq!(ping(Dialect::CentrifugoProtobuf, Framing::Varint), Some(Wrap::Varint.frame(b"")));
+        assert_eq!(ping(Dialect::CentrifugoJson, Framing::Sse), Some(Wrap::Sse.frame(b"{}")));
+        assert_eq!(ping(Dialect::CentrifugoUniJson, Framing::Stream), Some(Wrap::Lines.frame(b"{}")));
+        assert_eq!(ping(Dialect::Raw(Mode::Text), Framing::WEBSOCKET), Some(WebSocket::ping(b"")));
+        assert_eq!(ping(Dialect::Raw(Mode::Text), Framing::Lines), None);
     }
 
     #[test]
     fn one_publication_in_every_encoding() {
         let publication = Publication { data: Payload::text("a\nb"), ..Publication::default() };
         let push = Push::Publication(Arc::from("c"), Arc::new(publication));
-        let encode = |id| Wires.encode(id, &push).unwrap();
-        assert_eq!(encode(RAW_TEXT_LINES).as_ref(), b"a b\n");
-        assert_eq!(encode(RAW_TEXT_WEBSOCKET).as_ref(), b"\x81\x03a\nb");
-        assert_eq!(encode(RAW_JSON_LINES).as_ref(), b"\"a\\nb\"\n");
-        assert_eq!(encode(JSON_LINES).as_ref(), b"{\"push\":{\"channel\":\"c\",\"pub\":{\"data\":\"a\\nb\"}}}\n");
+        let wires = Wires::default();
+        let encode = |dialect, framing| wires.encode(encoding(dialect, framing), &push).unwrap();
+        assert_eq!(encode(Dialect::Raw(Mode::Text), Framing::Lines).as_ref(), b"a b\n");
+        assert_eq!(encode(Dialect::Raw(Mode::Text), Framing::Varint).as_ref(), b"\x03a\nb");
+        assert_eq!(encode(Dialect::Raw(Mode::Text), Framing::WEBSOCKET).as_ref(), b"\x81\x03a\nb");
+        assert_eq!(encode(Dialect::Raw(Mode::Json), Framing::Lines).as_ref(), b"\"a\\nb\"\n");
+        let json = br#"{"push":{"channel":"c","pub":{"data":"a\nb"}}}"#;
+        assert_eq!(encode(Dialect::CentrifugoJson, Framing::Lines), [&json[..], b"\n"].concat());
+        assert_eq!(encode(Dialect::CentrifugoJson, Framing::Sse), [b"data: ", &json[..], b"\n\n"].concat());
+        let bare = br#"{"channel":"c","pub":{"data":"a\nb"}}"#;
+        assert_eq!(encode(Dialect::CentrifugoUniJson, Framing::Stream), [&bare[..], b"\n"].concat());
+        let protobuf = encode(Dialect::CentrifugoProtobuf, Framing::Stream);
+        assert_eq!(usize::from(protobuf[0]), protobuf.len() - 1);
+        assert_eq!(encode(Dialect::CentrifugoProtobuf, Framing::WEBSOCKET)[2..], protobuf);
+        assert!(wires.encode(encoding(Dialect::Echo, Framing::Lines), &push).is_none());
+    }
+
+    #[test]
+    fn last_words() {
+        let disconnect = Disconnect::SHUTDOWN;
+        let wires = Wires::default();
+        let close = |dialect, framing| wires.close(&Endpoint::new("x", dialect, framing), &disconnect);
+        let frame = WebSocket::close(disconnect.code, &disconnect.reason);
+        assert_eq!(close(Dialect::CentrifugoJson, Framing::WEBSOCKET).as_ref(), Some(&frame));
+        let both = close(Dialect::CentrifugoUniJson, Framing::WEBSOCKET).unwrap();
+        assert!(both.ends_with(&frame) && both.len() > frame.len());
+        let push = close(Dialect::CentrifugoUniJson, Framing::Sse).unwrap();
+        assert!(push.starts_with(br#"data: {"disconnect":{"code":3001"#), "{push:?}");
+        assert_eq!(close(Dialect::Raw(Mode::Text), Framing::Lines), None);
     }
 }

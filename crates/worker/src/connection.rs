@@ -8,24 +8,51 @@ use jackfield_session::{Session, Tick};
 use mio::net::TcpStream;
 
 use crate::backlog::Backlog;
-use crate::http_door::HttpDoor;
+use crate::gate::Gate;
+use crate::pipe::Pipe;
 
 /// How far a connection has come.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// It has not yet said what it is.
+    Arriving(Box<Arrival>),
     /// Its last words are said; it is kept until the peer has read them.
     Closing,
-    /// It sends the head of an HTTP request.
-    Handshake(Box<Handshake>),
+    /// It goes to the control plane, with what was read of it.
+    Leaving(Box<(SocketAddr, Vec<u8>)>),
     /// It speaks a dialect.
     Open(Box<Session>, WebSocket),
 }
 
-/// A request head on its way in.
+/// A client that has not come in: what it must pass, and how far it is.
 #[derive(Debug)]
-pub(crate) struct Handshake {
-    pub(crate) door: Arc<HttpDoor>,
+pub(crate) struct Arrival {
+    pub(crate) gate: Arc<Gate>,
+    /// Its address: the socket's, or what a proxy said.
     pub(crate) remote: SocketAddr,
+    pub(crate) stage: Stage,
+    /// A request was answered on this connection already.
+    pub(crate) is_idle: bool,
+    /// It was told to go on with the body of its request.
+    pub(crate) continued: bool,
+}
+
+/// The steps before a client is in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stage {
+    /// A PROXY header comes first.
+    Proxy,
+    /// The first byte tells whether it is TLS.
+    Guess,
+    /// What comes now is for us.
+    Inside,
+}
+
+impl Arrival {
+    pub(crate) fn new(gate: Arc<Gate>, remote: SocketAddr) -> Self {
+        let stage = if gate.proxy_protocol { Stage::Proxy } else { Stage::Guess };
+        Self { gate, remote, stage, is_idle: false, continued: false }
+    }
 }
 
 /// Bytes of a frame that is not complete.
@@ -39,7 +66,7 @@ pub(crate) struct Partial {
 /// One socket of a worker.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) socket: TcpStream,
+    pub(crate) pipe: Pipe,
     pub(crate) generation: u32,
     pub(crate) phase: Phase,
     pub(crate) partial: Option<Box<Partial>>,
@@ -59,7 +86,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(socket: TcpStream, generation: u32, phase: Phase, patience: Tick) -> Self {
         Self {
-            socket,
+            pipe: Pipe::new(socket),
             generation,
             phase,
             partial: None,
@@ -76,7 +103,7 @@ impl Connection {
     pub(crate) fn due(&self) -> Tick {
         let own = match &self.phase {
             Phase::Open(session, _) => session.due(),
-            Phase::Closing | Phase::Handshake(_) => Tick::MAX,
+            Phase::Arriving(_) | Phase::Closing | Phase::Leaving(_) => Tick::MAX,
         };
         let held = if self.held_until == 0 { Tick::MAX } else { self.held_until };
         own.min(held).min(self.patience)
@@ -94,7 +121,7 @@ mod tests {
     /// What an idle connection costs is a promise; these are its larger parts.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Connection>() <= 72, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 80, "{}", size_of::<Connection>());
         assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
     }
 }

@@ -6,23 +6,29 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use ipnet::IpNet;
 use jackfield_bridge::Door;
 use jackfield_hub::{Hub, Mailbox, Wake};
 use jackfield_session::{Settings, Tick};
 use mio::{Poll, Token, Waker};
 
+use crate::accepting::Intake;
+use crate::addresses::Addresses;
+use crate::counters::Counters;
+use crate::door::HandOver;
 use crate::listener::Listener;
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// A worker's place before it starts: its poll, and the mailbox that wakes it.
 #[derive(Debug)]
 pub struct Seat {
     pub(crate) poll: Poll,
     pub(crate) mailbox: Arc<Mailbox>,
+    waker: Arc<Waker>,
 }
 
 #[derive(Debug)]
-struct Bell(Waker);
+struct Bell(Arc<Waker>);
 
 impl Wake for Bell {
     fn wake(&self) {
@@ -37,14 +43,34 @@ impl Seat {
     /// A seat.
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let bell = Bell(Waker::new(poll.registry(), WAKE)?);
-        Ok(Self { poll, mailbox: Arc::new(Mailbox::new(Box::new(bell))) })
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let bell = Bell(Arc::clone(&waker));
+        Ok(Self { poll, mailbox: Arc::new(Mailbox::new(Box::new(bell))), waker })
     }
 
     /// The mailbox of whoever sits here.
     #[must_use]
     pub fn mailbox(&self) -> Arc<Mailbox> {
         Arc::clone(&self.mailbox)
+    }
+}
+
+/// How WebSocket messages are compressed, where clients agree to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Compression {
+    /// 1 (quick) to 9 (small).
+    pub level: u32,
+    /// Smaller messages go out as they are.
+    pub min_size: usize,
+    /// Bytes a message may have once it is inflated.
+    pub decompressed_limit: usize,
+    /// How many times larger it may become.
+    pub ratio_limit: usize,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { level: 1, min_size: 128, decompressed_limit: 655_360, ratio_limit: 100 }
     }
 }
 
@@ -63,6 +89,16 @@ pub struct Plan {
     pub handshake_ticks: Tick,
     /// Connections of the node.
     pub connection_limit: usize,
+    /// Connections of one address; 0: any number.
+    pub address_limit: u32,
+    /// Networks of proxies, which speak for many clients.
+    pub trusted: Arc<[IpNet]>,
+    /// How WebSockets are compressed.
+    pub compression: Compression,
+    /// Takes over connections that ask for what is not the data plane's.
+    pub hand_over: Option<HandOver>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
     /// Seeds what need not be secret: event ids, ping spread.
     pub seed: u64,
 }
@@ -76,15 +112,19 @@ pub struct Crew {
 impl Crew {
     /// Starts a thread per seat; each takes its share of every listener.
     pub fn start(seats: Vec<Seat>, mut listeners: Vec<Listener>, plan: &Plan) -> io::Result<Self> {
-        let start = Instant::now();
-        let connections = Arc::new(AtomicUsize::new(0));
+        let shared = Shared {
+            start: Instant::now(),
+            total: Arc::new(AtomicUsize::new(0)),
+            intakes: seats.iter().map(|seat| Intake::new(Arc::clone(&seat.waker))).collect(),
+            addresses: Arc::new(Addresses::new(plan.address_limit)),
+        };
         let mut threads = Vec::new();
         for (index, seat) in seats.into_iter().enumerate() {
             let shares = listeners
                 .iter_mut()
-                .filter_map(|listener| listener.sockets.pop().map(|socket| (socket, listener.face.clone())))
+                .filter_map(|listener| listener.sockets.pop().map(|socket| (socket, Arc::clone(&listener.gate))))
                 .collect();
-            let mut worker = Worker::new(index, seat, shares, plan, (start, Arc::clone(&connections)))?;
+            let mut worker = Worker::new(index, seat, shares, plan, &shared)?;
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
             threads.push(thread);
         }

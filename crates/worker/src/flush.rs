@@ -1,31 +1,20 @@
 //! From the outbox to the socket: one write per connection and round.
 
-use std::io::{self, Write};
-use std::net::Shutdown;
-
 use bytes::Bytes;
 use jackfield_hub::{Lane, Outbox};
 use jackfield_model::Disconnect;
-use jackfield_session::Tick;
+use jackfield_session::{Dialect, Tick};
+use jackfield_tls::Scratch;
 
 use crate::backlog::Backlog;
-use crate::connection::{Connection, Phase};
+use crate::connection::Phase;
+use crate::pipe::{Pipe, Written};
 use crate::worker::Worker;
 
 /// Bytes gathered into one write.
 const CORK: usize = 64 * 1024;
 /// Ticks that a socket may stay blocked.
 const STALLED: Tick = 300;
-
-/// What became of a write.
-enum Written {
-    /// All of it went out.
-    All,
-    /// The socket took so many bytes and no more.
-    Part(usize),
-    /// The socket is dead.
-    Dead,
-}
 
 impl Worker {
     /// Writes what the outbox holds for a connection.
@@ -38,8 +27,8 @@ impl Worker {
             return self.watch(slot);
         }
         let written = match outbox.single(lane) {
-            Some(frame) => send(connection, frame),
-            None => gather(connection, outbox, lane, &mut self.cork),
+            Some(frame) => connection.pipe.send(frame, &mut self.scratch),
+            None => gather(&mut connection.pipe, outbox, lane, (&mut self.cork, &mut self.scratch)),
         };
         match written {
             Written::All if connection.is_closing() => self.say_goodbye(slot),
@@ -64,7 +53,10 @@ impl Worker {
         if backlog.bytes() <= limit {
             return;
         }
-        if let Phase::Open(session, _) = &mut connection.phase {
+        if let Phase::Open(session, _) = &mut connection.phase
+            // Of an echo nothing more is read meanwhile.
+            && session.endpoint().dialect != Dialect::Echo
+        {
             session.disconnect(Disconnect::SLOW, &mut self.floor.turn(slot, connection.generation));
             self.floor.carry_out(slot, connection);
             self.settle(slot);
@@ -74,10 +66,16 @@ impl Worker {
     /// The socket takes bytes again.
     pub(crate) fn unblock(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(mut backlog) = connection.backlog.take() else { return };
+        let Some(mut backlog) = connection.backlog.take() else {
+            // Records of a handshake, or of an end, may have waited.
+            if !connection.pipe.flush() {
+                self.drop_connection(slot);
+            }
+            return;
+        };
         loop {
             backlog.fill(&mut self.cork, CORK);
-            match send(connection, &self.cork) {
+            match connection.pipe.send(&self.cork, &mut self.scratch) {
                 Written::All => backlog.advance(self.cork.len()),
                 Written::Part(bytes) => {
                     backlog.advance(bytes);
@@ -101,6 +99,8 @@ impl Worker {
             self.say_goodbye(slot);
         } else {
             connection.patience = Tick::MAX;
+            // An echo may have waited for this.
+            self.go_on(slot);
             self.settle(slot);
         }
     }
@@ -115,7 +115,7 @@ impl Worker {
             return self.drop_connection(slot);
         }
         connection.shut = true;
-        if connection.socket.shutdown(Shutdown::Write).is_err() {
+        if connection.pipe.shut(&mut self.scratch).is_err() {
             return self.drop_connection(slot);
         }
         // Whatever the peer still says is read and forgotten until it closes too.
@@ -124,26 +124,12 @@ impl Worker {
     }
 }
 
-fn send(connection: &mut Connection, bytes: &[u8]) -> Written {
-    if bytes.is_empty() {
-        return Written::All;
-    }
-    loop {
-        match connection.socket.write(bytes) {
-            Ok(count) if count == bytes.len() => return Written::All,
-            Ok(count) => return Written::Part(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Part(0),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Written::Dead,
-        }
-    }
-}
-
 /// Copies small frames together, so that they go out in one write.
-fn gather(connection: &mut Connection, outbox: &Outbox, lane: Lane, cork: &mut Vec<u8>) -> Written {
+fn gather(pipe: &mut Pipe, outbox: &Outbox, lane: Lane, room: (&mut Vec<u8>, &mut Scratch)) -> Written {
+    let (cork, scratch) = room;
     let mut total = 0;
     cork.clear();
-    let mut put = |connection: &mut Connection, bytes: &[u8]| match send(connection, bytes) {
+    let mut put = |bytes: &[u8]| match pipe.send(bytes, scratch) {
         Written::All => {
             total += bytes.len();
             None
@@ -154,18 +140,18 @@ fn gather(connection: &mut Connection, outbox: &Outbox, lane: Lane, cork: &mut V
     let frames: &mut dyn Iterator<Item = &Bytes> = &mut outbox.frames(lane);
     for frame in frames {
         if cork.len() + frame.len() > CORK {
-            if let Some(stop) = put(connection, cork) {
+            if let Some(stop) = put(cork) {
                 return stop;
             }
             cork.clear();
         }
         if frame.len() > CORK {
-            if let Some(stop) = put(connection, frame) {
+            if let Some(stop) = put(frame) {
                 return stop;
             }
         } else {
             cork.extend_from_slice(frame);
         }
     }
-    put(connection, cork).unwrap_or(Written::All)
+    put(cork).unwrap_or(Written::All)
 }

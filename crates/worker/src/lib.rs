@@ -6,17 +6,28 @@
 //!
 //! An idle connection is an entry in a slab: no task, no thread, no timer, no buffer.
 
+mod accepting;
+mod addresses;
+mod arrival;
 mod backlog;
 mod clock;
 mod connection;
+mod counters;
 mod crew;
 mod deadlines;
+mod door;
+mod floor;
 mod flush;
-mod http_door;
+mod gate;
 mod listener;
+mod pipe;
 mod reading;
 mod worker;
 
-pub use crew::{Crew, Plan, Seat};
-pub use http_door::{Binding, HttpDoor, Origins, Page, Visit, WebSocketRoute};
-pub use listener::{Face, ListenError, Listener};
+pub use counters::{Count, Counters};
+pub use crew::{Compression, Crew, Plan, Seat};
+pub use door::{
+    Binding, Challenges, Emulation, HandOver, HttpDoor, Origins, Page, StreamKind, StreamRoute, Visit, WebSocketRoute,
+};
+pub use gate::{Face, Gate};
+pub use listener::{ListenError, Listener, SocketOptions};

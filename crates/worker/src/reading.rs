@@ -1,16 +1,15 @@
 //! From the socket to the sessions: reads, frames, and what to do with a frame that is not whole.
 
-use std::io::{self, Read};
-use std::sync::Arc;
+use std::io;
 
-use jackfield_framing::http;
-use jackfield_framing::{Decoded, Frame, Lines, Rules, WebSocket};
-use jackfield_model::{Disconnect, Uuid};
-use jackfield_session::{Endpoint, Framing, Hold, Session, Tick};
+use jackfield_framing::websocket::Rules;
+use jackfield_framing::{Decoded, Frame, Lines, Varint, WebSocket};
+use jackfield_model::Disconnect;
+use jackfield_session::{Dialect, Framing, Hold, Session};
 
 use crate::connection::{Connection, Partial, Phase};
-use crate::http_door::{self, HEAD_LIMIT, Way};
-use crate::worker::{Floor, Worker};
+use crate::floor::Floor;
+use crate::worker::Worker;
 
 /// Reads of one connection in one round; more waits for the next, so that nobody starves.
 const READS: usize = 4;
@@ -32,22 +31,44 @@ impl Worker {
             if is_held(connection, &mut self.floor, slot) {
                 return;
             }
-            match connection.socket.read(buffer) {
+            if connection.pipe.is_handshaking() {
+                if self.handshakes == 0 {
+                    break;
+                }
+                self.handshakes -= 1;
+            }
+            let was_plain = connection.pipe.tls.is_none();
+            match connection.pipe.read(buffer, &mut self.scratch) {
                 Ok(0) => return self.finish(slot),
                 Ok(count) => {
-                    let emptied = count < buffer.len() && !connection.finished;
+                    // Records do not come in the sizes of our buffer, so under TLS only WouldBlock tells that all was read.
+                    let emptied = count < buffer.len() && !connection.finished && was_plain;
                     connection.unread = !emptied;
                     self.floor.take(slot, connection, &mut buffer[..count]);
-                    if emptied {
+                    if matches!(connection.phase, Phase::Leaving(_)) {
+                        return self.hand_over(slot);
+                    }
+                    // What was read may have been the hello of TLS, and the rest of the socket is for that.
+                    if emptied && connection.pipe.tls.is_none() {
                         return;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     connection.unread = false;
+                    if matches!(connection.phase, Phase::Arriving(_)) && !connection.pipe.is_handshaking() {
+                        // The handshake may be done, and a client of a plain listener need not say more to be in.
+                        self.floor.take(slot, connection, &mut []);
+                    }
                     return;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.drop_connection(slot),
+                Err(error) => {
+                    if connection.pipe.tls.is_some() && error.kind() == io::ErrorKind::InvalidData {
+                        self.floor.plan.counters.tls_errors.add(1);
+                        tracing::debug!(%error, "a TLS connection is closed");
+                    }
+                    return self.drop_connection(slot);
+                }
             }
         }
         self.ready.push(slot);
@@ -69,7 +90,7 @@ impl Worker {
                 // The outbox may hold replies to what came just before the end; after them the socket closes.
                 self.floor.outbox.send(slot as u32, bytes::Bytes::new());
             }
-            Phase::Handshake(_) => self.drop_connection(slot),
+            Phase::Arriving(_) | Phase::Leaving(_) => self.drop_connection(slot),
             Phase::Closing if connection.shut => self.drop_connection(slot),
             Phase::Closing => self.floor.outbox.send(slot as u32, bytes::Bytes::new()),
         }
@@ -90,6 +111,10 @@ impl Worker {
 fn is_held(connection: &mut Connection, floor: &mut Floor, slot: usize) -> bool {
     let generation = connection.generation;
     let Phase::Open(session, _) = &connection.phase else { return false };
+    // Who does not take its echo is not read further, so that what waits for it is bounded by what it sent at once.
+    if session.endpoint().dialect == Dialect::Echo && connection.backlog.is_some() {
+        return true;
+    }
     match session.hold(&floor.turn(slot, generation)) {
         Hold::No => false,
         Hold::Until(tick) => {
@@ -138,18 +163,21 @@ impl Floor {
         loop {
             let rest = &mut bytes[used..];
             let step = match &connection.phase {
-                Phase::Closing => return used + rest.len(),
-                Phase::Handshake(_) => self.handshake(slot, connection, rest),
+                Phase::Closing | Phase::Leaving(_) => return used + rest.len(),
+                Phase::Arriving(_) => self.arrive(slot, connection, rest),
+                // Nothing can come in here; what comes all the same is nothing to us.
+                Phase::Open(session, _) if session.endpoint().framing.is_downlink() => return used + rest.len(),
                 Phase::Open(..) => {
                     if is_held(connection, self, slot) {
                         return used;
                     }
-                    self.frame(slot, connection, rest, std::mem::take(scanned))
+                    match self.frame(slot, connection, rest, std::mem::take(scanned)) {
+                        0 => None,
+                        length => Some(length),
+                    }
                 }
             };
-            if step == 0 {
-                return used;
-            }
+            let Some(step) = step else { return used };
             used += step;
         }
     }
@@ -158,83 +186,73 @@ impl Floor {
     fn frame(&mut self, slot: usize, connection: &mut Connection, bytes: &mut [u8], scanned: usize) -> usize {
         let generation = connection.generation;
         let Phase::Open(session, websocket) = &mut connection.phase else { return 0 };
-        let limit = session.endpoint().message_limit;
-        let decoded = match session.endpoint().framing {
+        let endpoint = session.endpoint();
+        let limit = endpoint.message_limit;
+        let is_prefixed = endpoint.framing == Framing::Varint && endpoint.dialect == Dialect::CentrifugoProtobuf;
+        // Borrowed apart from the rest of the floor, because a message may lie in it while its session works.
+        let mut inflater = std::mem::take(&mut self.inflater);
+        let decoded = match endpoint.framing {
             Framing::Lines => Lines::decode(bytes, scanned, limit),
-            Framing::WebSocket => websocket.decode(bytes, &Rules::plain(limit), None),
+            Framing::Varint => Varint::decode(bytes, limit),
+            Framing::WebSocket(window) => {
+                let compression = &self.plan.compression;
+                let rules = Rules {
+                    message_limit: limit,
+                    decompressed_limit: compression.decompressed_limit.max(limit),
+                    ratio: compression.ratio_limit,
+                };
+                websocket.decode(bytes, &rules, window.map(|_| &mut inflater))
+            }
+            Framing::Sse | Framing::Stream => Ok(Decoded { consumed: bytes.len(), frame: None }),
         };
-        let mut turn = self.turn(slot, generation);
         let used = match decoded {
-            Ok(Decoded { consumed, frame: None }) => return consumed,
+            Ok(Decoded { consumed, frame: None }) => consumed,
+            // Protobuf reads the lengths itself, as it must in a WebSocket frame, which may hold several messages.
+            Ok(Decoded { consumed, frame: Some(_) }) if is_prefixed => {
+                session.receive(&bytes[..consumed], false, &mut self.turn(slot, generation));
+                consumed
+            }
             Ok(Decoded { consumed, frame: Some(frame) }) => {
-                let answer = handle(session, &frame, &mut turn);
-                if let Some(answer) = answer {
+                if let Some(answer) = handle(session, &frame, self, slot, generation) {
                     self.outbox.send(slot as u32, answer);
                 }
                 consumed
             }
             Err(error) => {
                 let code = error.close_code();
-                session.disconnect(Disconnect { code, reason: error.to_string().into() }, &mut turn);
+                let disconnect = Disconnect { code, reason: error.to_string().into() };
+                session.disconnect(disconnect, &mut self.turn(slot, generation));
                 bytes.len()
             }
         };
+        self.inflater = inflater;
         self.carry_out(slot, connection);
         used
-    }
-
-    /// Reads a request head; returns its length, 0 if it is not whole.
-    fn handshake(&mut self, slot: usize, connection: &mut Connection, bytes: &[u8]) -> usize {
-        let Phase::Handshake(handshake) = &connection.phase else { return 0 };
-        let id = Uuid::new_v4();
-        let (way, length) = match http::parse(bytes, HEAD_LIMIT) {
-            Ok(None) => return 0,
-            Ok(Some(head)) => (handshake.door.route(&head, handshake.remote, id.to_string()), head.length),
-            Err(error) => (Way::Answer(http_door::malformed(&error)), bytes.len()),
-        };
-        let remote = handshake.remote;
-        match way {
-            Way::Answer(answer) => {
-                self.outbox.send(slot as u32, answer.into());
-                connection.phase = Phase::Closing;
-                connection.patience = self.now.tick + 50;
-                bytes.len()
-            }
-            Way::Upgrade(answer, endpoint, channel) => {
-                self.outbox.send(slot as u32, answer.into());
-                self.upgrade(slot, connection, &endpoint, (id, remote, channel));
-                length
-            }
-        }
-    }
-
-    fn upgrade(
-        &mut self,
-        slot: usize,
-        connection: &mut Connection,
-        endpoint: &Arc<Endpoint>,
-        who: (Uuid, std::net::SocketAddr, Option<Arc<str>>),
-    ) {
-        let (id, remote, channel) = who;
-        let mut turn = self.turn(slot, connection.generation);
-        let session = Session::open(endpoint, id, remote, channel, &mut turn);
-        connection.phase = Phase::Open(Box::new(session), WebSocket::new());
-        connection.patience = Tick::MAX;
-        self.carry_out(slot, connection);
     }
 }
 
 /// Hands a frame to its session; returns what the framing itself answers.
-fn handle(session: &mut Session, frame: &Frame<'_>, turn: &mut jackfield_session::Turn<'_>) -> Option<bytes::Bytes> {
+fn handle(
+    session: &mut Session,
+    frame: &Frame<'_>,
+    floor: &mut Floor,
+    slot: usize,
+    generation: u32,
+) -> Option<bytes::Bytes> {
+    let is_text = matches!(frame, Frame::Text(_));
     match frame {
-        Frame::Text(payload) => session.receive(payload, true, turn),
-        Frame::Binary(payload) => session.receive(payload, false, turn),
+        Frame::Text(payload) | Frame::Binary(payload) => {
+            session.receive(payload, is_text, &mut floor.turn(slot, generation));
+            if session.endpoint().dialect == Dialect::Echo {
+                return floor.wires.echo(session.encoding(), payload, is_text);
+            }
+        }
         Frame::Ping(payload) => return Some(WebSocket::pong(payload)),
         Frame::Pong(_) => session.pong_frame(),
         Frame::Close { code, .. } => {
             // RFC 6455 5.5.1: a Close is answered with its own code.
             let code = code.unwrap_or(1005);
-            session.disconnect(Disconnect { code, reason: "".into() }, turn);
+            session.disconnect(Disconnect { code, reason: "".into() }, &mut floor.turn(slot, generation));
         }
     }
     None

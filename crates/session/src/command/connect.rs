@@ -1,14 +1,15 @@
 //! `connect`: who is it, and may it come in.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_model::app::{ConnectAnswer, EventKind, Hello};
-use jackfield_model::client::{Answer, Connect, Connected};
+use jackfield_model::client::{Answer, Connect, Connected, Subscribe, Subscribed};
 use jackfield_model::{ClientError, ClientInfo, Disconnect, Payload};
 
-use super::Outcome;
-use crate::endpoint::Keepalive;
+use super::{Outcome, subscribe};
+use crate::endpoint::{Dialect, Keepalive};
 use crate::session::{PendingKind, Session, State, bad_request, reply};
 use crate::token::{Claims, TokenError};
 use crate::turn::{Effect, Turn};
@@ -22,19 +23,23 @@ pub(crate) struct Welcome {
     notice: Option<Payload>,
     /// The client itself is to renew its token.
     renews: bool,
+    /// Channels it named along with it.
+    wanted: Vec<Subscribe<'static>>,
 }
 
 impl From<ConnectAnswer> for Welcome {
     fn from(answer: ConnectAnswer) -> Self {
         let ConnectAnswer { user, info, data, meta, expire_at } = answer;
-        Self { claims: Claims { user, info, meta, expire_at }, data, notice: None, renews: false }
+        Self { claims: Claims { user, info, meta, expire_at }, data, notice: None, renews: false, wanted: Vec::new() }
     }
 }
 
 pub(super) fn run(session: &mut Session, id: u32, connect: &Connect<'_>, turn: &mut Turn<'_>) -> Outcome {
     let data = connect.data.map_or_else(|| Payload::json("{}"), |data| data.to_payload());
     let settings = turn.settings;
+    let certified = session.extras.as_ref().and_then(|extras| extras.identity.clone());
     let claims = match (&settings.verifier, connect.token.is_empty()) {
+        (_, true) if certified.is_some() => Claims { user: certified.unwrap_or_default(), ..Claims::default() },
         (Some(verifier), false) => match verifier.verify(&connect.token, turn.now.millis) {
             Ok(claims) if claims.user.is_empty() && settings.disallow_anonymous_tokens => {
                 session.close(Disconnect::PERMISSION_DENIED, turn);
@@ -63,8 +68,21 @@ pub(super) fn run(session: &mut Session, id: u32, connect: &Connect<'_>, turn: &
         }
     };
     let renews = claims.expire_at.is_some();
-    welcome(session, id, Welcome { claims, data: None, notice: Some(data), renews }, turn);
+    let wanted = wanted(connect, turn.settings.channel_limit);
+    welcome(session, id, Welcome { claims, data: None, notice: Some(data), renews, wanted }, turn);
     Ok(None)
+}
+
+/// The channels that a client named along with `connect`, kept beyond the frame they came in.
+fn wanted(connect: &Connect<'_>, limit: usize) -> Vec<Subscribe<'static>> {
+    let own = |(channel, wanted): &(Cow<'_, str>, Subscribe<'_>)| Subscribe {
+        channel: Cow::Owned(channel.clone().into_owned()),
+        token: Cow::Owned(wanted.token.clone().into_owned()),
+        since: wanted.since.clone(),
+        delta: Cow::Owned(wanted.delta.clone().into_owned()),
+        ..*wanted
+    };
+    connect.subs.iter().take(limit).map(own).collect()
 }
 
 /// The application decides.
@@ -78,13 +96,16 @@ fn ask(session: &mut Session, id: u32, connect: &Connect<'_>, with: (Payload, &m
         version: connect.version.clone().into_owned(),
     }));
     session.state = State::Connecting;
+    if !connect.subs.is_empty() {
+        session.extras.get_or_insert_default().wanted = wanted(connect, turn.settings.channel_limit);
+    }
     session.ask(event, id, PendingKind::Connect, turn);
     Ok(None)
 }
 
 /// Lets a client in.
 pub(crate) fn welcome(session: &mut Session, id: u32, welcome: Welcome, turn: &mut Turn<'_>) {
-    let Welcome { claims, data, notice, renews } = welcome;
+    let Welcome { claims, data, notice, renews, mut wanted } = welcome;
     let client = session.id();
     let who = ClientInfo { user: claims.user, client, conn_info: claims.info, chan_info: None };
     if !turn.hub.arrive(&who, turn.address, turn.settings.user_connection_limit) {
@@ -95,7 +116,11 @@ pub(crate) fn welcome(session: &mut Session, id: u32, welcome: Welcome, turn: &m
     if claims.meta.is_some() {
         session.extras.get_or_insert_default().meta = claims.meta;
     }
+    if let Some(extras) = &mut session.extras {
+        wanted.append(&mut extras.wanted);
+    }
     session.begin(turn);
+    let subs = join(session, &wanted, turn);
     let ttl = claims.expire_at.map(|at| renew_by(session, at, turn));
     let settings = turn.settings;
     reply(
@@ -106,9 +131,16 @@ pub(crate) fn welcome(session: &mut Session, id: u32, welcome: Welcome, turn: &m
             version: settings.version,
             ttl: ttl.filter(|_| renews),
             data: data.map(Payload::json),
-            ping_seconds: settings.ping_interval.div_ceil(10),
+            subs,
+            // Pings of the framing are nothing that a client must know of.
+            ping_seconds: match session.endpoint.keepalive {
+                Keepalive::Frames => 0,
+                _ => settings.ping_interval.div_ceil(10),
+            },
             pong: session.endpoint.keepalive == Keepalive::Messages,
-            ..Connected::default()
+            session: session_name(session),
+            node: session.endpoint.is_emulated().then(|| Arc::clone(&settings.node)),
+            time: None,
         }))),
     );
     if let Some(data) = notice
@@ -117,6 +149,27 @@ pub(crate) fn welcome(session: &mut Session, id: u32, welcome: Welcome, turn: &m
         let event = session.event(EventKind::Connect, String::new(), data, turn);
         turn.effects.push(Effect::Event(Box::new(event), None));
     }
+}
+
+/// Lets the client into the channels it named, as far as it may; the others are passed over in silence, as the protocol has it.
+fn join(session: &mut Session, wanted: &[Subscribe<'_>], turn: &mut Turn<'_>) -> Vec<(Arc<str>, Subscribed)> {
+    let mut subs = Vec::with_capacity(wanted.len());
+    for subscribe in wanted {
+        if session.state == State::Ended {
+            break;
+        }
+        if let Ok(subscribed) = subscribe::join(session, subscribe, turn) {
+            subs.push((Arc::from(&*subscribe.channel), subscribed));
+        }
+    }
+    subs
+}
+
+/// How requests name this session: a secret where the client speaks by them, else its id.
+fn session_name(session: &Session) -> Option<String> {
+    let uplink = session.extras.as_ref().and_then(|extras| extras.uplink);
+    let is_uni = session.endpoint.dialect == Dialect::CentrifugoUniJson;
+    uplink.or_else(|| is_uni.then(|| session.id())).map(|name| name.to_string())
 }
 
 /// Sets the end of the connection's time; returns the seconds until then.

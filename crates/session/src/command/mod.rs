@@ -33,14 +33,14 @@ pub(crate) fn run(session: &mut Session, id: u32, request: Request<'_>, turn: &m
         Request::Refresh(token) => refresh::run(session, &token, turn),
         Request::Rpc(rpc) => rpc::run(session, id, &rpc, turn),
         Request::Send(data) => message::run(session, id, data, turn),
-        Request::Subscribe(subscribe) => subscribe::run(session, id, &subscribe, turn),
+        Request::Subscribe(subscribe) => subscribe::run(session, &subscribe, turn),
         Request::SubRefresh(_) => Err(ClientError::NOT_AVAILABLE),
         Request::Unsubscribe(name) => subscribe::leave(session, &name, turn),
     };
     match outcome {
         Ok(Some(answer)) => reply(turn, id, Ok(answer)),
         Ok(None) => {}
-        Err(error) => reply(turn, id, Err(error)),
+        Err(error) => session.refuse(id, error, turn),
     }
 }
 

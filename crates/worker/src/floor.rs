@@ -1,0 +1,186 @@
+//! The floor: what sessions touch, and how their effects are carried out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jackfield_framing::forwarded::is_trusted;
+use jackfield_framing::websocket::deflate::Inflater;
+use jackfield_hub::{Address, Hub, Outbox, Shard};
+use jackfield_model::app::Answer;
+use jackfield_model::{ClientError, Disconnect};
+use jackfield_session::wire::{self, Wires};
+use jackfield_session::{Effect, Ids, Now, Settings, Tick, Turn};
+
+use crate::addresses::{Addresses, Counted};
+use crate::connection::{Connection, Phase};
+use crate::crew::Plan;
+
+/// Ticks for the peer to read our last words.
+pub(crate) const GOODBYE: Tick = 50;
+
+/// What sessions touch: everything of a worker but its connections.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    index: u16,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) shard: Shard,
+    settings: Arc<Settings>,
+    ids: Ids,
+    effects: Vec<Effect>,
+    pub(crate) wires: Wires,
+    pub(crate) inflater: Inflater,
+    /// What the connection in each slot counts as, where addresses are counted.
+    counted: Vec<Option<Counted>>,
+    addresses: Arc<Addresses>,
+    pub(crate) outbox: Outbox,
+    pub(crate) now: Now,
+    pub(crate) plan: Plan,
+}
+
+impl Floor {
+    pub(crate) fn new(index: usize, plan: &Plan, addresses: Arc<Addresses>, now: Now) -> Self {
+        Self {
+            index: index as u16,
+            hub: Arc::clone(&plan.hub),
+            shard: Shard::default(),
+            settings: Arc::clone(&plan.settings),
+            ids: Ids::new(plan.seed.wrapping_add((index as u64) << 32)),
+            effects: Vec::new(),
+            wires: Wires::new(plan.compression.level, plan.compression.min_size),
+            inflater: Inflater::new(),
+            counted: Vec::new(),
+            addresses,
+            outbox: Outbox::default(),
+            now,
+            plan: plan.clone(),
+        }
+    }
+
+    /// Counts a connection in under the address that its client is now known to have; false if that has too many.
+    pub(crate) fn enter(&mut self, slot: usize, address: IpAddr) -> bool {
+        self.leave(slot);
+        let Some(counted) = Counted::of(address).filter(|_| !is_trusted(address, &self.plan.trusted)) else { return true };
+        if !self.addresses.enter(counted) {
+            self.plan.counters.refused.add(1);
+            return false;
+        }
+        if self.counted.len() <= slot {
+            self.counted.resize(slot + 1, None);
+        }
+        self.counted[slot] = Some(counted);
+        true
+    }
+
+    /// Counts it out.
+    pub(crate) fn leave(&mut self, slot: usize) {
+        if let Some(counted) = self.counted.get_mut(slot).and_then(Option::take) {
+            self.addresses.leave(counted);
+        }
+    }
+
+    pub(crate) fn turn(&mut self, slot: usize, generation: u32) -> Turn<'_> {
+        Turn {
+            now: self.now,
+            hub: &self.hub,
+            shard: &mut self.shard,
+            address: Address { worker: self.index, slot: slot as u32, generation },
+            settings: &self.settings,
+            ids: &mut self.ids,
+            effects: &mut self.effects,
+        }
+    }
+
+    /// Carries out what a session left in its turn.
+    pub(crate) fn carry_out(&mut self, slot: usize, connection: &mut Connection) {
+        let mut effects = std::mem::take(&mut self.effects);
+        while !effects.is_empty() {
+            for effect in effects.drain(..) {
+                self.carry_out_one(slot, connection, effect);
+            }
+            // A full door answers at once, and the answer may have effects of its own.
+            std::mem::swap(&mut effects, &mut self.effects);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out_one(&mut self, slot: usize, connection: &mut Connection, effect: Effect) {
+        let Phase::Open(session, _) = &mut connection.phase else {
+            // Its last words are said; only what concerns the application still counts.
+            if let Effect::Event(event, None) = effect {
+                // A lost notice is counted at the door.
+                drop(self.tell(slot, connection.generation, *event, None));
+            }
+            return;
+        };
+        let encoding = session.encoding();
+        match effect {
+            Effect::Reply(reply) => {
+                if let Some(frame) = self.wires.reply(encoding, &reply) {
+                    self.outbox.send(slot as u32, frame);
+                }
+            }
+            Effect::Ping => {
+                if let Some(frame) = wire::ping(session.endpoint()) {
+                    self.outbox.send(slot as u32, frame);
+                }
+            }
+            Effect::Close(disconnect) => {
+                tracing::debug!(code = disconnect.code, reason = ?disconnect.reason, "a connection is closed");
+                if disconnect.code == Disconnect::SLOW.code {
+                    self.plan.counters.slow.add(1);
+                    if let Some(backlog) = &mut connection.backlog {
+                        backlog.cut_short();
+                    }
+                }
+                if let Some(frame) = self.wires.close(session.endpoint(), &disconnect) {
+                    self.outbox.send(slot as u32, frame);
+                } else {
+                    self.outbox.send(slot as u32, bytes::Bytes::new());
+                }
+                connection.phase = Phase::Closing;
+                connection.patience = self.now.tick + GOODBYE;
+                connection.partial = None;
+            }
+            Effect::Event(event, call) => {
+                let generation = connection.generation;
+                if let (Err(error), Some(call)) = (self.tell(slot, generation, *event, call), call)
+                    && let Phase::Open(session, _) = &mut connection.phase
+                {
+                    session.resume(call, Answer::Error(error), &mut self.turn(slot, generation));
+                }
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        slot: usize,
+        generation: u32,
+        event: jackfield_model::app::Event,
+        call: Option<u32>,
+    ) -> Result<(), ClientError> {
+        let from = Address { worker: self.index, slot: slot as u32, generation };
+        self.plan.door.submit(jackfield_bridge::Request { from, call, event }).map_err(|error| match error {
+            jackfield_bridge::DoorError::Full => ClientError::TOO_MANY_REQUESTS,
+            jackfield_bridge::DoorError::NotAvailable => ClientError::NOT_AVAILABLE,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_dialects::raw::Mode;
+    use jackfield_model::client::{Answer as Outcome, Reply};
+    use jackfield_session::{Dialect, Framing};
+
+    use super::*;
+
+    #[test]
+    fn raw_clients_hear_no_replies() {
+        let reply = Reply { id: 1, outcome: Ok(Outcome::Ping) };
+        let wires = Wires::default();
+        let reply = |dialect| wires.reply(wire::encoding(dialect, Framing::Lines), &reply);
+        assert!(reply(Dialect::Raw(Mode::Text)).is_none());
+        assert!(reply(Dialect::CentrifugoJson).is_some());
+    }
+}
