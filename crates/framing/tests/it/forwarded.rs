@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 /// The client's address by these header lines; the proxies live in 10.0.0.0/8.
 fn client(lines: &[(&str, &str)], header: ForwardedHeader) -> IpAddr {
-    let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().unwrap()];
+    let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().expect("a network")];
     let head =
         Head { method: "GET", target: "/", path: "/", query: "", version: 1, headers: lines.to_vec(), length: 0 };
     client_address(&head, IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), header, &trusted)

@@ -24,7 +24,7 @@ fn binary(source: SocketAddr, destination: SocketAddr, rest: &[u8]) -> Vec<u8> {
     let ports = [source.port().to_be_bytes(), destination.port().to_be_bytes()].concat();
     let block = [octets(source), octets(destination), ports, rest.to_vec()].concat();
     let family = if source.is_ipv4() { 0x11 } else { 0x21 };
-    let length = u16::try_from(block.len()).unwrap().to_be_bytes();
+    let length = u16::try_from(block.len()).expect("it is short").to_be_bytes();
     [SIGNATURE, &[0x21, family], &length, &block].concat()
 }
 
