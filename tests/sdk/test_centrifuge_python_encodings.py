@@ -114,7 +114,10 @@ def test_recovers_what_was_published_while_its_socket_was_cut(server: Server, en
     async def go() -> None:
         channel = unique("kept:py-")
         with Cutter(server.port) as cutter:
-            async with connected(cutter.port, encoding) as (client, heard), connected(server.port, "json") as (other, _):
+            async with (
+                connected(cutter.port, encoding) as (client, heard),
+                connected(server.port, "json") as (other, _),
+            ):
                 _, listened = await subscribed(client, channel)
                 for n in range(5):
                     await other.publish(channel, n)
