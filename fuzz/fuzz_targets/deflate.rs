@@ -1,6 +1,8 @@
 //! Compression: offers that nobody would make, data that nobody would send, and what we send ourselves.
 #![no_main]
 
+use std::cell::RefCell;
+
 use jackfield_framing::client::{self, ServerFrames};
 use jackfield_framing::websocket::{Deflater, Inflater, Opcode, Window, handshake, negotiate};
 use jackfield_framing::{FramingError, Rules, http};
@@ -9,15 +11,25 @@ use libfuzzer_sys::fuzz_target;
 /// Small, so that the fuzzer reaches both limits.
 const RULES: Rules = Rules { message_limit: 4096, decompressed_limit: 100_000, ratio: 20 };
 
+thread_local! {
+    /// Kept from input to input, as a worker does; so what one leaves behind is seen by the next.
+    static INFLATER: RefCell<Inflater> = const { RefCell::new(Inflater::new()) };
+    static DEFLATERS: RefCell<Vec<Deflater>> = RefCell::new((0..10).map(|level| Deflater::new(level, 0)).collect());
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let Some((&what, bytes)) = bytes.split_first() else {
         return;
     };
     match what % 4 {
         0 => offer(bytes),
-        1 => inflate(bytes),
-        2 => round_trip(u32::from(what / 4) % 10, Window::Small, bytes),
-        _ => round_trip(u32::from(what / 4) % 10, Window::Full, bytes),
+        1 => INFLATER.with_borrow_mut(|inflater| inflate(inflater, bytes)),
+        rest => DEFLATERS.with_borrow_mut(|deflaters| {
+            let window = if rest == 2 { Window::Small } else { Window::Full };
+            INFLATER.with_borrow_mut(|inflater| {
+                round_trip(&mut deflaters[usize::from(what / 4) % 10], inflater, window, bytes);
+            });
+        }),
     }
 });
 
@@ -40,8 +52,7 @@ fn offer(bytes: &[u8]) {
 }
 
 /// The same bytes give the same message, whatever the inflater saw before; none is too large.
-fn inflate(bytes: &[u8]) {
-    let mut inflater = Inflater::new();
+fn inflate(inflater: &mut Inflater, bytes: &[u8]) {
     let first = inflater.inflate(bytes, &RULES).map(<[u8]>::to_vec);
     match &first {
         Ok(message) => assert!(message.len() <= RULES.decompressed_limit),
@@ -55,9 +66,8 @@ fn inflate(bytes: &[u8]) {
 }
 
 /// What the server sends comes out again, twice, and is the same both times.
-fn round_trip(level: u32, window: Window, payload: &[u8]) {
+fn round_trip(deflater: &mut Deflater, inflater: &mut Inflater, window: Window, payload: &[u8]) {
     let rules = Rules { decompressed_limit: usize::MAX, ratio: usize::MAX, ..RULES };
-    let (mut deflater, mut inflater) = (Deflater::new(level, 0), Inflater::new());
     let frame = deflater.frame(Opcode::Binary, payload, window);
     let (total, opcode, range) = ServerFrames::decode(&frame).expect("a whole frame");
     assert_eq!((total, opcode), (frame.len(), Opcode::Binary));
