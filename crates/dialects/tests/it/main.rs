@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a transcript that cannot be read fails its test")]
 
 mod properties;
+mod protobuf;
 mod script;
 mod transcripts;

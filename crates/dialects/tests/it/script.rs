@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jackfield_dialects::centrifugo::emulation::EmulationRequest;
 use jackfield_model::client::{
     Answer, Command, Connect, Connected, Data, History, HistoryPage, PresenceStats, Publish, Push, Refreshed, Reply,
     Request, Subscribe, Subscribed,
 };
-use jackfield_model::{ClientError, ClientId, ClientInfo, Payload, Position, Publication};
+use jackfield_model::{ClientError, ClientId, ClientInfo, Content, Disconnect, Payload, Position, Publication};
 use serde_json::{Map, Value, json};
 
 const VERSION: &str = "jackfield";
@@ -35,12 +36,25 @@ pub(crate) fn told(command: &Command<'_>) -> Value {
     told
 }
 
-fn told_connect(connect: &Connect<'_>) -> Value {
+pub(crate) fn told_connect(connect: &Connect<'_>) -> Value {
+    let subs: Map<String, Value> =
+        connect.subs.iter().map(|(channel, sub)| (channel.clone().into_owned(), told_subscribe(sub))).collect();
     full([
         ("token", json!(connect.token)),
         ("data", connect.data.map_or(Value::Null, text)),
+        ("subs", if subs.is_empty() { Value::Null } else { Value::Object(subs) }),
         ("name", json!(connect.name)),
         ("version", json!(connect.version)),
+        ("flag", json!(connect.flag)),
+    ])
+}
+
+/// An emulation request as a transcript tells it.
+pub(crate) fn told_emulation(request: &EmulationRequest<'_>) -> Value {
+    full([
+        ("session", json!(request.session)),
+        ("node", json!(request.node)),
+        ("data", json!(std::str::from_utf8(&request.data).unwrap())),
     ])
 }
 
@@ -66,9 +80,12 @@ fn told_subscribe(subscribe: &Subscribe<'_>) -> Value {
         ("recover", json!(subscribe.recover)),
         ("epoch", json!(&*subscribe.since.epoch)),
         ("offset", json!(subscribe.since.offset)),
+        ("positioned", json!(subscribe.positioned)),
+        ("recoverable", json!(subscribe.recoverable)),
         ("join_leave", json!(subscribe.join_leave)),
         ("delta", json!(subscribe.delta)),
         ("kind", json!(subscribe.kind)),
+        ("flag", json!(subscribe.flag)),
     ])
 }
 
@@ -80,7 +97,10 @@ fn full<const N: usize>(pairs: [(&str, Value); N]) -> Value {
 }
 
 fn text(data: Data<'_>) -> Value {
-    json!(std::str::from_utf8(data.bytes).unwrap())
+    match data.content {
+        Content::Binary => json!({"binary": data.bytes}),
+        Content::Json | Content::Text => json!(std::str::from_utf8(data.bytes).unwrap()),
+    }
 }
 
 /// The reply a transcript tells of.
@@ -97,15 +117,7 @@ pub(crate) fn reply(value: &Value) -> Reply {
         return Reply { id, outcome: Err(error) };
     }
     let answer = match name.as_str() {
-        "connect" => Answer::Connect(Box::new(Connected {
-            client: client(body),
-            version: VERSION,
-            ttl: body["ttl"].as_u64(),
-            data: body.get("data").map(payload),
-            ping_seconds: u32::try_from(number(body, "ping_seconds")).unwrap(),
-            pong: flag(body, "pong"),
-            ..Connected::default()
-        })),
+        "connect" => Answer::Connect(Box::new(connected(body))),
         "history" => Answer::History(HistoryPage {
             publications: list(body, "publications").iter().map(|one| Arc::new(publication(one))).collect(),
             position: place(body),
@@ -120,20 +132,53 @@ pub(crate) fn reply(value: &Value) -> Reply {
         "refresh" => Answer::Refresh(Refreshed { client: client(body), version: VERSION, ttl: body["ttl"].as_u64() }),
         "rpc" => Answer::Rpc(payload(body)),
         "send" => Answer::Send,
-        "subscribe" => Answer::Subscribe(Subscribed {
-            position: body.get("epoch").map(|_| place(body)),
-            was_recovering: flag(body, "was_recovering"),
-            ..Subscribed::default()
-        }),
+        "subscribe" => Answer::Subscribe(subscribed(body)),
         "unsubscribe" => Answer::Unsubscribe,
         other => panic!("no reply is called {other}"),
     };
     Reply { id, outcome: Ok(answer) }
 }
 
+fn connected(body: &Value) -> Connected {
+    let subs = body["subs"].as_object().into_iter().flatten();
+    Connected {
+        client: client(body),
+        version: VERSION,
+        ttl: body["ttl"].as_u64(),
+        data: body.get("data").map(payload),
+        subs: subs.map(|(channel, sub)| (Arc::from(channel.as_str()), subscribed(sub))).collect(),
+        ping_seconds: u32::try_from(number(body, "ping_seconds")).unwrap(),
+        pong: flag(body, "pong"),
+        session: body["session"].as_str().map(str::to_owned),
+        node: body["node"].as_str().map(Arc::from),
+        time: body["time"].as_u64(),
+    }
+}
+
+fn subscribed(body: &Value) -> Subscribed {
+    Subscribed {
+        position: body.get("epoch").map(|_| place(body)),
+        recoverable: flag(body, "recoverable"),
+        positioned: flag(body, "positioned"),
+        was_recovering: flag(body, "was_recovering"),
+        recovered: flag(body, "recovered"),
+        publications: list(body, "publications").iter().map(|one| Arc::new(publication(one))).collect(),
+        data: body.get("data").map(payload),
+    }
+}
+
 /// The push a transcript tells of.
 pub(crate) fn push(value: &Value) -> Push {
     let channel = Arc::from(string(value, "channel"));
+    if let Some(body) = value.get("connect") {
+        return Push::Connect(Box::new(connected(body)));
+    }
+    if let Some(body) = value.get("disconnect") {
+        return Push::Disconnect(Disconnect {
+            code: u16::try_from(number(body, "code")).unwrap(),
+            reason: Cow::Owned(string(body, "reason").to_owned()),
+        });
+    }
     if let Some(body) = value.get("join") {
         Push::Join(channel, Arc::new(info(body)))
     } else if let Some(body) = value.get("leave") {

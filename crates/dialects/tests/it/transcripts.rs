@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use jackfield_dialects::centrifugo::json;
+use jackfield_dialects::DialectError;
+use jackfield_dialects::centrifugo::{emulation, json, protobuf};
 use jackfield_dialects::raw::{self, Form, Mode};
+use jackfield_model::client::Command;
 use serde_json::Value;
 
 use crate::script;
@@ -32,18 +34,52 @@ fn mode(case: &Value) -> Mode {
 fn commands_mean_what_the_transcript_says() {
     for case in cases("centrifugo-commands.json") {
         let frame = case["in"].as_str().unwrap();
-        let mut commands = json::commands(frame.as_bytes());
-        for expected in case["commands"].as_array().into_iter().flatten() {
-            let command = commands.next().unwrap_or_else(|| panic!("{}: a command is missing", name(&case)));
-            let command = command.unwrap_or_else(|error| panic!("{}: {error}", name(&case)));
-            assert_eq!(script::told(&command), *expected, "{}", name(&case));
+        check_commands(&case, json::commands(frame.as_bytes()));
+    }
+    for case in cases("centrifugo-protobuf-commands.json") {
+        check_commands(&case, protobuf::commands(&hex(&case)));
+    }
+}
+
+fn check_commands<'a>(case: &Value, mut commands: impl Iterator<Item = Result<Command<'a>, DialectError>>) {
+    for expected in case["commands"].as_array().into_iter().flatten() {
+        let command = commands.next().unwrap_or_else(|| panic!("{}: a command is missing", name(case)));
+        let command = command.unwrap_or_else(|error| panic!("{}: {error}", name(case)));
+        assert_eq!(script::told(&command), *expected, "{}", name(case));
+    }
+    if let Some(expected) = case["error"].as_str() {
+        let error = commands.next().unwrap().expect_err(name(case)).to_string();
+        assert!(error.contains(expected), "{}: {error}", name(case));
+    }
+    assert!(commands.next().is_none(), "{}: something is left", name(case));
+    assert!(commands.next().is_none(), "{}: it is not fused", name(case));
+}
+
+/// The bytes of a case that is not text.
+fn hex(case: &Value) -> Vec<u8> {
+    let digits = case["hex"].as_str().unwrap_or_else(|| panic!("{}: it has no hex", name(case)));
+    let bytes = digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16));
+    bytes.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn requests_that_are_no_commands_mean_what_the_transcript_says() {
+    for case in cases("centrifugo-requests.json") {
+        let bytes = case["in"].as_str().map_or_else(|| hex(&case), |text| text.as_bytes().to_vec());
+        let said = match (case["of"].as_str(), case.get("in").is_some()) {
+            (Some("connect"), true) => json::connect_request(&bytes).map(|said| script::told_connect(&said)),
+            (Some("connect"), false) => protobuf::connect_request(&bytes).map(|said| script::told_connect(&said)),
+            (Some("emulation"), true) => emulation::json(&bytes).map(|said| script::told_emulation(&said)),
+            (Some("emulation"), false) => emulation::protobuf(&bytes).map(|said| script::told_emulation(&said)),
+            (other, _) => panic!("{}: no request is called {other:?}", name(&case)),
+        };
+        match (said, case["error"].as_str()) {
+            (Ok(said), None) => assert_eq!(said, case["means"], "{}", name(&case)),
+            (Err(error), Some(expected)) => {
+                assert!(error.to_string().contains(expected), "{}: {error}", name(&case));
+            }
+            (said, _) => panic!("{}: {said:?}", name(&case)),
         }
-        if let Some(expected) = case["error"].as_str() {
-            let error = commands.next().unwrap().expect_err(name(&case)).to_string();
-            assert!(error.contains(expected), "{}: {error}", name(&case));
-        }
-        assert!(commands.next().is_none(), "{}: something is left", name(&case));
-        assert!(commands.next().is_none(), "{}: it is not fused", name(&case));
     }
 }
 
@@ -51,8 +87,15 @@ fn commands_mean_what_the_transcript_says() {
 fn replies_are_written_as_in_the_transcript() {
     for case in cases("centrifugo-replies.json") {
         let mut out = b"before ".to_vec();
-        json::reply(&script::reply(&case["reply"]), &mut out);
+        let reply = script::reply(&case["reply"]);
+        json::reply(&reply, &mut out);
         check_written(&case, &out);
+        // The acknowledgement of a `send` is no word of the protocol's schema.
+        if case["reply"].get("send").is_none() {
+            let mut out = b"before".to_vec();
+            protobuf::reply(&reply, &mut out);
+            assert_eq!(out.strip_prefix(b"before").unwrap(), hex(&case), "{}", name(&case));
+        }
     }
 }
 
@@ -60,8 +103,20 @@ fn replies_are_written_as_in_the_transcript() {
 fn pushes_are_written_as_in_the_transcript() {
     for case in cases("centrifugo-pushes.json") {
         let mut out = b"before ".to_vec();
-        json::push(&script::push(&case["push"]), &mut out);
+        let push = script::push(&case["push"]);
+        json::push(&push, &mut out);
         check_written(&case, &out);
+        let mut bare = Vec::new();
+        json::bare_push(&push, &mut bare);
+        assert_eq!([b"before {\"push\":", &bare[..], b"}"].concat(), out, "{}", name(&case));
+
+        out.clear();
+        protobuf::push(&push, &mut out);
+        assert_eq!(out, hex(&case), "{}", name(&case));
+        bare.clear();
+        protobuf::bare_push(&push, &mut bare);
+        let envelope = &out[out.len() - bare.len() - 1..];
+        assert_eq!(envelope, [&[0x22], &bare[..]].concat(), "{}", name(&case));
     }
 }
 
