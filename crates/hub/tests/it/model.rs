@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use jackfield_model::{ClientId, Millis};
+use jackfield_model::{ClientId, Millis, Position};
 
 /// What a client reads off its socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -97,6 +97,8 @@ pub(crate) struct Channel {
     pub(crate) top: u64,
     pub(crate) epoch: Option<Arc<str>>,
     kept: VecDeque<(Millis, u64)>,
+    /// Serials of all that was ever kept; the first has offset 1.
+    serials: Vec<u64>,
     pub(crate) members: BTreeSet<ClientId>,
     pub(crate) listeners: HashMap<ClientId, Listener>,
 }
@@ -111,6 +113,7 @@ impl Channel {
             top: 0,
             epoch: None,
             kept: VecDeque::new(),
+            serials: Vec::new(),
             members: BTreeSet::new(),
             listeners: HashMap::new(),
         }
@@ -123,13 +126,27 @@ impl Channel {
         }
     }
 
-    pub(crate) fn keep(&mut self, now: Millis) -> u64 {
+    pub(crate) fn keep(&mut self, now: Millis, serial: u64) -> u64 {
         self.top += 1;
+        self.serials.push(serial);
         self.kept.push_back((now, self.top));
         while self.kept.len() > self.history.unwrap().0 {
             self.kept.pop_front();
         }
         self.top
+    }
+
+    /// What a client that has seen `since` must get to have missed nothing (serials and offsets); `None` where that is
+    /// not there any more.
+    pub(crate) fn missed(&self, since: &Position, now: Millis, cap: usize) -> Option<Vec<(u64, u64)>> {
+        let is_this_life = since.epoch.is_empty() || self.epoch.as_ref() == Some(&since.epoch);
+        if !is_this_life || since.offset > self.top {
+            return None;
+        }
+        let kept = self.offsets(now);
+        let missed: Vec<_> = (since.offset + 1..=self.top).map(|at| (self.serials[at as usize - 1], at)).collect();
+        let is_there = missed.iter().all(|(_, offset)| kept.contains(offset)) && missed.len() <= cap;
+        is_there.then_some(missed)
     }
 
     pub(crate) fn offsets(&self, now: Millis) -> Vec<u64> {

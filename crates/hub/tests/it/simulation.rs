@@ -1,4 +1,5 @@
-//! Hub and shards under a seeded schedule: one order per channel, no gap, no double, and nothing left behind.
+//! Hub and shards under a seeded schedule: one order per channel, no gap, no double, no lie about what was missed, and
+//! nothing left behind.
 //!
 //! `JACKFIELD_SIM_SEEDS=200 cargo test -p jackfield-hub simulation` runs longer.
 
@@ -13,6 +14,7 @@ fn seeds() -> u64 {
 
 fn run(workers: usize) {
     let mut heard = 0;
+    let (mut recovered, mut refused) = (0, 0);
     for seed in 0..seeds() {
         let mut world = World::new(workers, seed);
         for step in 0..STEPS {
@@ -24,8 +26,11 @@ fn run(workers: usize) {
             panic!("{workers} workers, seed {seed}, at the end: {what}");
         }
         heard += world.heard;
+        recovered += world.recoveries.0;
+        refused += world.recoveries.1;
     }
     assert!(heard > seeds() * STEPS / 4, "the schedule hardly delivers anything: {heard}");
+    assert!(recovered > seeds() && refused > seeds(), "the schedule hardly recovers: {recovered}, refused: {refused}");
 }
 
 #[test]

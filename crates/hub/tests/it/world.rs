@@ -7,16 +7,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_hub::{
     Address, Encoder, EncodingId, Hub, Joined, Mail, Mailbox, Membership, Namespaces, Options, Outbox, Publishing,
-    Shard,
+    Shard, Since, SubscribeError,
 };
 use jackfield_model::app::Ejection;
 use jackfield_model::client::Push;
-use jackfield_model::{ClientId, ClientInfo, Disconnect, Millis, Payload, Uuid};
+use jackfield_model::{ClientId, ClientInfo, Disconnect, Millis, Payload, Position, Uuid};
 
 use crate::mailboxes;
 use crate::model::{Channel, Heard};
 
 const HISTORY: (usize, Millis) = (20, 500);
+/// Publications that may be read at once.
+const CAP: usize = 15;
 const USERS: u64 = 6;
 /// Frames that are no channel's.
 const DIRECT: u8 = u8::MAX;
@@ -107,6 +109,8 @@ pub(crate) struct World {
     crowd: usize,
     pub(crate) dice: Dice,
     pub(crate) heard: u64,
+    /// Publications that were recovered, and clients that stayed out because theirs were not.
+    pub(crate) recoveries: (u64, u64),
 }
 
 type Checked = Result<(), String>;
@@ -127,7 +131,7 @@ impl World {
         };
         let boxes = mailboxes(workers);
         Self {
-            hub: Hub::new(namespaces, boxes.clone(), 300, seed),
+            hub: Hub::new(namespaces, boxes.clone(), CAP, seed),
             boxes,
             workers: (0..workers).map(|_| Worker::default()).collect(),
             letters: Letters::default(),
@@ -147,6 +151,7 @@ impl World {
             crowd: if seed.is_multiple_of(16) { 60 } else { 4 },
             dice: Dice(seed),
             heard: 0,
+            recoveries: (0, 0),
         }
     }
 
@@ -185,7 +190,7 @@ impl World {
         let publishing = Publishing { data, skip_history, ..Publishing::default() };
         let published = self.hub.publish(&channel.name, publishing, self.now).map_err(|error| format!("{error:?}"))?;
         let keeps = channel.history.is_some() && !skip_history;
-        let offset = if keeps { channel.keep(self.now) } else { 0 };
+        let offset = if keeps { channel.keep(self.now, self.serials) } else { 0 };
         channel.happens(Heard::Publication(self.serials, offset));
         self.parcels += 1;
         ensure(published.position.as_ref().map(|position| position.offset) == keeps.then_some(offset), || {
@@ -351,11 +356,15 @@ impl World {
         }
         let channel = &mut self.channels[usize::from(place)];
         let member = Membership { worker: nth as u16, info: &client.info };
-        let joined = self.hub.subscribe(&channel.name, member, None, self.now).map_err(|error| format!("{error:?}"))?;
-        let offset = joined.position.as_ref().map(|position| position.offset);
-        ensure(offset == channel.history.map(|_| channel.top), || {
-            format!("joined at {joined:?}, top {}", channel.top)
-        })?;
+        let seen = seen(channel, &mut self.dice);
+        let or_nothing = self.dice.below(4) == 0;
+        let since = seen.as_ref().map(|position| Since { position, or_nothing });
+        let joined = self.hub.subscribe(&channel.name, member, since, self.now);
+        let Some(joined) = came_in(channel, since, joined, self.now)? else {
+            self.recoveries.1 += 1;
+            return Ok(());
+        };
+        self.recoveries.0 += joined.recovery.as_ref().map_or(0, |recovery| recovery.publications.len() as u64);
         outbox.send(slot as u32, frame(client.encoding, place, b'+', (0, 0)));
         shard.join(&joined, slot as u32, client.encoding, hears && channel.join_leave);
         client.joined.push((place, joined));
@@ -459,7 +468,8 @@ impl World {
         }
         let page = page.unwrap();
         let offsets: Vec<u64> = page.publications.iter().map(|publication| publication.offset).collect();
-        let due = channel.offsets(self.now);
+        let mut due = channel.offsets(self.now);
+        due.truncate(CAP);
         ensure(offsets == due && page.position.offset == channel.top, || format!("kept {offsets:?}, due {due:?}"))
     }
 
@@ -503,6 +513,52 @@ impl World {
         }
         ensure(self.hub.channels() == 0, || format!("{} channels are left for ever", self.hub.channels()))
     }
+}
+
+/// Where a client says that it has been: somewhere near the top, or where nobody can have been.
+fn seen(channel: &Channel, dice: &mut Dice) -> Option<Position> {
+    let offset = match dice.below(8) {
+        0..3 => return None,
+        3 => channel.top + dice.below(3),
+        4 => dice.below(channel.top + 1),
+        _ => channel.top.saturating_sub(dice.below(25)),
+    };
+    let epoch = match dice.below(6) {
+        0 => Arc::from("_"),
+        1 => Arc::default(),
+        _ => channel.epoch.clone().unwrap_or_default(),
+    };
+    Some(Position { offset, epoch })
+}
+
+/// Holds what a subscriber is told against what must be; `None` if it rightly stays out.
+fn came_in(
+    channel: &Channel,
+    since: Option<Since<'_>>,
+    joined: Result<Joined, SubscribeError>,
+    now: Millis,
+) -> Result<Option<Joined>, String> {
+    let due = since.filter(|_| channel.history.is_some()).map(|since| channel.missed(since.position, now, CAP));
+    let stays_out = since.is_some_and(|since| since.or_nothing) && !matches!(due, Some(Some(_)));
+    let joined = match joined {
+        Err(SubscribeError::Unrecoverable) if stays_out => return Ok(None),
+        Ok(joined) if !stays_out => joined,
+        other => return Err(format!("{since:?} became {other:?} where {due:?} was due")),
+    };
+    let got = joined.recovery.as_ref().map(|recovery| {
+        let publications = recovery.publications.iter();
+        let publications: Vec<_> = publications.map(|one| (serial(&one.data), one.offset)).collect();
+        if recovery.recovered { Ok(publications) } else { Err(publications) }
+    });
+    let due = due.map(|missed| missed.ok_or(Vec::new()));
+    ensure(got == due, || format!("recovered {got:?} since {since:?} where {due:?} was due"))?;
+    let place = match (&due, since) {
+        (Some(Ok(_)), Some(since)) => since.position.offset,
+        _ => channel.top,
+    };
+    let offset = joined.position.as_ref().map(|position| position.offset);
+    ensure(offset == channel.history.map(|_| place), || format!("joined at {joined:?}, top {}", channel.top))?;
+    Ok(Some(joined))
 }
 
 /// Who lives at an address, if it is still the same.
