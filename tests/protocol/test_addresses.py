@@ -161,8 +161,7 @@ def test_a_header_that_is_none_ends_the_connection(server: Server, name: str) ->
     with contextlib.suppress(ConnectionError):
         client.ask("GET", "/health")
     answer = client.ended()
-    assert not answer or answer.startswith(b"HTTP/1.1 400"), answer
-    assert answer.count(b"HTTP/1.1 ") < 2
+    assert b" 200 " not in answer and answer.count(b"HTTP/1.1 ") < 2, answer
     client.close()
 
 
@@ -193,7 +192,7 @@ def test_a_header_where_none_is_expected_is_refused() -> None:
             client = connection(server, header)
             client.ask("GET", "/health")
             answer = client.ended()
-            assert answer.startswith(b"HTTP/1.1 400") and b"PROXY" in answer, answer
+            assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), answer
             client.close()
 
 

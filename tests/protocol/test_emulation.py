@@ -224,3 +224,28 @@ def test_an_uplink_answers_whoever_sent_it_and_nobody_else(server: Server) -> No
             assert client.reply(50 + n) == {"id": 50 + n, "ping": {}}
         client.close()
     up.close()
+
+
+def test_a_half_close_behind_a_request(server: Server) -> None:
+    """Some clients shut their half as soon as they have said all they will; they are still owed their answers."""
+    client, _ = enter(server, "sse")
+    body = client.tongue.uplink(client.session, client.node, b'{"id":9,"ping":{}}')
+    for count in (1, 3):
+        up = Http(server.port)
+        up.send(request("POST", EMULATION, body) * count)
+        up.socket.shutdown(1)
+        assert [up.answer().status for _ in range(count)] == [204] * count
+        assert up.ended() == b""
+        up.close()
+        for _ in range(count):
+            assert client.reply(9) == {"id": 9, "ping": {}}
+    client.close()
+
+
+def test_a_head_answer_has_no_body(server: Server) -> None:
+    for path in (EMULATION, "/nothing", "/health"):
+        up = Http(server.port)
+        up.ask("HEAD", path, None, {"Connection": "close"})
+        up.head()
+        assert up.ended() == b""
+        up.close()

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from doors import EVERYTHING, JSON, Http, ProtobufTongue, ask, cut_varint, enter, prefixed
+from doors import EVERYTHING, JSON, Http, ProtobufTongue, ask, cut_varint, enter, prefixed, request
 from serving import Lines, RawWebSocket, Server, free_port, wait_for
 from speakers import joined, token, unique
 
@@ -141,6 +141,21 @@ def test_a_connection_of_the_api_is_kept_and_large(server: Server) -> None:
     assert listener.push()["pub"]["data"] == "slow"
     client.close()
     listener.close()
+
+
+def test_an_uplink_and_an_api_request_on_one_connection(server: Server) -> None:
+    """Both in one write: the first answer is not lost when the connection changes hands."""
+    stream, _ = enter(server, "sse")
+    uplink = stream.tongue.uplink(stream.session, stream.node, b'{"id":9,"ping":{}}')
+    headers = {"X-API-Key": "the-key", "Content-Type": JSON}
+    client = Http(server.port)
+    client.send(request("POST", "/emulation", uplink) * 3 + request("POST", "/api/info", b"{}", headers))
+    answers = [client.answer() for _ in range(4)]
+    assert [answer.status for answer in answers] == [204, 204, 204, 200] and b"nodes" in answers[-1].body
+    client.close()
+    for _ in range(3):
+        assert stream.reply(9) == {"id": 9, "ping": {}}
+    stream.close()
 
 
 def test_an_api_body_over_its_limit(server: Server) -> None:

@@ -64,18 +64,6 @@ def test_silence(server: Server, sent: bytes) -> None:
     client.close()
 
 
-def test_a_kept_connection_is_not_kept_for_ever(server: Server) -> None:
-    client, _ = enter(server, "sse")
-    client.result(ping={})
-    assert client.uplink
-    rest = client.uplink.ended()
-    assert not rest or rest.startswith(b"HTTP/1.1 408")
-    client.uplink.close()
-    client.uplink = None
-    assert client.result(ping={}) == {}
-    client.close()
-
-
 @pytest.mark.parametrize("path", [EMULATION, STREAM, SSE, UNI_STREAM])
 @pytest.mark.parametrize("part", [0, 5, len(BODY) - 1])
 def test_a_body_cut_off(server: Server, path: str, part: int) -> None:
