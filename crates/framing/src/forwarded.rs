@@ -97,11 +97,12 @@ fn cut_element(list: &str) -> Option<Entry<'_>> {
 fn read_element(mut rest: &str) -> Option<Option<Cow<'_, str>>> {
     let mut node = None;
     loop {
-        let (name, value) = rest.split_once('=')?;
+        // Why not the next `=` anywhere: behind each comma of a long list the rest would be searched.
+        let (name, value) = rest.split_at(rest.find(['=', ',', ';', '"'])?);
         if !is_token(name) {
             return None;
         }
-        let (value, after) = read_value(value)?;
+        let (value, after) = read_value(value.strip_prefix('=')?)?;
         if name.eq_ignore_ascii_case("for") && node.replace(value).is_some() {
             return None;
         }
@@ -120,7 +121,7 @@ fn read_element(mut rest: &str) -> Option<Option<Cow<'_, str>>> {
 /// many forget that they need quotes, and nothing else can be meant.
 fn read_value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find([';', ' ', '\t']).unwrap_or(text.len());
+        let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());
         let (value, after) = text.split_at(end);
         let is_plain = is_token(&value.replace([':', '[', ']'], "-"));
         return is_plain.then_some((Cow::Borrowed(value), after));
