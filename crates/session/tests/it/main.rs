@@ -9,4 +9,5 @@ mod connect;
 mod deadlines;
 mod rates;
 mod raw;
+mod recovery;
 mod rights;
