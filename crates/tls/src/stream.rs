@@ -433,6 +433,10 @@ fn encode<Data>(data: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, outgoing
 
 impl fmt::Debug for Stream {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Stream").field("phase", &self.phase).finish_non_exhaustive()
+        formatter
+            .debug_struct("Stream")
+            .field("phase", &self.phase)
+            .field("is_idle", &self.kept.is_none())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,13 @@
+//! Streams against rustls' own client, keepers against real files.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod authority;
+mod handed;
+mod identity;
+mod keeper;
+mod pebble;
+mod resumption;
+mod stream;
+mod transfer;
+mod wire;

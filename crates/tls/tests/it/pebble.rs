@@ -1,0 +1,1 @@
+//! A certificate from a real ACME authority, where there is one.
