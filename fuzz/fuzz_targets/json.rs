@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let whole: Vec<String> = json::commands(frame).map(printed).collect();
     let mut commands = json::commands(frame);
-    let mut parts: Vec<String> = commands.by_ref().take(stop.into()).map(printed).collect();
+    let mut parts: Vec<String> = commands.by_ref().take(usize::from(stop) + 1).map(printed).collect();
     let rest = commands.rest();
     if !rest.is_empty() {
         parts.extend(json::commands(rest).map(printed));

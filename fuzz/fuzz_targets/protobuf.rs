@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let whole: Vec<String> = protobuf::commands(frame).map(printed).collect();
     let mut commands = protobuf::commands(frame);
-    let mut parts: Vec<String> = commands.by_ref().take(stop.into()).map(printed).collect();
+    let mut parts: Vec<String> = commands.by_ref().take(usize::from(stop) + 1).map(printed).collect();
     let rest = commands.rest();
     if !rest.is_empty() {
         parts.extend(protobuf::commands(rest).map(printed));

@@ -183,7 +183,7 @@ proptest! {
     ) {
         let publication = Arc::new(Publication {
             offset, time, info: None,
-            data: Payload { bytes: data.clone().into(), content },
+            data: Payload { bytes: data.into(), content },
             tags: Some(Arc::new(tags.clone())),
         });
         let mut out = Vec::new();
