@@ -173,9 +173,11 @@ impl Joined {
         let mut ended = Ok(());
         while self.server.is_handshaking() || self.client.is_handshaking() {
             let turned = self.turn_client();
-            if turned.is_err() {
-                // The client's alert is still to be written.
-                let _ = self.client.write_tls(&mut self.client_end);
+            // A client that is done with us still has its alert to write.
+            while turned.is_err() && self.client.wants_write() {
+                if self.client.write_tls(&mut self.client_end).is_err() {
+                    break;
+                }
             }
             let outcome = self.read(&mut [0; 64]);
             match (outcome, turned) {
