@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use axum::extract::Query;
 use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
 
 /// What a caller reads whose key is wrong or missing.
 pub(crate) const WRONG: &str = "the API key is wrong or missing: send the configured key in the header `X-API-Key: KEY`, \
@@ -14,19 +14,19 @@ pub(crate) const NOT_CONFIGURED: &str =
     "no API key is configured: set one on the server (or mark the API as insecure, on a machine of your own only)\n";
 
 /// Whether the request shows the key. The first place that has one decides.
-pub(crate) fn opens(key: &str, request: &Parts) -> bool {
-    !key.is_empty() && shown(request).is_some_and(|shown| equal(shown.as_bytes(), key.as_bytes()))
+pub(crate) fn opens(key: &str, headers: &HeaderMap, uri: &Uri) -> bool {
+    !key.is_empty() && shown(headers, uri).is_some_and(|shown| equal(shown.as_bytes(), key.as_bytes()))
 }
 
-fn shown(request: &Parts) -> Option<String> {
-    if let Some(header) = request.headers.get("x-api-key") {
+fn shown(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    if let Some(header) = headers.get("x-api-key") {
         return header.to_str().ok().map(str::to_owned);
     }
-    if let Some(header) = request.headers.get(AUTHORIZATION) {
+    if let Some(header) = headers.get(AUTHORIZATION) {
         let (scheme, key) = header.to_str().ok()?.split_once(' ')?;
         return scheme.eq_ignore_ascii_case("apikey").then(|| key.trim().to_owned());
     }
-    let Query(fields) = Query::<Vec<(String, String)>>::try_from_uri(&request.uri).ok()?;
+    let Query(fields) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
     fields.into_iter().find(|(name, _)| name == "api_key").map(|(_, key)| key)
 }
 
@@ -39,8 +39,11 @@ fn equal(shown: &[u8], key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
+    use axum::http::request::Parts;
 
-    use super::*;
+    fn opens(key: &str, parts: &Parts) -> bool {
+        super::opens(key, &parts.headers, &parts.uri)
+    }
 
     fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
         let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));

@@ -1,71 +1,15 @@
-//! The HTTP door over real sockets, in front of a real hub.
-
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! Commands, their results, and refusals.
 
 use std::sync::Arc;
 
-use jackfield_api::{ApiOptions, router, serve};
-use jackfield_hub::{Address, Hub, Mail, Mailbox, Membership, Namespaces, Options, Wake};
+use jackfield_api::ApiOptions;
+use jackfield_hub::{Address, Mail, Membership};
 use jackfield_model::{ClientId, ClientInfo};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 
-#[derive(Debug)]
-struct Asleep;
-
-impl Wake for Asleep {
-    fn wake(&self) {}
-}
-
-struct Server {
-    hub: Arc<Hub>,
-    mailbox: Arc<Mailbox>,
-    address: std::net::SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<std::io::Result<()>>,
-}
-
-impl Server {
-    async fn start(options: ApiOptions) -> Self {
-        let mailbox = Arc::new(Mailbox::new(Box::new(Asleep)));
-        let mut namespaces = Namespaces::default();
-        let kept = Options { history_size: 10, history_ttl: 60_000, presence: true, ..Options::default() };
-        namespaces.named.insert("room".to_owned(), Arc::new(kept));
-        let hub = Arc::new(Hub::new(namespaces, vec![Arc::clone(&mailbox)], 100, 1));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(serve(listener, router(Arc::clone(&hub), options), shutdown));
-        Self { hub, mailbox, address, stop, task }
-    }
-
-    async fn open() -> Self {
-        Self::start(ApiOptions { insecure: true, ..ApiOptions::default() }).await
-    }
-
-    /// Status, head and body of one exchange.
-    async fn raw(&self, head: &str, body: &[u8]) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!("{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // A server that refuses early may close before it has all.
-        let _ = stream.write_all(body).await;
-        let mut response = Vec::new();
-        let _ = stream.read_to_end(&mut response).await;
-        let response = String::from_utf8(response).unwrap();
-        let (head, body) = response.split_once("\r\n\r\n").unwrap();
-        (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())
-    }
-
-    async fn post(&self, method: &str, body: Value) -> (u16, Value) {
-        let (status, _, body) = self.raw(&format!("POST /api/{method} HTTP/1.1"), body.to_string().as_bytes()).await;
-        (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
-    }
-}
+use crate::server::Server;
 
 #[tokio::test]
 async fn commands_and_their_results() {
@@ -114,6 +58,8 @@ async fn refusals_name_the_remedy() {
     assert_eq!(status, 404);
     assert!(body.contains("/api/METHOD with publish, broadcast"), "{body}");
     assert_eq!(server.raw("GET / HTTP/1.1", b"").await.0, 404);
+    let (status, head, _) = server.raw("POST /health HTTP/1.1", b"").await;
+    assert!(status == 405 && head.contains("allow: GET, HEAD"), "{head}");
     let (status, _, body) = server.raw("GET /health HTTP/1.1", b"").await;
     assert_eq!((status, body.as_str()), (200, "{}"));
 }
@@ -134,7 +80,7 @@ async fn a_body_beyond_the_limit_is_refused() {
 
 #[tokio::test]
 async fn the_key_opens() {
-    let server = Server::start(ApiOptions { key: "secret".to_owned(), ..ApiOptions::default() }).await;
+    let server = Server::start(ApiOptions { key: "secret".to_owned(), ..ApiOptions::default() }, None).await;
     let line = "POST /api/info HTTP/1.1";
     let (status, _, body) = server.raw(line, b"").await;
     assert_eq!(status, 401);
@@ -144,7 +90,7 @@ async fn the_key_opens() {
     assert_eq!(server.raw(&format!("{line}\r\nauthorization: apikey secret"), b"").await.0, 200);
     assert_eq!(server.raw("POST /api/info?api_key=secret HTTP/1.1", b"").await.0, 200);
     assert_eq!(server.raw("GET /health HTTP/1.1", b"").await.0, 200);
-    let server = Server::start(ApiOptions { prefix: "v2/{x}/".to_owned(), ..ApiOptions::default() }).await;
+    let server = Server::start(ApiOptions { prefix: "v2/{x}/".to_owned(), ..ApiOptions::default() }, None).await;
     let (status, _, body) = server.raw("POST /v2/{x}/info HTTP/1.1", b"").await;
     assert_eq!(status, 401);
     assert!(body.contains("no API key is configured"), "{body}");
@@ -169,5 +115,27 @@ async fn a_busy_worker_is_worth_another_try() {
 async fn it_ends_when_told() {
     let server = Server::open().await;
     assert!(server.stop.send(()).is_ok());
-    assert!(server.task.await.unwrap().is_ok());
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_tells_its_name() {
+    let options =
+        ApiOptions { insecure: true, name: "ann-1".to_owned(), uid: "ann-1-af".to_owned(), ..ApiOptions::default() };
+    let server = Server::start(options, None).await;
+    let (_, about) = server.post("info", json!({})).await;
+    let node = &about["result"]["nodes"][0];
+    assert_eq!((&node["name"], &node["uid"]), (&json!("ann-1"), &json!("ann-1-af")));
+}
+
+#[tokio::test]
+async fn what_is_off_is_not_there() {
+    let server = Server::start(ApiOptions { commands: false, insecure: true, ..ApiOptions::default() }, None).await;
+    let (status, body) = server.post("info", json!({})).await;
+    assert_eq!((status, body), (404, json!("nothing is here; there is /health\n")));
+    assert_eq!(server.raw("GET /health HTTP/1.1", b"").await.0, 200);
+    let nothing = ApiOptions { commands: false, health: false, ..ApiOptions::default() };
+    let server = Server::start(nothing, None).await;
+    let (status, _, body) = server.raw("GET /health HTTP/1.1", b"").await;
+    assert_eq!((status, body.as_str()), (404, "nothing is here\n"));
 }
