@@ -49,7 +49,9 @@ pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown, Sockets};
 pub(crate) use rules_doors::ip_address;
 pub(crate) use streams::{Emulation, HttpStream, Sse, UniHttpStream, UniSse, UniWebSocket};
 pub(crate) use template::{Template, Variable};
-pub(crate) use tls::{Autocert, Certificate, ClientAuth, Tls, TlsVersion};
+#[cfg(test)]
+use tls::Certificate;
+pub(crate) use tls::{Autocert, ClientAuth, Tls, TlsVersion};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]

@@ -134,6 +134,10 @@ fn tls(above: &str, tls: &Tls, is_fetched: bool, faults: &mut Faults) {
         let text = format!("is \"{state}\" without an authority to hold certificates against; set");
         faults.add(format!("{above}.client_auth"), format!("{text} {above}.client_ca_pem_file"));
     }
+    if tls.client_auth == Some(ClientAuth::None) && !tls.client_ca_pem_file.is_empty() {
+        let text = format!("is \"none\" while {above}.client_ca_pem_file is given; write \"optional\" or \"required\"");
+        faults.add(format!("{above}.client_auth"), format!("{text}, or leave the file out"));
+    }
     if tls.also_plain && !is_spoken {
         faults.add(
             format!("{above}.also_plain"),

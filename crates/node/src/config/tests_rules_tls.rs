@@ -33,6 +33,12 @@ fn rules_of_certificates() {
                 ),
             ),
             (
+                "client_auth = \"none\"\nclient_ca_pem_file = \"a.pem\"",
+                format!(
+                    "j.toml:2: {section}.client_auth: is \"none\" while {section}.client_ca_pem_file is given; write \"optional\" or \"required\", or leave the file out"
+                ),
+            ),
+            (
                 "also_plain = true",
                 format!(
                     "j.toml:2: {section}.also_plain: is on while TLS is off; set {section}.enabled, or leave it out"
@@ -85,7 +91,6 @@ fn clients_are_asked_where_there_is_an_authority() {
         ("client_auth = \"none\"", ClientAuth::None),
         ("client_ca_pem_file = \"a.pem\"", ClientAuth::Required),
         ("client_ca_pem_file = \"a.pem\"\nclient_auth = \"optional\"", ClientAuth::Optional),
-        ("client_ca_pem_file = \"a.pem\"\nclient_auth = \"none\"", ClientAuth::None),
     ] {
         let (config, _) = load(&format!("{text}{line}"), &[], &[]).expect(line);
         assert_eq!(config.http_server.tls.asks_clients(), asked, "{line}");
