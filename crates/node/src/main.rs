@@ -1,8 +1,12 @@
 //! The binary `jackfield`: reads what it was told, assembles the house, and waits for the end.
 
+mod activation;
 mod assemble;
+mod certificates;
 mod cli;
 mod config;
+mod doors;
+mod metrics;
 mod page;
 mod publish;
 mod serve;

@@ -4,23 +4,24 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use jackfield_api::{Handover, Metrics};
 use jackfield_bridge::{Bridge, BridgeOptions, Door, Queue};
 use jackfield_brokers::{Options as QueueOptions, embedded};
 use jackfield_hub::Hub;
 use jackfield_model::Disconnect;
-use jackfield_worker::{Crew, Listener, Plan, Seat};
+use jackfield_worker::{Counters, Crew, HandOver, Listener, Plan, Seat};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::assemble;
+use crate::activation::Passed;
+use crate::certificates::Certificates;
 use crate::cli::say;
-use crate::config::{Config, Driver, LogFormat, LogLevel};
-use crate::shutdown;
+use crate::config::{Config, Driver, LogFormat, LogLevel, RawDialect, TcpFraming};
+use crate::doors::{self, Beside};
+use crate::{assemble, metrics, shutdown};
 
 /// Files that the server needs besides its connections: listeners, queues, the HTTP API.
 const RESERVED_FILES: u64 = 256;
-/// Ticks for the head of a request.
-const HANDSHAKE_TICKS: u32 = 100;
 
 /// Runs the server until it is told to end.
 pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
@@ -47,21 +48,43 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
         .build()
         .context("start the control plane")?;
 
-    let listeners = assemble::listeners(config, workers)?;
-    let api = internal(config, &hub, &runtime)?;
+    let mut passed = Passed::from_environment()?;
+    let certificates = Certificates::open(config, runtime.handle())?;
+    advise(config);
+    let counters = Arc::new(Counters::default());
+    let router = router(config, &hub, &counters, &node);
+    let hand_over = config.http_server.api_on_public_port.then(|| {
+        let handover = Handover::new(router.clone(), runtime.handle().clone());
+        HandOver(Arc::new(move |handed| handover.take_handed(handed)))
+    });
+    let api = internal(config, router, &runtime, (&certificates, &mut passed))?;
+    let beside = Beside {
+        node: node.as_str().into(),
+        certificates: &certificates,
+        hand_over: hand_over.clone(),
+        passed: &mut passed,
+    };
+    let listeners = doors::listeners(config, workers, beside)?;
+    passed.all_taken()?;
     let (door, bridge) = link(config, &hub, &runtime, &node)?;
     announce(config, &listeners, workers);
     let plan = Plan {
-        settings: Arc::new(assemble::settings(config)),
+        settings: Arc::new(assemble::settings(config, node.as_str().into())),
         hub: Arc::clone(&hub),
         door,
         backlog_bytes: config.client.queue_max_size,
-        handshake_ticks: HANDSHAKE_TICKS,
+        handshake_ticks: assemble::ticks(config.http_server.handshake_timeout),
         connection_limit: connection_limit(config),
+        address_limit: u32::try_from(config.client.connections_per_address).unwrap_or(u32::MAX),
+        trusted: config.client.trusted_networks().into(),
+        compression: assemble::compression(config),
+        hand_over,
+        counters,
         seed,
     };
     let crew = Crew::start(seats, listeners, &plan).context("start the workers")?;
     runtime.spawn(sweep(Arc::clone(&hub)));
+    runtime.spawn(certificates.watch());
 
     let signal = runtime.block_on(shutdown::requested()).context("listen for signals")?;
     tracing::info!(signal, connections = hub.connections(), "the server goes down");
@@ -136,29 +159,66 @@ fn connection_limit(config: &Config) -> usize {
     limit.min(room)
 }
 
-/// The internal port: server API and health.
-fn internal(config: &Config, hub: &Arc<Hub>, runtime: &Runtime) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
-    if config.http_api.disabled {
-        return Ok(None);
+/// Says where the system allows less than the configuration asks for.
+fn advise(config: &Config) {
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+    let allowed = allowed.and_then(|text| text.trim().parse::<usize>().ok());
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < config.sockets.backlog) {
+        tracing::warn!(
+            allowed,
+            wanted = config.sockets.backlog,
+            "the system lets fewer connections wait to be accepted than sockets.backlog: a rush of clients may see timeouts; \
+             raise it with `sysctl -w net.core.somaxconn={}`",
+            config.sockets.backlog
+        );
     }
-    let at = assemble::address(&config.http_server.internal_address, config.http_server.internal_port)?;
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(at)).with_context(|| {
-        format!(
-            "open the internal port {at} (http_server.internal_port): another program may have it, set another port"
-        )
-    })?;
+}
+
+/// What is answered by HTTP to applications and operators.
+fn router(config: &Config, hub: &Arc<Hub>, counters: &Arc<Counters>, node: &str) -> axum::Router {
+    let metrics = config.prometheus.enabled.then(|| Metrics {
+        path: config.prometheus.handler_prefix.clone(),
+        samples: metrics::source(hub, counters),
+    });
     let options = jackfield_api::ApiOptions {
+        commands: !config.http_api.disabled,
         key: config.http_api.key.expose().to_owned(),
         insecure: config.http_api.insecure,
         prefix: "/api".to_owned(),
+        health: config.health.enabled,
+        metrics,
+        name: if config.node.name.is_empty() { node.to_owned() } else { config.node.name.clone() },
+        uid: node.to_owned(),
     };
-    let router = jackfield_api::router(Arc::clone(hub), options);
-    let served = jackfield_api::serve(listener, router, std::future::pending());
-    Ok(Some(runtime.spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the internal port has ended");
+    jackfield_api::router(Arc::clone(hub), options)
+}
+
+/// The internal port: server API, health and metrics.
+fn internal(
+    config: &Config,
+    router: axum::Router,
+    runtime: &Runtime,
+    (certificates, passed): (&Certificates, &mut Passed),
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    if config.http_api.disabled && !config.prometheus.enabled {
+        return Ok(None);
+    }
+    let at = assemble::address(&config.http_server.internal_address, config.http_server.internal_port)?;
+    let listener = match passed.take("internal") {
+        Some(socket) => {
+            socket.set_nonblocking(true).context("take over the socket \"internal\"")?;
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(socket).context("take over the socket \"internal\"")?
         }
-    })))
+        None => runtime.block_on(tokio::net::TcpListener::bind(at)).with_context(|| {
+            format!(
+                "open the internal port {at} (http_server.internal_port): another program may have it, set another port"
+            )
+        })?,
+    };
+    let tls = certificates.internal.clone();
+    let tls = tls.map(|keeper| jackfield_api::Tls { keeper, also_plain: config.http_server.internal_tls.also_plain });
+    Ok(Some(runtime.spawn(jackfield_api::serve(listener, router, tls, std::future::pending()))))
 }
 
 /// The way to the application.
@@ -211,20 +271,45 @@ fn announce(config: &Config, listeners: &[Listener], workers: usize) {
     let mut lines = vec![format!("Jackfield {} with {workers} worker(s)", env!("CARGO_PKG_VERSION"))];
     let mut line = |what: &str, where_: String| lines.push(format!("  {what:<18}{where_}"));
     if config.dev {
-        line("open this page", format!("http://{reach}/"));
+        line("open this page", format!("{}://{reach}/", if config.http_server.speaks_tls() { "https" } else { "http" }));
     }
+    let is_tls = config.http_server.speaks_tls();
+    let (ws, http) = if is_tls { ("wss", "https") } else { ("ws", "http") };
     if !config.websocket.disabled {
-        line("WebSocket", format!("ws://{reach}{}", config.websocket.handler_prefix));
+        line("WebSocket", format!("{ws}://{reach}{}", config.websocket.handler_prefix));
+    }
+    for (what, enabled, path) in [
+        ("SSE", config.sse.enabled, &config.sse.handler_prefix),
+        ("HTTP stream", config.http_stream.enabled, &config.http_stream.handler_prefix),
+        ("one-way WebSocket", config.uni_websocket.enabled, &config.uni_websocket.handler_prefix),
+        ("one-way SSE", config.uni_sse.enabled, &config.uni_sse.handler_prefix),
+        ("one-way stream", config.uni_http_stream.enabled, &config.uni_http_stream.handler_prefix),
+    ] {
+        if enabled {
+            let scheme = if what.ends_with("WebSocket") { ws } else { http };
+            line(what, format!("{scheme}://{reach}{path}"));
+        }
     }
     for endpoint in &config.raw {
-        line("raw WebSocket", format!("ws://{reach}{}", endpoint.path));
+        let what = if endpoint.dialect == RawDialect::Echo { "echo WebSocket" } else { "raw WebSocket" };
+        line(what, format!("{ws}://{reach}{}", endpoint.path));
     }
-    for (tcp, listener) in config.tcp.iter().zip(listeners.iter().skip(1)) {
-        line("TCP lines", format!("{} ({})", listener.address(), tcp.name));
+    for tcp in config.tcp.iter().filter(|tcp| tcp.on_public_port) {
+        line("TCP", format!("{reach} ({}, beside HTTP)", tcp.name));
+    }
+    for (tcp, listener) in config.tcp.iter().filter(|tcp| !tcp.on_public_port).zip(listeners.iter().skip(1)) {
+        let what = match (tcp.framing, tcp.tls.enabled) {
+            (TcpFraming::Lines, false) => "TCP lines",
+            (TcpFraming::Lines, true) => "TLS lines",
+            (TcpFraming::Varint, false) => "TCP varint",
+            (TcpFraming::Varint, true) => "TLS varint",
+        };
+        line(what, format!("{} ({})", listener.address(), tcp.name));
     }
     if !config.http_api.disabled {
         let (address, port) = (&config.http_server.internal_address, config.http_server.internal_port);
-        line("server API", format!("http://{address}:{port}/api"));
+        let scheme = if config.http_server.internal_tls.enabled { "https" } else { "http" };
+        line("server API", format!("{scheme}://{address}:{port}/api"));
     }
     match config.app_link.driver {
         Driver::None => line("application", "no queue (app_link.driver is \"none\")".to_owned()),

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use jackfield_framing::forwarded::{self, ForwardedHeader, is_trusted};
+use jackfield_framing::forwarded::{self, ForwardedHeader};
 use jackfield_framing::http::{BodyError, Head};
 use jackfield_hub::Hub;
 use jackfield_tls::Handed;

@@ -8,7 +8,7 @@ use jackfield_model::app::{Answer, Event};
 use jackfield_model::{Disconnect, Uuid};
 use jackfield_session::wire::{self, Wires};
 use jackfield_session::{
-    Dialect, Effect, Endpoint, Feed, Framing, Hold, Ids, Keepalive, Now, Session, Settings, Tick, Turn, Verifier,
+    Dialect, Effect, Endpoint, Feed, Framing, Hold, Ids, Keepalive, Now, Session, Settings, Tick, Turn, Verifier, Visitor,
 };
 use serde_json::Value;
 
@@ -99,7 +99,8 @@ impl House {
         let remote = "192.0.2.1:5000".parse().unwrap();
         let session = {
             let mut turn = turn(self, address, &mut effects);
-            Session::open(endpoint, id, remote, binding.map(Arc::from), &mut turn)
+            let visitor = Visitor { id, remote, channel: binding.map(Arc::from), identity: None, uplink: None };
+            Session::open(endpoint, visitor, &mut turn)
         };
         let mut client = Client { session, address, heard: Heard::default() };
         client.note(effects);
@@ -150,12 +151,12 @@ pub(crate) fn token(claims: &Value) -> String {
 }
 
 pub(crate) fn json(keepalive: Keepalive) -> Arc<Endpoint> {
-    let framing = if keepalive == Keepalive::MessagesUnanswered { Framing::Lines } else { Framing::WebSocket };
+    let framing = if keepalive == Keepalive::MessagesUnanswered { Framing::Lines } else { Framing::WEBSOCKET };
     endpoint(Dialect::CentrifugoJson, framing, keepalive, None)
 }
 
 pub(crate) fn endpoint(dialect: Dialect, framing: Framing, keepalive: Keepalive, feed: Option<Feed>) -> Arc<Endpoint> {
-    Arc::new(Endpoint { listener: "/door".into(), dialect, framing, message_limit: 65_536, keepalive, feed })
+    Arc::new(Endpoint { keepalive, feed, ..Endpoint::new("/door", dialect, framing) })
 }
 
 fn turn<'h>(house: &'h mut House, address: Address, effects: &'h mut Vec<Effect>) -> Turn<'h> {
@@ -185,7 +186,8 @@ impl Client {
                 Effect::Event(event, call) => self.heard.events.push((*event, call)),
                 Effect::Ping => self.heard.lines.push("{}".to_owned()),
                 Effect::Reply(reply) => {
-                    let line = wire::reply(jackfield_hub::EncodingId(1), &reply).unwrap();
+                    let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
+                    let line = Wires::default().reply(encoding, &reply).unwrap();
                     self.heard.lines.push(String::from_utf8(line.to_vec()).unwrap().trim_end().to_owned());
                 }
             }
@@ -261,7 +263,7 @@ pub(crate) fn deliver(house: &mut House, to: &Client) -> Vec<String> {
     house.mailbox.take(&mut mail);
     for letter in mail {
         if let Mail::Channel { key, sequence, parcel } = letter {
-            house.shard.deliver(key, sequence, &parcel, (&mut house.outbox, &Wires));
+            house.shard.deliver(key, sequence, &parcel, (&mut house.outbox, &Wires::default()));
         }
     }
     let lane = house.outbox.take(to.address.slot);

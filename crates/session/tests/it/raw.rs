@@ -12,7 +12,7 @@ use jackfield_session::{Dialect, Endpoint, Feed, Framing, Hold, Keepalive, Setti
 use crate::client::{House, deliver, endpoint};
 
 fn raw(mode: Mode, publish_to: PublishTo, keepalive: Keepalive) -> Arc<Endpoint> {
-    let framing = if keepalive == Keepalive::Frames { Framing::WebSocket } else { Framing::Lines };
+    let framing = if keepalive == Keepalive::Frames { Framing::WEBSOCKET } else { Framing::Lines };
     endpoint(Dialect::Raw(mode), framing, keepalive, Some(Feed { event: "reading".to_owned(), publish_to }))
 }
 

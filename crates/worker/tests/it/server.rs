@@ -11,8 +11,8 @@ use jackfield_framing::client::{self, Opcode, ServerFrames};
 use jackfield_hub::namespace::Permission;
 use jackfield_hub::{Hub, Namespaces, Options, Publishing};
 use jackfield_model::{Disconnect, Payload};
-use jackfield_session::{Dialect, Endpoint, Framing, Keepalive, Settings};
-use jackfield_worker::{Crew, Face, HttpDoor, Listener, Plan, Seat, WebSocketRoute};
+use jackfield_session::{Dialect, Endpoint, Framing, Settings};
+use jackfield_worker::{Compression, Crew, Face, Gate, HttpDoor, Listener, Plan, Seat, SocketOptions, WebSocketRoute};
 
 /// Far beyond what any step here takes; a wait that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,15 +26,8 @@ pub(crate) struct Server {
     crew: Option<Crew>,
 }
 
-fn endpoint(framing: Framing, keepalive: Keepalive) -> Arc<Endpoint> {
-    Arc::new(Endpoint {
-        listener: "test".into(),
-        dialect: Dialect::CentrifugoJson,
-        framing,
-        message_limit: 65_536,
-        keepalive,
-        feed: None,
-    })
+fn endpoint(framing: Framing) -> Endpoint {
+    Endpoint::new("test", Dialect::CentrifugoJson, framing)
 }
 
 impl Server {
@@ -45,12 +38,12 @@ impl Server {
         let seats: Vec<Seat> = (0..workers).map(|_| Seat::new().unwrap()).collect();
         let hub = Arc::new(Hub::new(namespaces, seats.iter().map(Seat::mailbox).collect(), 300, 1));
         let settings = Settings { allow_anonymous_without_token: true, message_rate: 0, ..Settings::default() };
-        let route = WebSocketRoute { endpoint: endpoint(Framing::WebSocket, Keepalive::Messages), binding: None };
+        let route = WebSocketRoute::new(&endpoint(Framing::WEBSOCKET), None, true);
         let door = HttpDoor { websockets: HashMap::from([("/ws".to_owned(), route)]), ..HttpDoor::default() };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let sockets = Listener::bind(any_port, workers, Face::Http(Arc::new(door))).unwrap();
-        let plain = Face::Plain(endpoint(Framing::Lines, Keepalive::MessagesUnanswered), None);
-        let lines = Listener::bind(any_port, workers, plain).unwrap();
+        let listen = |face| Listener::bind(any_port, workers, Gate::plain(face), &SocketOptions::default()).unwrap();
+        let sockets = listen(Face::Http(Arc::new(door)));
+        let lines = listen(Face::Plain(Arc::new(endpoint(Framing::Lines)), None));
         let plan = Plan {
             settings: Arc::new(settings),
             hub: Arc::clone(&hub),
@@ -58,6 +51,11 @@ impl Server {
             backlog_bytes,
             handshake_ticks: 100,
             connection_limit: 10_000,
+            address_limit: 0,
+            trusted: Arc::default(),
+            compression: Compression::default(),
+            hand_over: None,
+            counters: Arc::default(),
             seed: 1,
         };
         let (at_sockets, at_lines) = (sockets.address(), lines.address());
