@@ -67,6 +67,7 @@ impl HttpServer {
 /// The header in which proxies tell a client's address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::enum_variant_names, reason = "one header has the name of what it does")]
 pub(crate) enum Forwarded {
     /// `Forwarded`, RFC 7239.
     Forwarded,
