@@ -99,7 +99,7 @@ impl Keeper {
     /// A file cannot be read or used, or the options contradict each other.
     pub fn open(options: Options) -> Result<Arc<Self>, Error> {
         check(&options)?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(provider());
         let stamps = stamps(&options);
         let loaded = load(&options, &provider)?;
         let tickets = aws_lc_rs::Ticketer::new()?;
@@ -169,6 +169,13 @@ fn check(options: &Options) -> Result<(), Error> {
     }
 }
 
+/// rustls' own ciphers, those with keys of 128 bits last.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| format!("{:?}", suite.suite()).contains("AES_128"));
+    provider
+}
+
 fn files(options: &Options) -> impl Iterator<Item = &Path> {
     let pairs = options.certificates.iter().flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]);
     pairs.chain(options.client_ca.as_deref())
@@ -229,6 +236,9 @@ fn configuration(
     if options.acme.as_ref().is_some_and(|acme| acme.answers_in_tls()) {
         config.alpn_protocols.push(ALPN.to_vec());
     }
+    // Our order: keys of 256 bits are those that an idle connection can be reduced to, and every client has them.
+    config.ignore_client_order = true;
+    config.enable_secret_extraction = true;
     // Tickets are carried by the clients, so a session costs no memory between two connections.
     config.ticketer = tickets;
     config.session_storage = Arc::new(NoServerSessionStorage {});

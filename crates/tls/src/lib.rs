@@ -12,8 +12,12 @@ mod handed;
 mod identity;
 mod keeper;
 mod kept;
+mod negotiation;
+mod plain;
+mod records;
 mod resolver;
 mod scratch;
+mod secret;
 mod stream;
 
 pub use rustls::{ProtocolVersion, ServerConfig};

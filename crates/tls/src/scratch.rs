@@ -77,6 +77,15 @@ impl Outgoing {
         outcome.map(|_| ())
     }
 
+    /// Takes a whole record.
+    pub(crate) fn push(&mut self, record: Vec<u8>) {
+        if self.0.is_empty() {
+            self.0 = record;
+        } else {
+            self.0.extend_from_slice(&record);
+        }
+    }
+
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.0
     }

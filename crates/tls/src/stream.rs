@@ -2,24 +2,27 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
+use std::mem;
 use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
 use crate::acme::ALPN;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::kept::{Kept, write_some};
+use crate::negotiation::Negotiation;
+use crate::plain::{Outcome, Plain};
+use crate::records::Records;
 use crate::scratch::{Outgoing, RECORD, Scratch};
 
 /// The TLS records of one connection: reads and writes plaintext where the socket has ciphertext.
 ///
-/// Invariant: an idle stream owns no buffer. Ciphertext passes through the caller's [`Scratch`]; what is left of it (the
+/// Invariant: an idle stream owns no buffer, and after the handshake no more than its keys. Ciphertext passes through the caller's [`Scratch`]; what is left of it (the
 /// beginning of a record, or what the socket refused) is kept on the heap until it is complete or written.
 pub struct Stream {
-    session: Box<UnbufferedServerConnection>,
+    layer: Layer,
     kept: Option<Box<Kept>>,
     identity: Option<Arc<Identity>>,
     phase: Phase,
@@ -38,30 +41,36 @@ enum Phase {
     Failed,
 }
 
-/// Where the plaintext of one call goes: to the caller, and what does not fit into the stream.
-struct Plain<'a> {
-    out: &'a mut [u8],
-    filled: usize,
-    spilled: Vec<u8>,
-}
-
-impl Plain<'_> {
-    fn push(&mut self, plain: &[u8]) {
-        let (fits, rest) = plain.split_at(plain.len().min(self.out.len() - self.filled));
-        self.out[self.filled..self.filled + fits.len()].copy_from_slice(fits);
-        self.filled += fits.len();
-        self.spilled.extend_from_slice(rest);
-    }
+/// Who holds the state of the connection.
+enum Layer {
+    /// rustls, until the handshake is over.
+    Negotiation(Negotiation),
+    /// We, reduced to the keys.
+    Records(Box<Records>),
+    /// Nobody: rustls did not hand it over.
+    Spent,
 }
 
 impl Stream {
     /// A connection that awaits its client's hello.
     ///
     /// # Errors
-    /// rustls refuses the configuration, which a [`Keeper`](crate::Keeper) has no such of.
+    /// The configuration cannot be used; one of a [`Keeper`](crate::Keeper) can.
     pub fn accept(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        if !config.enable_secret_extraction {
+            return Err(Error::Options {
+                fault: "the configuration keeps its keys to itself".to_owned(),
+                remedy: "set enable_secret_extraction, as a keeper does",
+            });
+        }
         let session = Box::new(UnbufferedServerConnection::new(config)?);
-        Ok(Self { session, kept: None, identity: None, phase: Phase::Handshake, finished: false })
+        Ok(Self {
+            layer: Layer::Negotiation(Negotiation(session)),
+            kept: None,
+            identity: None,
+            phase: Phase::Handshake,
+            finished: false,
+        })
     }
 
     /// Takes ciphertext that was read before the stream existed; [`Self::read`] must follow.
@@ -98,7 +107,7 @@ impl Stream {
         // Bytes that were fed have not been looked at; those kept by a read are known to be incomplete.
         let mut filled = self.load(scratch);
         let mut is_new = self.phase == Phase::Handshake && filled > 0;
-        let mut plain = Plain { out, filled: 0, spilled: Vec::new() };
+        let mut plain = Plain::new(out);
         let outcome = loop {
             match self.phase {
                 Phase::Ended => break Ok(()),
@@ -220,19 +229,31 @@ impl Stream {
     /// The protocol agreed on within TLS.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
-        self.session.alpn_protocol()
+        match &self.layer {
+            Layer::Negotiation(negotiation) => negotiation.0.alpn_protocol(),
+            Layer::Records(records) => records.alpn(),
+            Layer::Spent => None,
+        }
     }
 
     /// The version agreed on.
     #[must_use]
     pub fn version(&self) -> Option<ProtocolVersion> {
-        self.session.protocol_version()
+        match &self.layer {
+            Layer::Negotiation(negotiation) => negotiation.0.protocol_version(),
+            Layer::Records(records) => Some(records.version()),
+            Layer::Spent => None,
+        }
     }
 
     /// Whether the handshake was shortened by a ticket of an earlier connection.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
-        self.session.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+        match &self.layer {
+            Layer::Negotiation(negotiation) => negotiation.0.handshake_kind() == Some(HandshakeKind::Resumed),
+            Layer::Records(records) => records.is_resumed(),
+            Layer::Spent => false,
+        }
     }
 
     /// Reads ciphertext behind what is there; notes the end.
@@ -264,49 +285,66 @@ impl Stream {
     fn digest(&mut self, input: &mut [u8], plain: &mut Plain<'_>, outgoing: &mut Outgoing) -> usize {
         let mut used = 0;
         loop {
-            let UnbufferedStatus { discard, state } = self.session.process_tls_records(&mut input[used..]);
-            let mut is_done = false;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(Ok(record)) = traffic.next_record() {
-                        plain.push(record.payload);
-                    }
+            let is_flushed = self.is_flushed();
+            let (digested, is_shaken) = match &mut self.layer {
+                Layer::Negotiation(negotiation) => {
+                    let digested = negotiation.digest(&mut input[used..], plain, outgoing);
+                    (digested, self.phase == Phase::Handshake && negotiation.is_shaken())
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, outgoing),
-                // The bytes lie in `outgoing`, which nothing but the socket takes from.
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                Layer::Records(records) => {
+                    let digested = records.digest(&mut input[used..], plain, outgoing);
+                    // Without new keys nothing is sent any more, and then the next write tells so.
+                    let _ = if is_flushed { records.settle(outgoing) } else { Ok(()) };
+                    (digested, false)
+                }
+                Layer::Spent => return input.len(),
+            };
+            used += digested.used;
+            match digested.outcome {
+                Outcome::Failed(error) => self.fail(error),
+                Outcome::Ended => {
+                    self.greet();
                     self.phase = Phase::Ended;
-                    return input.len();
                 }
-                Ok(_) => is_done = true,
-                Err(error) => {
-                    self.fail(error, outgoing);
-                    return input.len();
+                Outcome::More if is_shaken => {
+                    self.greet();
+                    // What was sent along with the end of the handshake lies behind it.
+                    continue;
                 }
+                Outcome::More => {}
             }
-            used += discard;
-            if is_done {
-                self.greet();
-                return used;
-            }
+            return used;
         }
     }
 
-    /// Notes the end of the handshake, if this is it.
+    /// Notes the end of the handshake, and lets go of what only the handshake needs.
     fn greet(&mut self) {
-        if self.phase != Phase::Handshake || self.session.is_handshaking() {
+        let Layer::Negotiation(negotiation) = &mut self.layer else { return };
+        if self.phase != Phase::Handshake || !negotiation.is_shaken() {
             return;
         }
+        let session = &negotiation.0;
         // The authority has seen the certificate that it asked for; nothing is ever said on such a connection.
-        let is_challenge = self.session.alpn_protocol() == Some(ALPN);
+        let is_challenge = session.alpn_protocol() == Some(ALPN);
         self.phase = if is_challenge { Phase::Ended } else { Phase::Open };
-        let certificate = self.session.peer_certificates().and_then(<[_]>::first);
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
         self.identity = certificate.map(|certificate| Arc::new(Identity::of(certificate)));
+        if negotiation.is_portable() {
+            self.reduce();
+        }
     }
 
-    fn fail(&mut self, error: rustls::Error, outgoing: &mut Outgoing) {
-        self.drain(outgoing);
+    /// Goes on with nothing but the keys.
+    fn reduce(&mut self) {
+        if let Layer::Negotiation(negotiation) = mem::replace(&mut self.layer, Layer::Spent) {
+            match Records::take_over(*negotiation.0) {
+                Ok(records) => self.layer = Layer::Records(Box::new(records)),
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    fn fail(&mut self, error: rustls::Error) {
         self.phase = Phase::Failed;
         self.finished = true;
         self.kept().failure = Some(error);
@@ -316,19 +354,6 @@ impl Stream {
         match self.kept.as_ref().and_then(|kept| kept.failure.clone()) {
             Some(error) => io::Error::new(io::ErrorKind::InvalidData, error),
             None => io::ErrorKind::InvalidData.into(),
-        }
-    }
-
-    /// Moves the alerts that rustls has queued into `outgoing`.
-    ///
-    /// Why only while it has some: it hands them out before it looks at the input, which is absent here.
-    fn drain(&mut self, outgoing: &mut Outgoing) {
-        while self.session.wants_write() {
-            match self.session.process_tls_records(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, outgoing),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => while traffic.next_record().is_some() {},
-                _ => return,
-            }
         }
     }
 
@@ -344,33 +369,20 @@ impl Stream {
 
     /// Encrypts `record`, or the end of all records, into `outgoing`.
     fn encrypt(&mut self, record: Option<&[u8]>, outgoing: &mut Outgoing) -> io::Result<()> {
-        // The incomplete record goes along: rustls remembers how far it has looked into it.
-        let mut kept = self.kept.as_mut().map_or_else(Vec::new, |kept| std::mem::take(&mut kept.ciphertext));
-        let outcome = loop {
-            match self.session.process_tls_records(&mut kept).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let required = |error: &EncryptError| match error {
-                        EncryptError::InsufficientSize(size) => Some(size.required_size),
-                        EncryptError::EncryptExhausted => None,
-                    };
-                    let put = |room: &mut [u8]| match record {
-                        Some(record) => traffic.encrypt(record, room),
-                        None => traffic.queue_close_notify(room),
-                    };
-                    let outcome = outgoing.append(record.map_or(0, <[u8]>::len), put, required);
-                    break outcome.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error));
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, outgoing),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => {}
-                Ok(_) => break Err(io::ErrorKind::BrokenPipe.into()),
-                Err(error) => break Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        match &mut self.layer {
+            Layer::Negotiation(negotiation) => {
+                let incomplete = self.kept.as_mut().map_or(&mut [][..], |kept| &mut kept.ciphertext);
+                negotiation.encrypt(record, incomplete, outgoing)
             }
-        };
-        if let Some(place) = &mut self.kept {
-            place.ciphertext = kept;
+            Layer::Records(records) => {
+                let outcome = match record {
+                    Some(record) => records.encrypt(record, outgoing),
+                    None => records.close(outgoing),
+                };
+                outcome.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))
+            }
+            Layer::Spent => Err(io::ErrorKind::BrokenPipe.into()),
         }
-        outcome
     }
 
     /// Writes `outgoing`; what the socket refuses is kept (false).
@@ -399,7 +411,7 @@ impl Stream {
     }
 
     fn load(&mut self, scratch: &mut Scratch) -> usize {
-        let ciphertext = self.kept.as_mut().map_or_else(Vec::new, |kept| std::mem::take(&mut kept.ciphertext));
+        let ciphertext = self.kept.as_mut().map_or_else(Vec::new, |kept| mem::take(&mut kept.ciphertext));
         scratch.begin(&ciphertext);
         ciphertext.len()
     }
@@ -420,15 +432,6 @@ impl Stream {
             self.kept = None;
         }
     }
-}
-
-fn encode<Data>(data: &mut rustls::unbuffered::EncodeTlsData<'_, Data>, outgoing: &mut Outgoing) {
-    let required = |error: &EncodeError| match error {
-        EncodeError::InsufficientSize(size) => Some(size.required_size),
-        EncodeError::AlreadyEncoded => None,
-    };
-    // The room is made to measure, and nothing is encoded twice: there is no other error.
-    let _ = outgoing.append(0, |room| data.encode(room), required);
 }
 
 impl fmt::Debug for Stream {

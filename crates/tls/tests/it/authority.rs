@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use jackfield_tls::{CertificateFiles, Keeper, Options};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// An authority with a directory for its files.
@@ -16,6 +17,16 @@ pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,
 }
+
+/// One cipher of every kind. Those with keys of 128 bits stay with rustls after the handshake, the others do not.
+pub(crate) const SUITES: [SupportedCipherSuite; 6] = [
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+];
 
 /// What a client shows.
 pub(crate) type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -73,11 +84,26 @@ impl Authority {
         Options { certificates: vec![self.issue("localhost", &["localhost"])], ..Options::default() }
     }
 
+    /// A client that trusts this authority and speaks `suite` only.
+    pub(crate) fn speaking(&self, suite: SupportedCipherSuite, shown: Option<Shown>) -> ClientConfig {
+        let provider = CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
+        self.client_of(provider, &[suite.version()], shown)
+    }
+
     /// A client that trusts this authority and speaks `versions`.
     pub(crate) fn trusted(&self, versions: &[&'static SupportedProtocolVersion], shown: Option<Shown>) -> ClientConfig {
+        self.client_of(aws_lc_rs::default_provider(), versions, shown)
+    }
+
+    fn client_of(
+        &self,
+        provider: CryptoProvider,
+        versions: &[&'static SupportedProtocolVersion],
+        shown: Option<Shown>,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
         let builder = builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
         match shown {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod authority;
+mod forged;
 mod handed;
 mod identity;
 mod keeper;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use jackfield_tls::{ClientAuth, Keeper, Options};
 use rustls::ClientConfig;
-use rustls::version::{TLS12, TLS13};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, SUITES};
 use crate::wire::{Joined, calm};
 
 /// Connects, and waits for the ticket; whether an older one was taken.
@@ -22,21 +21,21 @@ fn connect(keeper: &Keeper, config: &Arc<ClientConfig>) -> bool {
 fn a_ticket_is_good_for_the_next_connection_and_after_a_reload() {
     let authority = Authority::new();
     let keeper = authority.keeper();
-    for version in [&TLS12, &TLS13] {
-        let config = Arc::new(authority.trusted(&[version], None));
-        assert!(!connect(&keeper, &config), "{version:?}");
-        assert!(connect(&keeper, &config), "{version:?}");
+    for suite in SUITES {
+        let config = Arc::new(authority.speaking(suite, None));
+        assert!(!connect(&keeper, &config), "{suite:?}");
+        assert!(connect(&keeper, &config), "{suite:?}");
         authority.issue("localhost", &["localhost"]);
         assert!(keeper.reload().unwrap());
-        assert!(connect(&keeper, &config), "{version:?}");
+        assert!(connect(&keeper, &config), "{suite:?}");
     }
 }
 
 #[test]
 fn a_ticket_of_another_listener_is_none() {
     let authority = Authority::new();
-    for version in [&TLS12, &TLS13] {
-        let config = Arc::new(authority.trusted(&[version], None));
+    for suite in SUITES {
+        let config = Arc::new(authority.speaking(suite, None));
         assert!(!connect(&authority.keeper(), &config));
         assert!(!connect(&authority.keeper(), &config));
     }
@@ -48,10 +47,10 @@ fn a_resumed_client_is_who_it_was_until_its_authority_goes() {
     let path = authority.file();
     let options = Options { client_ca: Some(path.clone()), client_auth: ClientAuth::Optional, ..authority.options() };
     let keeper = Keeper::open(options).unwrap();
-    for version in [&TLS12, &TLS13] {
+    for suite in SUITES {
         authority.file();
         keeper.reload().unwrap();
-        let config = Arc::new(authority.trusted(&[version], Some(authority.client("sensor-7", Vec::new()))));
+        let config = Arc::new(authority.speaking(suite, Some(authority.client("sensor-7", Vec::new()))));
         assert!(!connect(&keeper, &config));
         let joined = Joined::new(&keeper, config.clone(), calm(), calm()).shaken();
         assert!(joined.server.is_resumed());

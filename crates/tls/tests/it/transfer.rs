@@ -2,9 +2,7 @@
 
 use std::io::{Read, Write};
 
-use rustls::version::{TLS12, TLS13};
-
-use crate::authority::Authority;
+use crate::authority::{Authority, SUITES};
 use crate::wire::{Joined, is_blocked, moody};
 
 const SIZE: usize = 16 * 1024 * 1024;
@@ -21,8 +19,8 @@ fn text() -> Vec<u8> {
 #[test]
 fn sixteen_megabytes_come_in_whole() {
     let (authority, text) = (Authority::new(), text());
-    for (version, seed) in [(&TLS12, 1), (&TLS13, 2)] {
-        let config = authority.trusted(&[version], None);
+    for (suite, seed) in SUITES.into_iter().zip(1..) {
+        let config = authority.speaking(suite, None);
         let mut joined = Joined::new(&authority.keeper(), config, moody(seed), moody(seed + 10)).shaken();
         let (mut said, mut heard) = (0, Vec::with_capacity(SIZE));
         let mut out = vec![0; 50_000];
@@ -43,8 +41,8 @@ fn sixteen_megabytes_come_in_whole() {
 #[test]
 fn sixteen_megabytes_go_out_whole() {
     let (authority, text) = (Authority::new(), text());
-    for (version, seed) in [(&TLS12, 3), (&TLS13, 4)] {
-        let config = authority.trusted(&[version], None);
+    for (suite, seed) in SUITES.into_iter().zip(21..) {
+        let config = authority.speaking(suite, None);
         let mut joined = Joined::new(&authority.keeper(), config, moody(seed), moody(seed + 10)).shaken();
         let (mut said, mut heard) = (0, Vec::with_capacity(SIZE));
         let mut out = vec![0; 50_000];
