@@ -42,6 +42,9 @@ enum End {
 pub(crate) struct Connections {
     router: Router,
     room: Arc<Semaphore>,
+    /// Whether a connection may bring another request. One that a worker handed over may not: the next might be the
+    /// worker's again.
+    stays: bool,
     end: watch::Sender<End>,
 }
 
@@ -50,6 +53,7 @@ impl Connections {
     pub(crate) fn new(router: Router, side: Side) -> Arc<Self> {
         Arc::new(Self {
             router: router.layer(Extension(side)),
+            stays: side == Side::Internal,
             room: Arc::new(Semaphore::new(MAX_CONNECTIONS as usize)),
             end: watch::Sender::new(End::Open),
         })
@@ -78,6 +82,7 @@ impl Connections {
     pub(crate) async fn answer(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+        builder.keep_alive(self.stays);
         let service = TowerToHyperService::new(self.router.clone());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(Patient::new(io)), service));
         let answered = tokio::select! {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
@@ -202,12 +202,17 @@ impl Api {
 }
 
 async fn read(body: Body) -> Result<axum::body::Bytes, Response> {
+    let too_large = || {
+        let reason = format!("the body is larger than {MAX_BODY_BYTES} bytes\n");
+        (StatusCode::PAYLOAD_TOO_LARGE, reason).into_response()
+    };
+    // What the head announces need not be waited for.
+    if HttpBody::size_hint(&body).lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
     match timeout(READ_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_large(&error) => {
-            let reason = format!("the body is larger than {MAX_BODY_BYTES} bytes\n");
-            Err((StatusCode::PAYLOAD_TOO_LARGE, reason).into_response())
-        }
+        Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
         Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early\n").into_response()),
         Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 seconds\n").into_response()),
     }

@@ -16,7 +16,7 @@ use crate::gate::Face;
 /// The first byte of every TLS connection: a record of the handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Ticks that a connection may wait for its next request.
-const IDLE: Tick = 300;
+pub(crate) const IDLE: Tick = 300;
 
 impl Floor {
     /// Takes the next step of a client that is not in; how many bytes it took, `None` where more are needed.
@@ -141,7 +141,12 @@ impl Floor {
             return Some(bytes.len());
         }
         match way {
-            Way::Answer(answer) => {
+            Way::Answer(mut answer) => {
+                if head.method == "HEAD"
+                    && let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n")
+                {
+                    answer.truncate(end + 4);
+                }
                 self.part(slot, connection, Some(answer));
                 Some(bytes.len())
             }

@@ -6,6 +6,7 @@ use jackfield_model::Disconnect;
 use jackfield_session::{Dialect, Tick};
 use jackfield_tls::Scratch;
 
+use crate::arrival::IDLE;
 use crate::backlog::Backlog;
 use crate::connection::Phase;
 use crate::pipe::{Pipe, Written};
@@ -98,7 +99,10 @@ impl Worker {
         if connection.is_closing() {
             self.say_goodbye(slot);
         } else {
-            connection.patience = Tick::MAX;
+            connection.patience = match connection.phase {
+                Phase::Arriving(_) => self.floor.now.tick + IDLE,
+                _ => Tick::MAX,
+            };
             // An echo may have waited for this.
             self.go_on(slot);
             self.settle(slot);

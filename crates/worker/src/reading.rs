@@ -90,7 +90,14 @@ impl Worker {
                 // The outbox may hold replies to what came just before the end; after them the socket closes.
                 self.floor.outbox.send(slot as u32, bytes::Bytes::new());
             }
-            Phase::Arriving(_) | Phase::Leaving(_) => self.drop_connection(slot),
+            Phase::Arriving(_) => {
+                // It may have sent requests before its end, whose answers are still in the outbox.
+                connection.phase = Phase::Closing;
+                connection.patience = self.floor.now.tick + 10;
+                connection.partial = None;
+                self.floor.outbox.send(slot as u32, bytes::Bytes::new());
+            }
+            Phase::Leaving(_) => self.drop_connection(slot),
             Phase::Closing if connection.shut => self.drop_connection(slot),
             Phase::Closing => self.floor.outbox.send(slot as u32, bytes::Bytes::new()),
         }
@@ -110,7 +117,12 @@ impl Worker {
 
 fn is_held(connection: &mut Connection, floor: &mut Floor, slot: usize) -> bool {
     let generation = connection.generation;
-    let Phase::Open(session, _) = &connection.phase else { return false };
+    let session = match &connection.phase {
+        Phase::Open(session, _) => session,
+        // Who does not take the answers to its requests gets no further ones.
+        Phase::Arriving(_) => return connection.backlog.is_some(),
+        Phase::Closing | Phase::Leaving(_) => return false,
+    };
     // Who does not take its echo is not read further, so that what waits for it is bounded by what it sent at once.
     if session.endpoint().dialect == Dialect::Echo && connection.backlog.is_some() {
         return true;
@@ -164,6 +176,7 @@ impl Floor {
             let rest = &mut bytes[used..];
             let step = match &connection.phase {
                 Phase::Closing | Phase::Leaving(_) => return used + rest.len(),
+                Phase::Arriving(_) if connection.backlog.is_some() => return used,
                 Phase::Arriving(_) => self.arrive(slot, connection, rest),
                 // Nothing can come in here; what comes all the same is nothing to us.
                 Phase::Open(session, _) if session.endpoint().framing.is_downlink() => return used + rest.len(),

@@ -275,7 +275,12 @@ impl Worker {
             Phase::Closing if impatient => return self.drop_connection(slot),
             Phase::Arriving(arrival) if impatient => {
                 // Who never got as far as a request would not understand an answer to one.
-                let asks = arrival.stage == Stage::Inside && !arrival.is_idle && matches!(arrival.gate.face, Face::Http(_));
+                let speaks = match arrival.stage {
+                    Stage::Proxy => false,
+                    Stage::Guess => arrival.gate.tls.is_none(),
+                    Stage::Inside => !arrival.is_idle,
+                };
+                let asks = speaks && matches!(arrival.gate.face, Face::Http(_));
                 self.floor.part(slot, connection, asks.then(door::too_slow));
             }
             Phase::Open(session, _) => {
@@ -317,6 +322,11 @@ impl Worker {
 
     /// Gives a connection to the control plane.
     pub(crate) fn hand_over(&mut self, slot: usize) {
+        // Answers to earlier requests go first.
+        self.write(slot);
+        if self.connections.get(slot).is_some_and(|connection| connection.backlog.is_some()) {
+            return self.drop_connection(slot);
+        }
         let Some(mut connection) = self.connections.try_remove(slot) else { return };
         self.deadlines.set(slot, Tick::MAX);
         self.one_less();

@@ -69,8 +69,6 @@ pub(crate) struct UniWebSocket {
     pub(crate) handler_prefix: String,
     /// Largest message a client may send, in bytes.
     pub(crate) message_size_limit: usize,
-    /// Send what is ready at once as one frame, a line for each push.
-    pub(crate) join_push_messages: bool,
     /// Close without a last push that tells the reason; the close frame tells it anyway.
     pub(crate) disable_disconnect_push: bool,
 }
@@ -81,7 +79,6 @@ impl Default for UniWebSocket {
             enabled: false,
             handler_prefix: "/connection/uni_websocket".to_owned(),
             message_size_limit: BODY,
-            join_push_messages: false,
             disable_disconnect_push: false,
         }
     }
@@ -139,6 +136,5 @@ pub(super) const UNI_WEBSOCKET: &[Key] = &[
     Key::new("enabled", Kind::Bool),
     Key::new("handler_prefix", Kind::Text),
     Key::new("message_size_limit", Kind::Integer),
-    Key::new("join_push_messages", Kind::Bool),
     Key::new("disable_disconnect_push", Kind::Bool),
 ];

@@ -122,6 +122,11 @@ impl Page {
 
 const PROTOBUF: &str = "application/octet-stream";
 
+fn is_protobuf(head: &Head<'_>) -> bool {
+    let media_type = head.header("content-type").and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(PROTOBUF))
+}
+
 fn not_allowed(methods: &str, cors: &[(&str, &str)]) -> Way {
     let headers = [&[("Allow", methods)][..], cors].concat();
     Way::Answer(text(405, "Method Not Allowed", &headers, &format!("Only {methods} are answered here.\n")))
@@ -201,7 +206,7 @@ impl HttpDoor {
             let words = "The request must bring the connect command: in ?cf_connect= or in the body of a POST.\n";
             return Way::Answer(text(400, "Bad Request", &cors, words));
         }
-        let is_protobuf = head.header("content-type") == Some(PROTOBUF);
+        let is_protobuf = is_protobuf(head);
         let endpoint = route.protobuf.as_ref().filter(|_| is_protobuf).unwrap_or(&route.endpoint);
         let content_type = match route.kind {
             StreamKind::Sse => "text/event-stream; charset=utf-8",
@@ -235,10 +240,7 @@ impl HttpDoor {
                 .body(words.as_bytes());
             if stays { Way::AnswerAndStay(answer) } else { Way::Answer(answer) }
         };
-        let request = match head.header("content-type") {
-            Some(PROTOBUF) => emulation::protobuf(body),
-            _ => emulation::json(body),
-        };
+        let request = if is_protobuf(head) { emulation::protobuf(body) } else { emulation::json(body) };
         let request = match request {
             Ok(request) => request,
             Err(error) => return answer(400, "Bad Request", &format!("{error}\n")),
