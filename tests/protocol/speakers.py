@@ -125,6 +125,7 @@ class JsonSocket(Talker, RawWebSocket):
         if opcode == 8:
             code = struct.unpack("!H", payload[:2])[0] if payload else 1005
             self.end = code, payload[2:].decode()
+            assert len(payload) <= 125
             return False
         for line in payload.splitlines() if opcode == 1 else ():
             self.take(json.loads(line))

@@ -79,5 +79,4 @@ class Talker:
         while self.step():
             assert time.monotonic() < until, "the server goes on talking and does not close"
         assert self.end is not None, "the server closed without a word"
-        assert len(self.end[1].encode()) <= 123
         return self.end

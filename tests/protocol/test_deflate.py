@@ -99,8 +99,9 @@ def test_offers(server: Server, name: str) -> None:
         assert name_ == "permessage-deflate"
         assert {"server_no_context_takeover", "client_no_context_takeover"} <= set(parameters)
         windows = [int(p.partition("=")[2]) for p in parameters if p.startswith("server_max_window_bits=")]
-        asked = next((int(word.strip('"; ')) for word in offer.split("server_max_window_bits=")[1:]), 15)
-        assert len(windows) == len(set(windows)) <= 1
+        taken = "permessage-deflate" if name == "the second offer" else offer
+        asked = next((int(word.strip('"; ')) for word in taken.split("server_max_window_bits=")[1:]), 15)
+        assert len(windows) <= 1
         if 8 < asked < 15:
             assert windows and 9 <= windows[0] <= asked, answer
         assert not any(p.startswith("client_max_window_bits") for p in parameters) or "client_max_window_bits" in offer
@@ -137,7 +138,7 @@ MESSAGES = {
     "words": (1, b"all work and no play makes jack a dull boy " * 40),
     "binary": (2, bytes(range(256)) * 20),
     "UTF-8": (1, ("grüße €50 \U0001f600 " * 100).encode()),
-    "long": (2, b"0123456789abcdef" * 20_000),
+    "long": (2, random.Random(2).randbytes(30_000) * 10),
 }
 
 
@@ -167,11 +168,10 @@ def test_short_messages_and_those_that_do_not_shrink_are_sent_as_they_are(server
 
 @pytest.mark.parametrize("bits", range(9, 15))
 def test_a_small_window_is_kept_to(server: Server, bits: int) -> None:
-    """A block that comes again after 600 bytes: who may look back 512 bytes only cannot point to it."""
+    """Letters that come again after 600 of them: who may look back 512 bytes only cannot point to them."""
     client = Squeezed(server, offer=f"{OFFER}; server_max_window_bits={bits}")
     client.bits = bits
-    block = random.Random(bits).randbytes(600)
-    data = b"".join(block + b"x" * n for n in range(40))
+    data = bytes(random.Random(bits).choices(b"abcd", k=600)) * 40
     client.frame(2, deflate(data), rsv=4)
     assert client.whole() == (2, True, data)
     client.close()

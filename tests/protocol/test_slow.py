@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 
 import pytest
-from doors import EMULATION, EVERYTHING, JSON, SSE, STREAM, UNI_STREAM, Http, JsonTongue, downlink, enter, request
+from doors import EMULATION, EVERYTHING, JSON, SSE, STREAM, UNI_STREAM, Http, JsonTongue, at_once, downlink, enter, request
 from serving import RawWebSocket, Server, wait_for
 from speakers import joined, token, unique
 
@@ -36,15 +36,17 @@ def test_a_head_that_drips(server: Server) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("path", [EMULATION, STREAM, UNI_STREAM, SSE])
-def test_a_body_that_drips(server: Server, path: str) -> None:
-    client = Http(server.port)
-    client.send(request("POST", path, None, {"Content-Length": "1000", "Content-Type": JSON}))
-    drip(client, b'{"id":1,' + b" " * 900)
-    answer = client.answer()
-    assert answer.status == 408 and answer.headers["connection"].lower() == "close", answer
-    assert client.ended() == b""
-    client.close()
+def test_a_body_that_drips(server: Server) -> None:
+    def be_slow(path: str) -> None:
+        client = Http(server.port)
+        client.send(request("POST", path, None, {"Content-Length": "1000", "Content-Type": JSON}))
+        drip(client, b'{"id":1,' + b" " * 900)
+        answer = client.answer()
+        assert answer.status == 408 and answer.headers["connection"].lower() == "close", answer
+        assert client.ended() == b""
+        client.close()
+
+    at_once(be_slow, (EMULATION, STREAM, UNI_STREAM, SSE))
 
 
 def test_chunks_that_drip(server: Server) -> None:
@@ -55,13 +57,17 @@ def test_chunks_that_drip(server: Server) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("sent", [b"", b"G", b"POST /", BODY[:5]])
-def test_silence(server: Server, sent: bytes) -> None:
-    head = request("POST", STREAM, None, {"Content-Length": str(len(BODY))}) if sent == BODY[:5] else b""
-    client = Http(server.port)
-    client.send(head + sent)
-    assert client.ended().startswith(b"HTTP/1.1 408")
-    client.close()
+def test_silence(server: Server) -> None:
+    """After nothing, within a method, within a head, within a body."""
+    head = request("POST", STREAM, None, {"Content-Length": str(len(BODY))})
+
+    def fall_silent(sent: bytes) -> None:
+        client = Http(server.port)
+        client.send(sent)
+        assert client.ended().startswith(b"HTTP/1.1 408")
+        client.close()
+
+    at_once(fall_silent, (b"", b"G", b"POST /", head[:-2], head, head + BODY[:5]))
 
 
 @pytest.mark.parametrize("path", [EMULATION, STREAM, SSE, UNI_STREAM])
