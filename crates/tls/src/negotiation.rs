@@ -2,9 +2,9 @@
 
 use std::io;
 
-use rustls::SupportedCipherSuite;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
+use rustls::{AlertDescription, SupportedCipherSuite};
 
 use crate::plain::{Digested, Outcome, Plain};
 use crate::scratch::Outgoing;
@@ -35,6 +35,7 @@ impl Negotiation {
                 Ok(_) => is_done = true,
                 Err(error) => {
                     self.drain(outgoing);
+                    self.complain(&error, outgoing);
                     return Digested { used: input.len(), outcome: Outcome::Failed(error) };
                 }
             }
@@ -90,6 +91,20 @@ impl Negotiation {
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
         }
+    }
+
+    /// An alert for what was no TLS from the first record on, where rustls has none: nothing is encrypted yet.
+    fn complain(&self, error: &rustls::Error, outgoing: &mut Outgoing) {
+        let is_first = self.0.is_handshaking() && self.0.negotiated_cipher_suite().is_none();
+        if !is_first || !outgoing.as_slice().is_empty() || matches!(error, rustls::Error::AlertReceived(_)) {
+            return;
+        }
+        let description = match error {
+            rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+            rustls::Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
+            _ => AlertDescription::UnexpectedMessage,
+        };
+        outgoing.push(vec![21, 3, 3, 0, 2, 2, description.into()]);
     }
 
     /// Moves the alerts that rustls has queued into `outgoing`.

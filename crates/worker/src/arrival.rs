@@ -29,6 +29,8 @@ impl Floor {
                 arrival.stage = Stage::Inside;
                 Some(0)
             }
+            // Who a client is shows only when the handshake is over, and before that nobody is in.
+            Stage::Inside if connection.pipe.is_handshaking() => None,
             Stage::Inside => {
                 let gate = Arc::clone(&arrival.gate);
                 let remote = arrival.remote;

@@ -116,6 +116,8 @@ impl Worker {
     fn say_goodbye(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if connection.finished && !connection.unread {
+            // Under TLS the farewell of the peer is answered; whether it still hears that is its own affair.
+            let _said = connection.pipe.shut(&mut self.scratch);
             return self.drop_connection(slot);
         }
         connection.shut = true;
