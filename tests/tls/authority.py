@@ -54,6 +54,7 @@ class Authority:
             self._builder(self.name, self.key, (-2, 100))
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
             .add_extension(usage, True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
             .sign(self.key, hashes.SHA256())
         )
         self.certificate.write_bytes(root.public_bytes(serialization.Encoding.PEM))
@@ -86,7 +87,11 @@ class Authority:
             names = () if client else (name, "127.0.0.1")
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(subject, key, days).add_extension(x509.ExtendedKeyUsage([purpose]), False)
+        builder = (
+            self._builder(subject, key, days)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False)
+        )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general(one) for one in names]), False)
         signed = builder.sign(self.key, hashes.SHA256())

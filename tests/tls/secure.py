@@ -94,7 +94,7 @@ class SecureServer(Server):
             with dial(self.port, any_, before=self.before, patience=5):
                 return True
         except ssl.SSLError as error:
-            return "ALERT" in str(error)
+            return "alert" in str(error).lower()
         except OSError:
             return False
 
@@ -206,10 +206,11 @@ def alerts() -> Iterator[None]:
     try:
         yield
     except ssl.SSLError as error:
-        found = re.search(r"ALERT_([A-Z_0-9]+)", str(error))
+        # `[SSL: TLSV1_ALERT_UNKNOWN_CA]`, or `[SSL] tlsv1 alert no application protocol` where it has no name for it.
+        found = re.search(r"alert[ _]([a-z0-9_ ]+)", str(error), re.IGNORECASE)
         if not found:
             raise
-        raise Alert(found[1].lower()) from error
+        raise Alert(found[1].strip().lower().replace(" ", "_")) from error
 
 
 def alert_in(answer: bytes) -> str | None:

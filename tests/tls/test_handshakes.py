@@ -139,7 +139,8 @@ def test_old_versions_are_refused(server: SecureServer, version: ssl.TLSVersion)
     assert first[0] == 22 and first[9:11] == {"TLSv1": b"\x03\x01", "TLSv1_1": b"\x03\x02"}[version.name]
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
         client.sendall(first)
-        assert alert_in(all_of(client)) == "protocol_version"
+        # A hello of that age lacks signature algorithms as well, and either may be named.
+        assert alert_in(all_of(client)) in ("protocol_version", "handshake_failure")
 
 
 @pytest.mark.parametrize(

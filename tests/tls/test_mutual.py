@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,14 +20,16 @@ from secure import (
     base,
     context,
     dial,
+    hello,
     joined,
     keys,
     s_client,
     upgrade,
 )
-from serving import wait_for
+from serving import free_port, wait_for
 from speakers import token, unique
 
+TILL = free_port()
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
@@ -39,6 +42,8 @@ def server(authority: Authority) -> Iterator[SecureServer]:
     for name, port, more in (("json", "tcp_json", "user_from_certificate = true\n"), ("raw", "tcp_raw", "")):
         config += f'\n[[tcp]]\nname = "{name}"\nport = {{{port}}}\n{more}'
         config += f"\n[tcp.tls]\nenabled = true\n{keys(issued, client_ca_pem_file=ca)}\n"
+    config += f'\n[[tcp]]\nname = "till"\nport = {TILL}\ndialect = "raw"\nchannel = "open:till"\nuser_from_certificate = true\n'
+    config += f"\n[tcp.tls]\nenabled = true\n{keys(issued, client_ca_pem_file=ca)}\n"
     with SecureServer(config, sets=("client.user_from_certificate=true",)) as server:
         yield server
 
@@ -161,6 +166,29 @@ def test_who_is_refused(server: SecureServer, authority: Authority, stranger: Au
         with pytest.raises(Alert, match=f"^({alert})$"), alerts():
             refusal(server.tcp_json, context(authority, client=issued, version=version))
             pytest.fail(f"a certificate came in: {name}")
+
+
+@VERSIONS
+@pytest.mark.usefixtures("neighbours")
+def test_nobody_is_in_before_the_handshake_is_over(
+    server: SecureServer, authority: Authority, stranger: Authority, app: App, version: str
+) -> None:
+    """A raw client is in its channel without a word, but not before the server knows who it is."""
+    witness = joined(server, context(authority), "open:till", "witness")
+    assert witness.push()["join"]["info"]["user"] == "witness"
+    half = socket.create_connection(("127.0.0.1", TILL), 5)
+    half.sendall(hello(context(authority, version=version)))
+    assert half.recv(1) == b"\x16"
+    with pytest.raises(Alert), alerts():
+        refusal(TILL, context(authority, client=stranger.issue("thief", client=True), version=version))
+    with dial(TILL, context(authority, client=authority.issue("till-7", client=True), version=version)) as client:
+        # The first to join, of three who tried, is the one who may.
+        assert witness.push()["join"]["info"]["user"] == "till-7"
+        assert app.event(type="connect", listener="till", user="till-7")
+        witness.result(publish={"channel": "open:till", "data": "for tills"})
+        assert client.recv(100) == b"for tills\n"
+    half.close()
+    witness.close()
 
 
 @VERSIONS
