@@ -121,18 +121,17 @@ def test_the_api_on_the_public_port_wants_its_key(server: Server) -> None:
     assert ask(server.internal, "GET", "/metrics").status == 200
 
 
-def test_a_connection_of_the_api_is_kept_and_large(server: Server) -> None:
+def test_large_requests_to_the_api(server: Server) -> None:
     channel = unique("plain:large-")
     listener = joined(server, channel)
-    client = Http(server.port)
     headers = {"X-API-Key": "the-key", "Content-Type": JSON}
     for n in range(5):
         data = str(n) * 50_000
         body = json.dumps({"channel": channel, "data": data}).encode()
-        client.ask("POST", "/api/publish", body, headers)
-        assert client.answer().status == 200
+        answer = ask(server.port, "POST", "/api/publish", body, headers)
+        # The next request might be the data plane's, so it comes on another connection.
+        assert answer.status == 200 and answer.headers["connection"].lower() == "close"
         assert listener.push()["pub"]["data"] == data
-    client.close()
     # The head and each byte of the body in pieces: the part that was read before the handing over is not lost.
     client = Http(server.port)
     body = json.dumps({"channel": channel, "data": "slow"}).encode()
