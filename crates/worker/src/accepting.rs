@@ -40,7 +40,7 @@ impl Intake {
         Self { load: AtomicUsize::new(0), waiting: Mutex::default(), waker }
     }
 
-    fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
     }
 

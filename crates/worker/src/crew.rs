@@ -107,6 +107,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Crew {
     threads: Vec<JoinHandle<()>>,
+    intakes: Arc<[Intake]>,
 }
 
 impl Crew {
@@ -128,7 +129,13 @@ impl Crew {
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
             threads.push(thread);
         }
-        Ok(Self { threads })
+        Ok(Self { threads, intakes: shared.intakes })
+    }
+
+    /// How many connections each worker has.
+    #[must_use]
+    pub fn loads(&self) -> Vec<usize> {
+        self.intakes.iter().map(Intake::load).collect()
     }
 
     /// Waits until every worker has ended, which they do after `Hub::shut_down`.

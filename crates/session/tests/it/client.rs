@@ -91,6 +91,11 @@ impl House {
     }
 
     pub(crate) fn visit(&mut self, endpoint: &Arc<Endpoint>, binding: Option<&str>) -> Client {
+        self.visit_as(endpoint, |visitor| Visitor { channel: binding.map(Arc::from), ..visitor })
+    }
+
+    /// A visit by somebody of whom the socket tells more.
+    pub(crate) fn visit_as(&mut self, endpoint: &Arc<Endpoint>, who: impl FnOnce(Visitor) -> Visitor) -> Client {
         self.clients += 1;
         let address = Address { worker: 0, slot: self.clients, generation: self.clients };
         self.outbox.open(address.slot);
@@ -99,8 +104,8 @@ impl House {
         let remote = "192.0.2.1:5000".parse().unwrap();
         let session = {
             let mut turn = turn(self, address, &mut effects);
-            let visitor = Visitor { id, remote, channel: binding.map(Arc::from), identity: None, uplink: None };
-            Session::open(endpoint, visitor, &mut turn)
+            let visitor = Visitor { id, remote, channel: None, identity: None, uplink: None };
+            Session::open(endpoint, who(visitor), &mut turn)
         };
         let mut client = Client { session, address, heard: Heard::default() };
         client.note(effects);
@@ -216,6 +221,11 @@ impl Client {
     pub(crate) fn fall(&mut self, house: &mut House, frame: &str) -> Disconnect {
         self.say(house, frame);
         self.take().closed.unwrap_or_else(|| panic!("{frame} is suffered"))
+    }
+
+    /// A request brings what the client says.
+    pub(crate) fn post(&mut self, house: &mut House, secret: Uuid, frame: &str) {
+        self.with(house, |session, turn| session.receive_uplink(secret, frame.as_bytes(), turn));
     }
 
     pub(crate) fn answer(&mut self, house: &mut House, call: u32, answer: Answer) {

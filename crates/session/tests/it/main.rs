@@ -11,3 +11,4 @@ mod rates;
 mod raw;
 mod recovery;
 mod rights;
+mod transports;

@@ -4,5 +4,6 @@
 
 mod churn;
 mod server;
+mod sharing;
 mod slow;
 mod walk;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) sockets: SocketAddr,
     /// Where commands are lines.
     pub(crate) lines: SocketAddr,
+    /// A port whose socket all workers share, where HTTP and lines are told apart by their first bytes.
+    pub(crate) faces: SocketAddr,
     crew: Option<Crew>,
 }
 
@@ -42,7 +44,13 @@ impl Server {
         let door = HttpDoor { websockets: HashMap::from([("/ws".to_owned(), route)]), ..HttpDoor::default() };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = |face| Listener::bind(any_port, workers, Gate::plain(face), &SocketOptions::default()).unwrap();
-        let sockets = listen(Face::Http(Arc::new(door)));
+        let door = Arc::new(door);
+        let sockets = listen(Face::Http(Arc::clone(&door)));
+        let shared = TcpListener::bind(any_port).unwrap();
+        let faces = shared.local_addr().unwrap();
+        let otherwise = Some((Arc::new(endpoint(Framing::Lines)), None));
+        let gate = Gate { otherwise, ..Gate::plain(Face::Http(door)) };
+        let shared = Listener::adopt(shared, workers, gate, &SocketOptions::default()).unwrap();
         let lines = listen(Face::Plain(Arc::new(endpoint(Framing::Lines)), None));
         let plan = Plan {
             settings: Arc::new(settings),
@@ -59,8 +67,13 @@ impl Server {
             seed: 1,
         };
         let (at_sockets, at_lines) = (sockets.address(), lines.address());
-        let crew = Crew::start(seats, vec![sockets, lines], &plan).unwrap();
-        Self { hub, sockets: at_sockets, lines: at_lines, crew: Some(crew) }
+        let crew = Crew::start(seats, vec![sockets, lines, shared], &plan).unwrap();
+        Self { hub, sockets: at_sockets, lines: at_lines, faces, crew: Some(crew) }
+    }
+
+    /// How many connections each worker has.
+    pub(crate) fn loads(&self) -> Vec<usize> {
+        self.crew.as_ref().map(Crew::loads).unwrap_or_default()
     }
 
     pub(crate) fn publish(&self, channel: &str, json: String) {
