@@ -8,6 +8,9 @@ import path from "node:path";
 
 import { freePort, until } from "./serving.mjs";
 
+// A socket that has said its last word already cannot be reset; Node would never close it, and never end.
+const reset = (socket) => (socket.writableEnded ? socket.destroy() : socket.resetAndDestroy());
+
 /** A TCP proxy in front of `target` (a port): `cut` resets every connection, and none gets through until `heal`. */
 export class Cutter {
   constructor(target) {
@@ -28,7 +31,7 @@ export class Cutter {
     client.on("error", () => {});
     if (!this.open) {
       this.turnedAway += 1;
-      client.resetAndDestroy();
+      reset(client);
       return;
     }
     const server = net.connect(this.target, "127.0.0.1");
@@ -49,8 +52,8 @@ export class Cutter {
   snap() {
     const count = this.pairs.size;
     for (const { client, server } of this.pairs) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+      reset(client);
+      reset(server);
     }
     this.pairs.clear();
     return count;

@@ -42,7 +42,8 @@ def server(authority: Authority) -> Iterator[SecureServer]:
     for name, port, more in (("json", "tcp_json", "user_from_certificate = true\n"), ("raw", "tcp_raw", "")):
         config += f'\n[[tcp]]\nname = "{name}"\nport = {{{port}}}\n{more}'
         config += f"\n[tcp.tls]\nenabled = true\n{keys(issued, client_ca_pem_file=ca)}\n"
-    config += f'\n[[tcp]]\nname = "till"\nport = {TILL}\ndialect = "raw"\nchannel = "open:till"\nuser_from_certificate = true\n'
+    config += f'\n[[tcp]]\nname = "till"\nport = {TILL}\ndialect = "raw"\nchannel = "open:till"\n'
+    config += "user_from_certificate = true\n"
     config += f"\n[tcp.tls]\nenabled = true\n{keys(issued, client_ca_pem_file=ca)}\n"
     with SecureServer(config, sets=("client.user_from_certificate=true",)) as server:
         yield server

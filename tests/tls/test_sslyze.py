@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Sec
 
 
 def scan(ports: list[int], authority: Authority, tmp_path: Path) -> list[dict[str, Any]]:
-    """The results of the scans, one for each port. Resumption is left out: sslyze misses it where tickets are renewed."""
+    """The results of the scans, one for each port; not of resumption, which sslyze misses where tickets are renewed."""
     out = tmp_path / "sslyze.json"
     targets = [f"localhost:{port}{{127.0.0.1}}" for port in ports]
     options = ["--json_out", str(out), "--certinfo_ca_file", str(authority.certificate), "--mozilla_config", "disable"]
