@@ -48,8 +48,11 @@ without_namespace.proxy_enabled = true
 driver = "embedded"
 `;
 
-/** The same with every transport, and channels that are recovered: `kept`, and `brief` that keeps too little. */
+/** The same with every transport, frames compressed where a client can, and channels that are recovered: `kept`, and `brief` that keeps too little. */
 export const EVERY_WAY = `${CONFIG}
+[websocket]
+compression = true
+
 [sse]
 enabled = true
 

@@ -16,7 +16,10 @@ from serving import Server
 from speakers import token, unique
 from test_centrifuge_python import CONFIG, Heard, run, subscribed, until
 
-KEPT = """
+MORE = """
+[websocket]
+compression = true
+
 [[channel.namespaces]]
 name = "kept"
 history_size = 400
@@ -31,7 +34,7 @@ pytestmark = pytest.mark.parametrize("encoding", ["json", "protobuf"])
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server(CONFIG + KEPT) as server, Answerer(server.embedded):
+    with Server(CONFIG + MORE) as server, Answerer(server.embedded):
         yield server
 
 

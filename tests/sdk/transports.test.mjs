@@ -305,3 +305,8 @@ test("a client that may choose takes the next transport where the first is not t
   assert.equal((await context).transport, "http_stream");
   made.disconnect();
 });
+
+test("frames were compressed for those who can, which is every WebSocket of Node and of browsers", async () => {
+  const figures = await (await fetch(`http://127.0.0.1:${server.internal}/metrics`)).text();
+  assert.ok(Number(/^jackfield_deflated_frames_total (\d+)/m.exec(figures)?.[1]) > 0, figures);
+});
