@@ -69,7 +69,7 @@ def python2() -> str | None:
 
 
 def install(python: str) -> Path:
-    """The fuzzing client, installed in a private folder unless it is there already."""
+    """The fuzzing client, installed in a private folder unless it is there already, and known to start."""
     client, stamp = FOLDER / "venv" / "bin" / "wstest", FOLDER / "installed.txt"
     wanted = REQUIREMENTS.read_text()
     if client.exists() and stamp.exists() and stamp.read_text() == wanted:
@@ -79,8 +79,8 @@ def install(python: str) -> Path:
     tool, venv = FOLDER / "tool", FOLDER / "venv"
     with open(FOLDER / "pip.log", "w") as log:
 
-        def run(*command: str) -> None:
-            environment = {**os.environ, "PYTHONPATH": str(tool)}
+        def run(*command: str, path: str = "") -> None:
+            environment = {**os.environ, "PYTHONPATH": path}
             if subprocess.run(command, stdout=log, stderr=log, env=environment).returncode:
                 log.flush()
                 lines = (FOLDER / "pip.log").read_text(errors="replace").splitlines()
@@ -88,8 +88,9 @@ def install(python: str) -> Path:
 
         run(python, "-m", "pip", "install", "-q", "--upgrade", "--target", str(tool), "virtualenv<20.16")
         shutil.rmtree(venv, ignore_errors=True)
-        run(python, "-m", "virtualenv", "-q", str(venv))
+        run(python, "-m", "virtualenv", "-q", str(venv), path=str(tool))
         run(str(venv / "bin" / "pip"), "install", "-q", "--no-deps", "-r", str(REQUIREMENTS))
+        run(str(client), "-a")
     stamp.write_text(wanted)
     return client
 
@@ -184,7 +185,7 @@ def main() -> int:
     started = time.monotonic()
     cases = chosen(options.cases or (QUICK if options.quick else ["*"]), all_cases(client))
     if not cases:
-        raise SystemExit(f"no case matches {' '.join(options.cases)}; write an id such as 6.4.3 or a pattern such as 12.*")
+        raise SystemExit(f"no case matches {' '.join(options.cases or [])}; write an id such as 6.4.3 or a pattern such as 12.*")
     hands = deal(cases, options.clients)
     print(f"{len(cases)} cases by {len(hands)} fuzzing clients", flush=True)
     with serving(options.url) as url:
