@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 import redis
 from authority import Authority, Issued
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from secure import (
     Alert,
     SecureLines,
@@ -244,12 +247,13 @@ HOSTILE = ["a\nERROR forged line", "\x1b[31mred", "'; DROP TABLE users; --", "x"
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.usefixtures("neighbours")
 def test_names_that_mean_harm(server: SecureServer, authority: Authority, app: App, name: str) -> None:
-    """A name is a name: it is taken as it is or refused, and nothing that writes it down can be made to lie."""
-    lines = SecureLines(server.tcp_json, context(authority, client=authority.issue(name, client=True)))
-    lines.write('{"id":1,"connect":{}}')
-    answer = lines.read()
-    if answer is not None and "connect" in (reply := json.loads(answer)):
-        assert app.event(type="connect", client=reply["connect"]["client"])["user"] == name
+    """A name is taken as it is; one that could make a log lie gives way to the fingerprint of its certificate."""
+    issued = authority.issue(name, client=True)
+    der = x509.load_pem_x509_certificate(issued.certificate.read_bytes()).public_bytes(Encoding.DER)
+    lines = SecureLines(server.tcp_json, context(authority, client=issued))
+    told = lines.command(connect={})["connect"]["client"]
+    user = app.event(type="connect", client=told)["user"]
+    assert user == (name if name.isprintable() else hashlib.sha256(der).hexdigest())
     assert "\nERROR forged" not in server.logged() and "\x1b[31mred" not in server.logged()
     lines.close()
 
