@@ -113,7 +113,6 @@ fn options(from: &NamespaceOptions) -> Options {
             anonymous: from.allow_history_for_anonymous,
         },
         publish_to: publish_to(from.publish_to),
-        ..Options::default()
     }
 }
 

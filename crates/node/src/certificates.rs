@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use jackfield_tls::{Acme, AcmeOptions, CertificateFiles, Challenge, ClientAuth, Keeper, Options, Version};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use crate::config::{self, Config, TlsVersion};
 
@@ -71,35 +71,21 @@ impl Certificates {
     }
 
     /// Reads certificates again whenever their files change, and at SIGHUP whether they did or not.
-    pub(crate) async fn watch(self) {
+    pub(crate) async fn watch(self, mut hangup: Signal) {
         let keepers = self.keepers();
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => hangup,
-            Err(error) => {
-                tracing::warn!(%error, "SIGHUP cannot be listened to: certificates are read again only when their files change");
-                return look(&keepers).await;
-            }
-        };
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
                     tracing::info!("SIGHUP: certificates are read again");
                     keepers.iter().for_each(|(name, keeper)| reload(name, keeper));
                 }
-                () = tokio::time::sleep(LOOK) => look_once(&keepers),
+                () = tokio::time::sleep(LOOK) => look(&keepers),
             }
         }
     }
 }
 
-async fn look(keepers: &[(String, Arc<Keeper>)]) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        look_once(keepers);
-    }
-}
-
-fn look_once(keepers: &[(String, Arc<Keeper>)]) {
+fn look(keepers: &[(String, Arc<Keeper>)]) {
     keepers.iter().filter(|(_, keeper)| keeper.changed()).for_each(|(name, keeper)| reload(name, keeper));
 }
 

@@ -18,7 +18,8 @@ use crate::certificates::Certificates;
 use crate::cli::say;
 use crate::config::{Config, Driver, LogFormat, LogLevel, RawDialect, TcpFraming};
 use crate::doors::{self, Beside};
-use crate::{assemble, metrics, shutdown};
+use crate::shutdown::Signals;
+use crate::{assemble, metrics};
 
 /// Files that the server needs besides its connections: listeners, queues, the HTTP API.
 const RESERVED_FILES: u64 = 256;
@@ -48,6 +49,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
         .build()
         .context("start the control plane")?;
 
+    let (signals, hangup) = runtime.block_on(async { Signals::listen() }).context("listen for signals")?;
     let mut passed = Passed::from_environment()?;
     let certificates = Certificates::open(config, runtime.handle())?;
     advise(config);
@@ -84,9 +86,9 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     };
     let crew = Crew::start(seats, listeners, &plan).context("start the workers")?;
     runtime.spawn(sweep(Arc::clone(&hub)));
-    runtime.spawn(certificates.watch());
+    runtime.spawn(certificates.watch(hangup));
 
-    let signal = runtime.block_on(shutdown::requested()).context("listen for signals")?;
+    let signal = runtime.block_on(signals.end());
     tracing::info!(signal, connections = hub.connections(), "the server goes down");
     hub.shut_down(&Disconnect::SHUTDOWN);
     crew.join();

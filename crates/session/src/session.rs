@@ -207,6 +207,7 @@ impl Session {
         if self.endpoint.idle_limit != 0 && self.state == State::Connected {
             self.pong_due = turn.now.tick.saturating_add(self.endpoint.idle_limit);
         }
+        self.rate.weigh(turn.now.tick, frame.len());
         match self.endpoint.dialect {
             Dialect::CentrifugoJson | Dialect::CentrifugoProtobuf => self.commands(frame, turn),
             Dialect::CentrifugoUniJson => self.receive_uni(frame, turn),

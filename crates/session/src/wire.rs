@@ -254,14 +254,14 @@ mod tests {
 
     #[test]
     fn pings_are_what_the_dialect_would_write() {
-        let ping = |dialect, framing| super::ping(&Endpoint::new("x", dialect, framing));
-        assert_eq!(ping(Dialect::CentrifugoJson, Framing::WEBSOCKET), Some(Wrap::WebSocketText.frame(b"{}")));
-        assert_eq!(ping(Dialect::CentrifugoProtobuf, Framing::WEBSOCKET), Some(Wrap::WebSocketBinary.frame(b"\0")));
-        assert_eq!(ping(Dialect::CentrifugoProtobuf, Framing::Varint), Some(Wrap::Varint.frame(b"")));
-        assert_eq!(ping(Dialect::CentrifugoJson, Framing::Sse), Some(Wrap::Sse.frame(b"{}")));
-        assert_eq!(ping(Dialect::CentrifugoUniJson, Framing::Stream), Some(Wrap::Lines.frame(b"{}")));
-        assert_eq!(ping(Dialect::Raw(Mode::Text), Framing::WEBSOCKET), Some(WebSocket::ping(b"")));
-        assert_eq!(ping(Dialect::Raw(Mode::Text), Framing::Lines), None);
+        let said = |dialect, framing| ping(&Endpoint::new("x", dialect, framing));
+        assert_eq!(said(Dialect::CentrifugoJson, Framing::WEBSOCKET), Some(Wrap::WebSocketText.frame(b"{}")));
+        assert_eq!(said(Dialect::CentrifugoProtobuf, Framing::WEBSOCKET), Some(Wrap::WebSocketBinary.frame(b"\0")));
+        assert_eq!(said(Dialect::CentrifugoProtobuf, Framing::Varint), Some(Wrap::Varint.frame(b"")));
+        assert_eq!(said(Dialect::CentrifugoJson, Framing::Sse), Some(Wrap::Sse.frame(b"{}")));
+        assert_eq!(said(Dialect::CentrifugoUniJson, Framing::Stream), Some(Wrap::Lines.frame(b"{}")));
+        assert_eq!(said(Dialect::Raw(Mode::Text), Framing::WEBSOCKET), Some(WebSocket::ping(b"")));
+        assert_eq!(said(Dialect::Raw(Mode::Text), Framing::Lines), None);
     }
 
     #[test]

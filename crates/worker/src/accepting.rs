@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// A connection has gone from here.
-    pub(crate) fn one_less(&mut self) {
+    pub(crate) fn one_less(&self) {
         self.intakes[self.index].load.fetch_sub(1, Ordering::Relaxed);
         self.total.fetch_sub(1, Ordering::Relaxed);
     }

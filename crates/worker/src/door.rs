@@ -29,9 +29,11 @@ pub(crate) const HEAD_LIMIT: usize = 8 * 1024;
 #[derive(Clone)]
 pub struct HandOver(pub Arc<dyn Fn(Handed) + Send + Sync>);
 
+type Proof = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Answers the question of a certificate authority at `/.well-known/acme-challenge/TOKEN`.
 #[derive(Clone)]
-pub struct Challenges(pub Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Challenges(pub Arc<Proof>);
 
 impl std::fmt::Debug for HandOver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
