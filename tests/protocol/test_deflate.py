@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import struct
@@ -288,10 +289,24 @@ class SqueezedJson(JsonSocket):
     def text(self, text: str) -> None:
         self.frame(1, deflate(text.encode()), rsv=4)
 
-    def read(self) -> tuple[int, bytes] | None:
+    def read(self) -> tuple[int, bytes]:
         opcode, squeezed, message = Squeezed.whole(self)  # type: ignore[arg-type]
         self.squeezed += squeezed
         return opcode, message
+
+
+def test_what_inflates_counts_as_what_it_became(server: Server) -> None:
+    """A hundred bytes that become 65,000 cost the server as much as 65,000; by number alone 1,000 would pass."""
+    client = SqueezedJson(server.port, 15)
+    client.login()
+    data = deflate(b'{"id":77,"ping":{}' + b" " * 65_000 + b"}", level=9)
+    with contextlib.suppress(ConnectionError):
+        client.socket.sendall((bytes([0xC1, 0x80 | len(data)]) + bytes(4) + data) * 1500)
+    answered = 0
+    while (frame := client.read())[0] != 8:
+        answered += frame[1].count(b'"id":77')
+    assert int.from_bytes(frame[1][:2]) == 3013 and 0 < answered < 500, (frame, answered)
+    client.close()
 
 
 def frames_compressed(server: Server) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from serving import RawWebSocket, Server, collecting, wait_for
-from speakers import PATH, joined, token, unique
+from speakers import BASE, PATH, joined, token, unique
 
 pytestmark = pytest.mark.usefixtures("neighbours")
 
@@ -55,30 +55,31 @@ def test_a_ping_flood_is_answered_or_ended_but_hurts_nobody(server: Server) -> N
     client.close()
 
 
-def test_a_slow_reader_is_ended_and_the_others_get_everything(server: Server) -> None:
+def test_a_slow_reader_is_ended_and_the_others_get_everything(workers: int) -> None:
     """64 KiB at a time to somebody who never reads; the limit of 256 KiB is soon full."""
     channel = unique("open:slow-")
-    slow = joined(server, channel, "slow")
-    good, publisher = joined(server, channel, "good"), joined(server, user="publisher")
-    watcher = joined(server, user="watcher")
-    members = lambda: watcher.result(presence_stats={"channel": channel})["num_clients"]  # noqa: E731
-    assert members() == 2
-    data = "x" * 64_000
-    with collecting(good) as frames:
-        count = 0
-        while members() == 2:
-            assert count < 2000, "a slow reader was never ended"
-            answer = publisher.command(publish={"channel": channel, "data": data})
-            if "publish" in answer:
-                count += 1
-        wait_for(lambda: sum(frame.count(b'"offset":') for frame in frames) == count, "every publication")
-    try:
-        end = slow.closed()
-    except (AssertionError, ConnectionError):
-        end = (3008, "slow")  # the socket ended without room for last words
-    assert end == (3008, "slow")
-    for client in (slow, publisher, watcher):
-        client.close()
+    with Server(BASE, workers=workers, sets=(*SETS, "client.message_rate_limit=0")) as server:
+        slow = joined(server, channel, "slow")
+        good, publisher = joined(server, channel, "good"), joined(server, user="publisher")
+        watcher = joined(server, user="watcher")
+        members = lambda: watcher.result(presence_stats={"channel": channel})["num_clients"]  # noqa: E731
+        assert members() == 2
+        data = "x" * 64_000
+        with collecting(good) as frames:
+            count = 0
+            while members() == 2:
+                assert count < 2000, "a slow reader was never ended"
+                answer = publisher.command(publish={"channel": channel, "data": data})
+                if "publish" in answer:
+                    count += 1
+            wait_for(lambda: sum(frame.count(b'"offset":') for frame in frames) == count, "every publication")
+        try:
+            end = slow.closed()
+        except (AssertionError, ConnectionError):
+            end = (3008, "slow")  # the socket ended without room for last words
+        assert end == (3008, "slow")
+        for client in (slow, publisher, watcher):
+            client.close()
 
 
 def test_a_stalled_publisher_of_half_a_frame_holds_nobody_up(server: Server) -> None:
