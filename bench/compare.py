@@ -110,10 +110,10 @@ class Runs:
 class Server:
     """A server process on its core, for one measurement."""
 
-    def __init__(self, command: str, core: str, directory: Path):
+    def __init__(self, command: str, core: str, directory: Path, more: str = ""):
         self.port = free_ports()
         config = directory / "server.toml"
-        config.write_text(CONFIG.format(port=self.port, internal_port=self.port + 1))
+        config.write_text(CONFIG.format(port=self.port, internal_port=self.port + 1) + more)
         self.log = directory / "server.log"
         words = shlex.split(command.format(port=self.port, config=config))
         with self.log.open("w") as log:

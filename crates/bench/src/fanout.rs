@@ -9,6 +9,7 @@ use crate::{
     commands::{self, Credentials, Greeting},
     flight::Flights,
     meter::{Meter, Spent, seconds_to_nanos},
+    metrics,
     reach::{self, Reach},
     report::Latency,
     server::Server,
@@ -74,6 +75,7 @@ impl Fanout {
         crowd.land(&mut swarm)?;
         crowd.flights.restart_tally()?;
         crowd.spun_ns = 0;
+        let counted = self.counted(&swarm)?;
 
         let meter = Meter::start(&server, swarm.clock());
         crowd.schedule(meter.began());
@@ -86,9 +88,25 @@ impl Fanout {
         let deliveries = crowd.flights.tally.deliveries;
         let latency = Latency::of(&crowd.flights.tally.latency);
         crowd.land(&mut swarm)?;
-        let figures = self.figures(&crowd, &spent, deliveries, &latency, &server);
+        let mut figures = self.figures(&crowd, &spent, deliveries, &latency, &server);
+        let compressed = self.counted(&swarm)?.since(&counted);
+        if self.reach.deflate && compressed.received == 0 && crowd.flights.tally.deliveries > 0 {
+            bail!(
+                "fanout --deflate: no delivery came compressed; use a --size above the server's threshold \
+                 ([websocket] compression_min_size)"
+            );
+        }
+        figures["deflate"] = json!(self.reach.deflate);
+        figures["tls"] = json!(self.reach.is_secure());
+        figures["compressed"] = compressed.figures(crowd.flights.tally.sent);
         swarm.close_all(&mut crowd)?;
         Ok(figures)
+    }
+
+    fn counted(&self, swarm: &Swarm) -> anyhow::Result<Compressed> {
+        let (received, inflated) = swarm.compressed();
+        let by_server = self.reach.metrics.as_deref().map(metrics::deflated_frames).transpose()?;
+        Ok(Compressed { received, inflated, by_server })
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -122,6 +140,31 @@ impl Fanout {
             "latency": latency,
             "sent_late_max_us": crowd.late_ns as f64 / 1e3,
             "spent": spent,
+        })
+    }
+}
+
+/// Compressed frames: those that came, those among them that differ from the one before, and how
+/// often the server says that it compressed.
+struct Compressed {
+    received: u64,
+    inflated: u64,
+    by_server: Option<u64>,
+}
+
+impl Compressed {
+    fn since(&self, earlier: &Self) -> Self {
+        let by_server = self.by_server.zip(earlier.by_server).map(|(now, then)| now.saturating_sub(then));
+        Self { received: self.received - earlier.received, inflated: self.inflated - earlier.inflated, by_server }
+    }
+
+    fn figures(&self, publications: u64) -> Value {
+        let share = |count: u64| (publications > 0).then(|| count as f64 / publications as f64);
+        json!({
+            "frames_received": self.received,
+            "frames_inflated": self.inflated,
+            "by_server": self.by_server,
+            "by_server_per_publication": self.by_server.and_then(share),
         })
     }
 }

@@ -93,6 +93,7 @@ impl Idle {
         }
         let mut figures = held.unwrap_or_default();
         figures["joined_in_all"] = json!(sleepers.joined);
+        figures["compressed_frames"] = json!(swarm.compressed().0);
         figures["pings_in_all"] = json!(sleepers.pings);
         figures["cycles"] = json!(cycles);
         Ok(figures)
@@ -121,6 +122,8 @@ impl Idle {
             "connections": self.connections,
             "channels": self.channels,
             "subscriptions": self.subscriptions,
+            "deflate": self.reach.deflate,
+            "tls": self.reach.is_secure(),
             "server_pids": server.pids(),
             "lost": lost,
             "lost_reason": reason,

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::{commands::Credentials, server::Server};
+use crate::{commands::Credentials, pipe::Secrecy, server::Server};
 
 /// Options that all modes share.
 #[derive(clap::Args, Clone, Debug)]
@@ -29,6 +29,19 @@ pub struct Reach {
     /// the port of the URL on this machine
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Vec<u32>,
+
+    /// Offer compression (permessage-deflate, without context takeover) and insist on it
+    #[arg(long)]
+    pub(crate) deflate: bool,
+
+    /// Speak TLS, with each connection a handshake in full; any certificate will do. A wss:// URL
+    /// means the same
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// Internal port of the server, where its own counters are read (what it compressed)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<String>,
 
     /// Print the figures as one JSON line on stdout too
     #[arg(long)]
@@ -56,6 +69,15 @@ impl Reach {
             return Server::listening_on(self.url.address.port());
         }
         Server::new(Vec::new())
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls || self.url.secure
+    }
+
+    /// What TLS needs, where it is asked for.
+    pub(crate) fn secrecy(&self) -> anyhow::Result<Option<Secrecy>> {
+        self.is_secure().then(|| Secrecy::new(&self.url.host)).transpose()
     }
 
     pub(crate) fn credentials(&self) -> Credentials {
@@ -94,31 +116,36 @@ pub(crate) fn check_open_files(connections: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A `ws://HOST:PORT/PATH` address, resolved.
+/// A `ws://HOST:PORT/PATH` or `wss://HOST:PORT/PATH` address, resolved.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
     pub(crate) path: String,
+    pub(crate) secure: bool,
 }
 
 impl FromStr for Target {
     type Err = anyhow::Error;
 
     fn from_str(url: &str) -> anyhow::Result<Self> {
-        let rest = url.strip_prefix("ws://").context("the URL must begin with ws:// (no TLS here)")?;
+        let (rest, secure) = match (url.strip_prefix("ws://"), url.strip_prefix("wss://")) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => bail!("the URL must begin with ws:// or wss://"),
+        };
         let (host, path) = match rest.find('/') {
             Some(at) => (&rest[..at], &rest[at..]),
             None => (rest, "/"),
         };
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let authority = if has_port { host.to_owned() } else { format!("{host}:{}", if secure { 443 } else { 80 }) };
         let address = authority
             .to_socket_addrs()
             .with_context(|| format!("resolve {authority}"))?
             .next()
             .with_context(|| format!("{authority} has no address"))?;
-        Ok(Self { address, host: host.to_owned(), path: path.to_owned() })
+        Ok(Self { address, host: host.to_owned(), path: path.to_owned(), secure })
     }
 }
 
@@ -132,6 +159,8 @@ mod tests {
         assert_eq!(target.address, "127.0.0.1:8400".parse().unwrap());
         assert_eq!(target.host, "127.0.0.1:8400");
         assert_eq!(target.path, "/connection/websocket?a=b");
+        let secure: Target = "wss://127.0.0.1/a".parse().unwrap();
+        assert_eq!((secure.address.port(), secure.secure, target.secure), (443, true, false));
         assert!("http://127.0.0.1/".parse::<Target>().is_err());
         let bare: Target = "ws://127.0.0.1".parse().unwrap();
         assert_eq!((bare.address.port(), bare.path.as_str()), (80, "/"));

@@ -1,15 +1,14 @@
 //! One client connection: handshake, joining, then messages to its role.
 
-use std::{
-    io::{ErrorKind, Read, Write},
-    mem,
-};
+use std::{io::ErrorKind, mem};
 
 use anyhow::{Context, bail};
-use mio::{event::Event, net::TcpStream};
+use mio::event::Event;
 
 use crate::{
     commands::Answer,
+    inflate::Inflater,
+    pipe::Pipe,
     stamp::Clock,
     swarm::Role,
     websocket::{self, CLOSE, Frame, PING, PONG, TEXT},
@@ -38,12 +37,20 @@ pub(crate) struct Scene {
     pub(crate) buffer: Vec<u8>,
     pub(crate) clock: Clock,
     pub(crate) request: Vec<u8>,
+    /// There when compression is asked for.
+    pub(crate) inflater: Option<Inflater>,
 }
 
-/// Invariant: an idle socket owns no buffer.
+/// What the messages of one read share.
+struct Moment<'a> {
+    now: u64,
+    inflater: Option<&'a mut Inflater>,
+}
+
+/// Invariant: an idle socket owns no buffer (but those of rustls, where there is TLS).
 #[derive(Debug)]
 pub(crate) struct Socket {
-    pub(crate) stream: TcpStream,
+    pub(crate) pipe: Pipe,
     pub(crate) phase: Phase,
     answers_pings: bool,
     replies_missing: u16,
@@ -57,8 +64,8 @@ struct Leftover {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, phase: Phase::Connecting, answers_pings: false, replies_missing: 0, leftover: None }
+    pub(crate) fn new(pipe: Pipe) -> Self {
+        Self { pipe, phase: Phase::Connecting, answers_pings: false, replies_missing: 0, leftover: None }
     }
 
     pub(crate) fn send_text(&mut self, text: &[u8]) {
@@ -84,7 +91,7 @@ impl Socket {
             leftover.unsent.extend_from_slice(bytes);
             return;
         }
-        let taken = match self.stream.write(bytes) {
+        let taken = match self.pipe.write(bytes) {
             Ok(taken) => taken,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(_) => return,
@@ -104,7 +111,7 @@ impl Socket {
         role: &mut impl Role,
     ) -> anyhow::Result<Fate> {
         if self.phase == Phase::Connecting {
-            if let Some(error) = self.stream.take_error()? {
+            if let Some(error) = self.pipe.stream.take_error()? {
                 return Err(error).context("connect");
             }
             if !event.is_writable() {
@@ -112,8 +119,11 @@ impl Socket {
             }
             self.phase = Phase::Upgrading;
             self.write(&scene.request);
-        } else if event.is_writable() && self.leftover.is_some() {
-            self.flush();
+        } else if event.is_writable() {
+            self.pipe.flush();
+            if self.leftover.is_some() {
+                self.flush();
+            }
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             return self.drain(event.is_read_closed(), index, scene, role);
@@ -137,30 +147,36 @@ impl Socket {
     /// and saves the second call of each delivery.
     fn drain(&mut self, ends: bool, index: usize, scene: &mut Scene, role: &mut impl Role) -> anyhow::Result<Fate> {
         loop {
-            let size = match self.stream.read(&mut scene.buffer) {
+            let size = match self.pipe.read(&mut scene.buffer) {
                 Ok(0) => return Ok(Fate::Gone("the server closed the socket".to_owned())),
                 Ok(size) => size,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Fate::Stays),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Ok(Fate::Gone(error.to_string())),
             };
-            let now = scene.clock.now();
-            if let Fate::Gone(reason) = self.take(&scene.buffer[..size], index, now, role)? {
+            let mut moment = Moment { now: scene.clock.now(), inflater: scene.inflater.as_mut() };
+            if let Fate::Gone(reason) = self.take(&scene.buffer[..size], index, &mut moment, role)? {
                 return Ok(Fate::Gone(reason));
             }
-            if size < scene.buffer.len() && !ends {
+            if size < scene.buffer.len() && !ends && self.pipe.is_empty_after_a_short_read() {
                 return Ok(Fate::Stays);
             }
         }
     }
 
-    fn take(&mut self, fresh: &[u8], index: usize, now: u64, role: &mut impl Role) -> anyhow::Result<Fate> {
+    fn take(
+        &mut self,
+        fresh: &[u8],
+        index: usize,
+        moment: &mut Moment<'_>,
+        role: &mut impl Role,
+    ) -> anyhow::Result<Fate> {
         let earlier = match &mut self.leftover {
             Some(leftover) => mem::take(&mut leftover.received),
             None => Vec::new(),
         };
         if earlier.is_empty() {
-            let (used, fate) = self.consume(fresh, index, now, role)?;
+            let (used, fate) = self.consume(fresh, index, moment, role)?;
             if used < fresh.len() {
                 self.leftover.get_or_insert_default().received = fresh[used..].to_vec();
             }
@@ -168,7 +184,7 @@ impl Socket {
         }
         let mut whole = earlier;
         whole.extend_from_slice(fresh);
-        let (used, fate) = self.consume(&whole, index, now, role)?;
+        let (used, fate) = self.consume(&whole, index, moment, role)?;
         whole.drain(..used);
         if !whole.is_empty() {
             self.leftover.get_or_insert_default().received = whole;
@@ -179,10 +195,16 @@ impl Socket {
     }
 
     /// Handles the whole frames at the beginning and says how many bytes they were.
-    fn consume(&mut self, bytes: &[u8], index: usize, now: u64, role: &mut impl Role) -> anyhow::Result<(usize, Fate)> {
+    fn consume(
+        &mut self,
+        bytes: &[u8],
+        index: usize,
+        moment: &mut Moment<'_>,
+        role: &mut impl Role,
+    ) -> anyhow::Result<(usize, Fate)> {
         let mut used = 0;
         if self.phase == Phase::Upgrading {
-            let Some(head) = websocket::accepted(bytes)? else {
+            let Some(head) = websocket::accepted(bytes, moment.inflater.is_some())? else {
                 return Ok((0, Fate::Stays));
             };
             used = head;
@@ -190,7 +212,7 @@ impl Socket {
         }
         while let Some(frame) = websocket::decode(&bytes[used..])? {
             used += frame.length;
-            if let Fate::Gone(reason) = self.frame(&frame, index, now, role)? {
+            if let Fate::Gone(reason) = self.frame(&frame, index, moment, role)? {
                 return Ok((used, Fate::Gone(reason)));
             }
         }
@@ -213,7 +235,13 @@ impl Socket {
     }
 
     #[inline]
-    fn frame(&mut self, frame: &Frame<'_>, index: usize, now: u64, role: &mut impl Role) -> anyhow::Result<Fate> {
+    fn frame(
+        &mut self,
+        frame: &Frame<'_>,
+        index: usize,
+        moment: &mut Moment<'_>,
+        role: &mut impl Role,
+    ) -> anyhow::Result<Fate> {
         match frame.opcode {
             CLOSE => {
                 if self.phase != Phase::Closing {
@@ -230,12 +258,17 @@ impl Socket {
             }
             PONG => {}
             _ => {
+                let payload = match (frame.compressed, &mut moment.inflater) {
+                    (false, _) => frame.payload,
+                    (true, Some(inflater)) => inflater.inflate(frame.payload)?,
+                    (true, None) => bail!("read a compressed frame, which was not agreed on"),
+                };
                 let mut start = 0;
-                for end in memchr::memchr_iter(b'\n', frame.payload) {
-                    self.message(&frame.payload[start..end], index, now, role)?;
+                for end in memchr::memchr_iter(b'\n', payload) {
+                    self.message(&payload[start..end], index, moment.now, role)?;
                     start = end + 1;
                 }
-                self.message(&frame.payload[start..], index, now, role)?;
+                self.message(&payload[start..], index, moment.now, role)?;
             }
         }
         Ok(Fate::Stays)

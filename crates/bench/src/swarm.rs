@@ -12,6 +12,8 @@ use socket2::{Domain, Protocol, Type};
 
 use crate::{
     commands::Greeting,
+    inflate::Inflater,
+    pipe::{Pipe, Secrecy},
     reach::Reach,
     report,
     socket::{Fate, Phase, Scene, Socket},
@@ -44,6 +46,7 @@ pub(crate) trait Role {
 #[derive(Debug)]
 pub(crate) struct Swarm {
     reach: Reach,
+    secrecy: Option<Secrecy>,
     poll: Poll,
     events: Events,
     sockets: Slab<Socket>,
@@ -58,6 +61,7 @@ impl Swarm {
     pub(crate) fn new(reach: &Reach) -> anyhow::Result<Self> {
         Ok(Self {
             reach: reach.clone(),
+            secrecy: reach.secrecy()?,
             poll: Poll::new()?,
             // Why so few: a publication that is due waits for the batch in hand.
             events: Events::with_capacity(128),
@@ -65,7 +69,8 @@ impl Swarm {
             scene: Scene {
                 buffer: vec![0; 65_536],
                 clock: Clock::new(),
-                request: websocket::request(&reach.url.host, &reach.url.path),
+                request: websocket::request(&reach.url.host, &reach.url.path, reach.deflate),
+                inflater: reach.deflate.then(Inflater::new),
             },
             opened: 0,
             opening: 0,
@@ -92,6 +97,11 @@ impl Swarm {
         (self.lost, &self.last_reason)
     }
 
+    /// Compressed messages that came, and how many of them were not a copy of the one before.
+    pub(crate) fn compressed(&self) -> (u64, u64) {
+        self.scene.inflater.as_ref().map_or((0, 0), |inflater| (inflater.taken, inflater.inflated))
+    }
+
     /// Begins a connection.
     pub(crate) fn open(&mut self) -> anyhow::Result<usize> {
         let address = self.reach.url.address;
@@ -111,9 +121,9 @@ impl Swarm {
             Err(error) => return Err(error).with_context(|| format!("connect to {address}")),
         }
         let stream = TcpStream::from_std(socket.into());
-        let index = self.sockets.insert(Socket::new(stream));
+        let index = self.sockets.insert(Socket::new(Pipe::new(stream, self.secrecy.as_ref())?));
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let stream = &mut self.sockets[index].stream;
+        let stream = &mut self.sockets[index].pipe.stream;
         self.poll.registry().register(stream, Token(index), interest)?;
         self.opened += 1;
         self.opening += 1;

@@ -1,6 +1,8 @@
 //! Runs each mode against a `limit` on a free port; counts are asserted, never times.
 
+mod front;
 mod scripted;
+mod ways;
 
 use std::{
     io::{BufRead, BufReader},
