@@ -24,7 +24,8 @@ def test_a_publish_flood_is_told_then_ended(server: Server) -> None:
     assert client.closed() == (3013, "too many requests")
     errors = [reply["error"] for reply in client.replies.values() if "error" in reply]
     assert errors and all(error == {"code": 111, "message": "too many requests", "temporary": True} for error in errors)
-    assert len([reply for reply in client.replies.values() if "publish" in reply]) >= 199
+    # 200 a second, less what the length of their frame weighs.
+    assert len([reply for reply in client.replies.values() if "publish" in reply]) >= 190
     client.close()
 
 
