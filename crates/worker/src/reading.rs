@@ -109,6 +109,9 @@ impl Worker {
         if connection.partial.is_some() {
             self.floor.take(slot, connection, &mut []);
         }
+        if self.connections.get(slot).is_some_and(|connection| matches!(connection.phase, Phase::Leaving(_))) {
+            return self.hand_over(slot);
+        }
         if self.connections.get(slot).is_some_and(|connection| connection.unread) {
             self.ready.push(slot);
         }

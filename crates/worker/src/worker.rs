@@ -272,7 +272,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let impatient = connection.patience <= now;
         match &mut connection.phase {
-            Phase::Closing if impatient => return self.drop_connection(slot),
+            Phase::Closing | Phase::Leaving(_) if impatient => return self.drop_connection(slot),
             Phase::Arriving(arrival) if impatient => {
                 // Who never got as far as a request would not understand an answer to one.
                 let speaks = match arrival.stage {
