@@ -2,7 +2,7 @@
 #![no_main]
 
 use jackfield_framing::http;
-use jackfield_framing::websocket::handshake;
+use jackfield_framing::websocket::{handshake, negotiate};
 use libfuzzer_sys::fuzz_target;
 
 const LIMIT: usize = 1024;
@@ -25,9 +25,10 @@ fuzz_target!(|bytes: &[u8]| {
     match handshake::check(&head) {
         Ok(found) => {
             let protocol = found.protocols.first().copied();
-            let answer = handshake::response(found.key, protocol);
+            let agreed = negotiate(&head).ok().flatten();
+            let answer = handshake::response(found.key, protocol, agreed);
             let lines = answer.iter().filter(|&&byte| byte == b'\n').count();
-            assert_eq!(lines, 5 + usize::from(protocol.is_some()));
+            assert_eq!(lines, 5 + usize::from(protocol.is_some()) + usize::from(agreed.is_some()));
         }
         Err(error) => assert!(error.response().starts_with(b"HTTP/1.1 4")),
     }
