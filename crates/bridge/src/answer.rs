@@ -141,7 +141,8 @@ impl Verdict {
             (Self::Disconnect(disconnect), _) => Ok(Answer::Disconnect(disconnect)),
             (Self::Error(error), _) => Ok(Answer::Error(error)),
             (Self::Result(json), EventKind::Connect) => connect_of(&json),
-            (Self::Result(json), EventKind::Disconnect | EventKind::Message | EventKind::Rpc) => {
+            // Calls of the other kinds are not made yet.
+            (Self::Result(json), _) => {
                 let fields: RpcFields<'_> =
                     object(&json).map_err(|error| format!("the `result` of an rpc: {error}"))?;
                 let data = fields.data.map_or(Bytes::from_static(b"null"), copied);
@@ -162,6 +163,7 @@ fn connect_of(json: &[u8]) -> Result<Answer, String> {
         data: fields.data.map(copied),
         meta: fields.meta.map(copied),
         expire_at: fields.expire_at,
+        subs: Vec::new(),
     }))
 }
 

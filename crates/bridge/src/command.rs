@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jackfield_model::app::{Broadcast, Command, Ejection, HistoryQuery, Publish, Send};
+use jackfield_model::app::{Broadcast, Command, Ejection, HistoryQuery, Publish, Send, Target};
 use jackfield_model::{ClientId, Disconnect, Payload, Position};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -167,6 +167,7 @@ impl PublishFields<'_> {
             data: content(self.data, self.b64data, self.text)?,
             skip_history: self.skip_history,
             tags: self.tags.map(Arc::new),
+            more: None,
         }))
     }
 }
@@ -178,9 +179,12 @@ impl BroadcastFields<'_> {
         }
         Ok(Command::Broadcast(Broadcast {
             channels: self.channels.into_iter().map(channel).collect::<Result<_, _>>()?,
-            data: content(self.data, self.b64data, self.text)?,
-            skip_history: self.skip_history,
-            tags: self.tags.map(Arc::new),
+            publish: Publish {
+                data: content(self.data, self.b64data, self.text)?,
+                skip_history: self.skip_history,
+                tags: self.tags.map(Arc::new),
+                ..Publish::default()
+            },
         }))
     }
 }
@@ -211,7 +215,10 @@ impl DisconnectFields {
                 reason: reason.unwrap_or_default().into(),
             },
         };
-        Ok(Command::Disconnect(Ejection { user: self.user.map(user).transpose()?, client, disconnect }))
+        Ok({
+            let target = Target { user: self.user.map(user).transpose()?, client, session: None };
+            Command::Disconnect(Ejection { target, whitelist: Vec::new(), disconnect })
+        })
     }
 }
 
@@ -231,6 +238,7 @@ impl HistoryFields<'_> {
             channel: channel(self.channel)?,
             limit: self.limit,
             since,
+            from: None,
             reverse: self.reverse,
         }))
     }

@@ -193,12 +193,7 @@ impl Inbound {
 
 /// A refusal with the name that it is about.
 fn explained(command: &Command, error: &ClientError) -> String {
-    let channel = match command {
-        Command::Publish(publish) => &publish.channel,
-        Command::History(query) => &query.channel,
-        Command::Presence(channel) | Command::PresenceStats(channel) => channel,
-        Command::Broadcast(_) | Command::Disconnect(_) | Command::Send(_) => return error.message.to_string(),
-    };
+    let Some(channel) = command.channel() else { return error.message.to_string() };
     if *error == ClientError::UNKNOWN_CHANNEL {
         format!("unknown channel `{channel}`: its namespace is not configured")
     } else {

@@ -69,7 +69,7 @@ pub(crate) fn partition(event: &Event, partitions: u32) -> u32 {
 fn name(event: &Event) -> &str {
     match event.kind {
         EventKind::Message if event.name.is_empty() => DEFAULT_MESSAGE,
-        EventKind::Connect | EventKind::Disconnect | EventKind::Message | EventKind::Rpc => &event.name,
+        _ => &event.name,
     }
 }
 
@@ -127,8 +127,14 @@ mod tests {
             seq: field("seq").parse().unwrap(),
             time: field("time").parse().unwrap(),
             deadline: fields.get("deadline").map(|deadline| deadline.parse().unwrap()),
-            hello: (kind == EventKind::Connect)
-                .then(|| Box::new(Hello { token: field("token"), name: field("name"), version: field("version") })),
+            hello: (kind == EventKind::Connect).then(|| {
+                Box::new(Hello {
+                    token: field("token"),
+                    name: field("name"),
+                    version: field("version"),
+                    ..Hello::default()
+                })
+            }),
         }
     }
 

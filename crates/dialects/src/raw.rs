@@ -28,9 +28,15 @@ pub enum Form {
 /// to see.
 pub fn push(push: &Push, mode: Mode, out: &mut Vec<u8>) -> Option<Form> {
     let data = match push {
-        Push::Connect(_) | Push::Disconnect(_) | Push::Join(..) | Push::Leave(..) => return None,
+        Push::Connect(_)
+        | Push::Disconnect(_)
+        | Push::Join(..)
+        | Push::Leave(..)
+        | Push::Refresh(_)
+        | Push::Subscribe(..)
+        | Push::Unsubscribe(..) => return None,
         Push::Message(data) => data,
-        Push::Publication(_, publication) => &publication.data,
+        Push::Publication(_, publication) | Push::Delta(_, publication, _) => &publication.data,
     };
     match mode {
         Mode::Json => {

@@ -70,6 +70,7 @@ pub fn apply(hub: &Hub, command: &Command, now: Millis) -> Result<Outcome, Contr
             Outcome::Published(hub.publish(&publish.channel, publishing, now)?)
         }
         Command::Send(send) => Outcome::Connections(hub.send(&send.user, send.data.clone())),
+        _ => return Err(ClientError::NOT_AVAILABLE.into()),
     })
 }
 
@@ -82,10 +83,10 @@ fn apply_broadcast(
     let mut results = Vec::with_capacity(broadcast.channels.len());
     for (nth, channel) in broadcast.channels.iter().enumerate() {
         let publishing = Publishing {
-            data: broadcast.data.clone(),
+            data: broadcast.publish.data.clone(),
             info: None,
-            tags: broadcast.tags.clone(),
-            skip_history: broadcast.skip_history,
+            tags: broadcast.publish.tags.clone(),
+            skip_history: broadcast.publish.skip_history,
             pressing: nth > 0,
         };
         match hub.publish(channel, publishing, now) {

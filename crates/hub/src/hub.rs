@@ -157,6 +157,7 @@ impl Hub {
             info: publishing.info,
             tags: publishing.tags,
             time: now,
+            rare: None,
         });
         let mut published = Published::default();
         if keeps {
@@ -283,7 +284,7 @@ impl Hub {
 
     /// Ends connections that match all that is given; returns how many were told.
     pub fn eject(&self, ejection: Ejection) -> usize {
-        let addresses = match (ejection.client, &ejection.user) {
+        let addresses = match (ejection.target.client, &ejection.target.user) {
             (Some(client), Some(user)) => {
                 let of_user = self.people.of_user(user);
                 self.people.of_client(client).into_iter().filter(|address| of_user.contains(address)).collect()

@@ -5,28 +5,91 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{ClientError, ClientId, Disconnect, Millis, Payload, Position, Uuid};
+use crate::client::Unsubscribed;
+use crate::subscription::Granted;
+use crate::{ClientError, ClientId, Disconnect, Grant, Millis, Payload, Position, Uuid};
 
 /// One command of the application.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
+    /// Keeps a user out until a moment, or for good: its connections end, and new ones are refused.
+    BlockUser(Block),
     /// Publishes one payload into several channels.
     Broadcast(Broadcast),
+    /// Asks which channels there are; a glob pattern, empty for all.
+    Channels(String),
     /// Ends connections.
     Disconnect(Ejection),
     /// Reads a channel's history.
     History(HistoryQuery),
+    /// Forgets the publications of a channel; its position stays.
+    HistoryRemove(Arc<str>),
+    /// Asks how the nodes are.
+    Info,
+    /// Voids tokens of a user that were issued before a moment.
+    InvalidateUserTokens(InvalidTokens),
+    /// Empties a map.
+    MapClear(Arc<str>),
+    /// Gives a key of a map a value.
+    MapPublish(Publish),
+    /// Reads a page of a map.
+    MapReadState(MapQuery),
+    /// Reads a map's stream.
+    MapReadStream(HistoryQuery),
+    /// Takes a key's value away.
+    MapRemove(Publish),
+    /// Counts a map's keys.
+    MapStats(Arc<str>),
     /// Asks who is in a channel.
     Presence(Arc<str>),
     /// Asks how many are in a channel.
     PresenceStats(Arc<str>),
     /// Publishes into a channel.
     Publish(Publish),
+    /// Moves the expiry of connections.
+    Refresh(Refresh),
+    /// Voids one token by its `jti`.
+    RevokeToken(Revocation),
     /// Speaks to every connection of a user.
     Send(Send),
+    /// Puts connections into a channel.
+    Subscribe(Subscribe),
+    /// Lets a user in again.
+    UnblockUser(Arc<str>),
+    /// Takes connections out of a channel.
+    Unsubscribe(Unsubscribe),
 }
 
-/// `publish`.
+impl Command {
+    /// The one channel it is about, if it is about one.
+    #[must_use]
+    pub fn channel(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::HistoryRemove(channel)
+            | Self::MapClear(channel)
+            | Self::MapStats(channel)
+            | Self::Presence(channel)
+            | Self::PresenceStats(channel) => Some(channel),
+            Self::History(query) | Self::MapReadStream(query) => Some(&query.channel),
+            Self::MapReadState(query) => Some(&query.channel),
+            Self::MapPublish(publish) | Self::MapRemove(publish) | Self::Publish(publish) => Some(&publish.channel),
+            Self::Subscribe(subscribe) => Some(&subscribe.channel),
+            Self::Unsubscribe(unsubscribe) => Some(&unsubscribe.channel),
+            Self::BlockUser(_)
+            | Self::Broadcast(_)
+            | Self::Channels(_)
+            | Self::Disconnect(_)
+            | Self::Info
+            | Self::InvalidateUserTokens(_)
+            | Self::Refresh(_)
+            | Self::RevokeToken(_)
+            | Self::Send(_)
+            | Self::UnblockUser(_) => None,
+        }
+    }
+}
+
+/// `publish`, `map_publish`, `map_remove`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Publish {
     /// The channel.
@@ -37,19 +100,50 @@ pub struct Publish {
     pub skip_history: bool,
     /// Strings beside the data.
     pub tags: Option<Arc<BTreeMap<String, String>>>,
+    /// What few publications have.
+    pub more: Option<Box<PublishMore>>,
 }
 
-/// `broadcast`.
+/// What few publications have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PublishMore {
+    /// A publication with a key that was taken in the last five minutes is not taken again; its result is repeated.
+    pub idempotency_key: String,
+    /// Subscribers who asked for deltas get the difference to the publication before.
+    pub delta: bool,
+    /// The publisher's own count; a publication that is not newer than the last is not taken. 0: it does not count.
+    pub version: u64,
+    /// The life of that count; another one begins anew.
+    pub version_epoch: String,
+    /// What the data is the latest value of; empty: of the channel itself.
+    pub key: String,
+    /// Maps: where the key stands in the order.
+    pub score: i64,
+    /// Maps: for subscribers, where they get something else than what is kept.
+    pub stream_data: Option<Payload>,
+    /// Maps: when a value is taken.
+    pub key_mode: KeyMode,
+}
+
+/// When a map takes a value.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KeyMode {
+    /// Always.
+    #[default]
+    Replace,
+    /// Only if the key has none.
+    IfNew,
+    /// Only if the key has one.
+    IfExists,
+}
+
+/// `broadcast`: one publication into several channels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Broadcast {
     /// The channels.
     pub channels: Vec<Arc<str>>,
-    /// The data.
-    pub data: Payload,
-    /// Keeps it out of the histories.
-    pub skip_history: bool,
-    /// Strings beside the data.
-    pub tags: Option<Arc<BTreeMap<String, String>>>,
+    /// What goes into each; its own `channel` is not looked at.
+    pub publish: Publish,
 }
 
 /// `send`.
@@ -61,15 +155,109 @@ pub struct Send {
     pub data: Payload,
 }
 
-/// `disconnect`: every connection that matches all that is given.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ejection {
+/// Which connections a command is about: every one that matches all that is given.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Target {
     /// Of this user.
     pub user: Option<Arc<str>>,
     /// This connection.
     pub client: Option<ClientId>,
+    /// The connection with this session secret (emulated and unidirectional transports).
+    pub session: Option<Uuid>,
+}
+
+/// `disconnect`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ejection {
+    /// Whom it hits.
+    pub target: Target,
+    /// Connections that it spares.
+    pub whitelist: Vec<ClientId>,
     /// What it is told.
     pub disconnect: Disconnect,
+}
+
+/// `subscribe`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subscribe {
+    /// Who is put into the channel.
+    pub target: Target,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// What it is granted.
+    pub grant: Grant,
+    /// What it missed since then comes along.
+    pub recover_since: Option<Position>,
+}
+
+/// `unsubscribe`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unsubscribe {
+    /// Who is taken out.
+    pub target: Target,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// What it is told.
+    pub unsubscribed: Unsubscribed,
+}
+
+/// `refresh`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Refresh {
+    /// Whose expiry moves.
+    pub target: Target,
+    /// The connection ends now.
+    pub expired: bool,
+    /// Seconds since 1970; `None`: never.
+    pub expire_at: Option<u64>,
+    /// New JSON for presence and publications.
+    pub info: Option<Bytes>,
+}
+
+/// `block_user`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Block {
+    /// The user.
+    pub user: Arc<str>,
+    /// Seconds since 1970; `None`: until it is unblocked.
+    pub expire_at: Option<u64>,
+}
+
+/// `revoke_token`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Revocation {
+    /// The token's `jti`.
+    pub uid: String,
+    /// Seconds since 1970 after which nobody needs to remember it, for example the token's own expiry.
+    pub expire_at: Option<u64>,
+}
+
+/// `invalidate_user_tokens`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct InvalidTokens {
+    /// The user.
+    pub user: Arc<str>,
+    /// Tokens with an `iat` before this (seconds since 1970), or without one, are void.
+    pub issued_before: u64,
+    /// Seconds since 1970 after which nobody needs to remember it.
+    pub expire_at: Option<u64>,
+}
+
+/// `map_read_state`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MapQuery {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// Where the page begins; empty for the first.
+    pub cursor: String,
+    /// Entries of the page; 0 for the server's own measure.
+    pub limit: u32,
+    /// Only this key.
+    pub key: Option<Arc<str>>,
+    /// By rising score.
+    pub asc: bool,
+    /// The page must belong to this revision of the map; 112 if it has moved on too far.
+    pub revision: Option<Position>,
 }
 
 /// `history`.
@@ -81,6 +269,8 @@ pub struct HistoryQuery {
     pub limit: i32,
     /// Exclusive start.
     pub since: Option<Position>,
+    /// Start by time, inclusive; `since` is not looked at then.
+    pub from: Option<Millis>,
     /// From the top downwards.
     pub reverse: bool,
 }
@@ -94,8 +284,16 @@ pub enum EventKind {
     Disconnect,
     /// A client told the application something.
     Message,
+    /// A client asks to publish into a channel.
+    Publish,
+    /// A connection's time is up; may it stay?
+    Refresh,
     /// A client calls a method.
     Rpc,
+    /// A subscription's time is up; may it stay?
+    SubRefresh,
+    /// A client asks to come into a channel.
+    Subscribe,
 }
 
 impl EventKind {
@@ -106,7 +304,11 @@ impl EventKind {
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
             Self::Message => "message",
+            Self::Publish => "publish",
+            Self::Refresh => "refresh",
             Self::Rpc => "rpc",
+            Self::SubRefresh => "sub_refresh",
+            Self::Subscribe => "subscribe",
         }
     }
 }
@@ -151,7 +353,7 @@ pub struct Event {
     pub time: Millis,
     /// For calls: after this the answer is of no use.
     pub deadline: Option<Millis>,
-    /// Connect calls: token, name and version of the client, as the client gave them.
+    /// Connect and subscribe calls: what the client gave along, unread.
     pub hello: Option<Box<Hello>>,
 }
 
@@ -164,6 +366,8 @@ pub struct Hello {
     pub name: String,
     /// Version of the program.
     pub version: String,
+    /// Channels it wants to be in from the start.
+    pub channels: Vec<Arc<str>>,
 }
 
 /// What came of a call.
@@ -177,12 +381,20 @@ pub enum Answer {
     Enqueued,
     /// The command fails.
     Error(ClientError),
+    /// The client may publish, perhaps something else than it said.
+    Publish(Box<PublishAnswer>),
+    /// The order to a journal, or to a broker, came through: it is published.
+    Published,
+    /// A connection or a subscription may stay, or must go.
+    Refresh(RefreshAnswer),
     /// What the method returned.
     Rpc(Payload),
+    /// The client may come into the channel.
+    Subscribe(Grant),
 }
 
 /// `result` of a connect call.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConnectAnswer {
     /// Who it is.
     pub user: Arc<str>,
@@ -194,4 +406,30 @@ pub struct ConnectAnswer {
     pub meta: Option<Bytes>,
     /// Seconds since 1970 after which the connection ends.
     pub expire_at: Option<u64>,
+    /// Channels it is put into.
+    pub subs: Vec<Granted>,
+}
+
+/// `result` of a publish call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PublishAnswer {
+    /// Instead of what the client said.
+    pub data: Option<Payload>,
+    /// Keeps it out of the history.
+    pub skip_history: bool,
+    /// Strings beside the data.
+    pub tags: Option<Arc<BTreeMap<String, String>>>,
+    /// What few publications have.
+    pub more: Option<Box<PublishMore>>,
+}
+
+/// `result` of a refresh call.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RefreshAnswer {
+    /// It must go.
+    pub expired: bool,
+    /// Seconds since 1970; `None`: it may stay for ever.
+    pub expire_at: Option<u64>,
+    /// New JSON for presence and publications.
+    pub info: Option<Bytes>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Position, Publication};
+use crate::{ClientError, ClientId, ClientInfo, Disconnect, FilterNode, Millis, Payload, Position, Publication};
 
 /// One command of a client, borrowed from the bytes it came in.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,7 @@ pub enum Request<'a> {
     /// Joins a channel.
     Subscribe(Subscribe<'a>),
     /// Brings a new subscription token.
-    SubRefresh(Cow<'a, str>),
+    SubRefresh(SubRefresh<'a>),
     /// Leaves a channel.
     Unsubscribe(Cow<'a, str>),
 }
@@ -102,12 +102,55 @@ pub struct Subscribe<'a> {
     pub positioned: bool,
     /// Whether it wants to hear who comes and goes.
     pub join_leave: bool,
-    /// Kind of subscription: 0 is a stream, others (map, shared poll) are not built.
+    /// Kind of subscription: 0 is a stream, 1 a map, 2 and 3 maps of who is there (clients, users); 4, shared poll, is not
+    /// built.
     pub kind: u32,
+    /// Maps: 2 asks for a page of the state, 1 for a page of the stream since then, 0 goes live.
+    pub phase: u32,
+    /// Maps: where the page begins; empty for the first.
+    pub cursor: Cow<'a, str>,
+    /// Maps: entries of a page; 0 for the server's own measure.
+    pub limit: u32,
+    /// Maps: the order of the state by score is rising.
+    pub asc: bool,
     /// A delta format it understands.
     pub delta: Cow<'a, str>,
+    /// Which publications it wants, by their tags.
+    pub filter: Option<Box<FilterNode>>,
+    /// For the application.
+    pub data: Option<Data<'a>>,
+    /// A gentler delivery than the namespace's (ours: JSON `delivery`, Protobuf 101): `latest`, `drop_oldest`, or
+    /// `sampled:N` for N a second and key.
+    pub delivery: Cow<'a, str>,
     /// Bits of what it understands beyond the protocol, as [`ERROR_IF_UNRECOVERED`].
     pub flag: i64,
+}
+
+impl Subscribe<'_> {
+    /// The same, to be kept beyond the frame it came in; the client's `data` is left behind.
+    #[must_use]
+    pub fn to_owned(&self) -> Subscribe<'static> {
+        let own = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
+        Subscribe {
+            channel: own(&self.channel),
+            token: own(&self.token),
+            recover: self.recover,
+            since: self.since.clone(),
+            recoverable: self.recoverable,
+            positioned: self.positioned,
+            join_leave: self.join_leave,
+            kind: self.kind,
+            phase: self.phase,
+            cursor: own(&self.cursor),
+            limit: self.limit,
+            asc: self.asc,
+            delta: own(&self.delta),
+            filter: self.filter.clone(),
+            data: None,
+            delivery: own(&self.delivery),
+            flag: self.flag,
+        }
+    }
 }
 
 /// `publish`.
@@ -117,7 +160,22 @@ pub struct Publish<'a> {
     pub channel: Cow<'a, str>,
     /// The data.
     pub data: Data<'a>,
-    /// 0 is a stream publication; map publications are not built.
+    /// 0 publishes into a stream, 1 into a map.
+    pub kind: u32,
+    /// The key that gets the value.
+    pub key: Cow<'a, str>,
+    /// The key loses its value.
+    pub removed: bool,
+}
+
+/// `sub_refresh`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SubRefresh<'a> {
+    /// The channel.
+    pub channel: Cow<'a, str>,
+    /// Its new subscription token.
+    pub token: Cow<'a, str>,
+    /// 0 renews; 1 and 2 (shared poll) are not built.
     pub kind: u32,
 }
 
@@ -139,6 +197,8 @@ pub struct History<'a> {
     pub limit: i32,
     /// Exclusive start.
     pub since: Option<Position>,
+    /// Start by time (ours: `time` in `since`, milliseconds since 1970, inclusive); `since` is not looked at then.
+    pub from: Option<Millis>,
     /// From the top downwards.
     pub reverse: bool,
 }
@@ -174,7 +234,9 @@ pub enum Answer {
     /// The queue has it.
     Send,
     /// It is in.
-    Subscribe(Subscribed),
+    Subscribe(Box<Subscribed>),
+    /// The new subscription token is good; seconds until it runs out.
+    SubRefresh(Option<u64>),
     /// It is out.
     Unsubscribe,
 }
@@ -221,6 +283,20 @@ pub struct Subscribed {
     pub publications: Vec<Arc<Publication>>,
     /// From the application.
     pub data: Option<Payload>,
+    /// Seconds until the subscription token runs out.
+    pub ttl: Option<u64>,
+    /// Publications come as deltas; their payloads are JSON strings in JSON.
+    pub delta: bool,
+    /// Parallel to `publications`, or empty: what stands for a whole payload, where the one before is known.
+    pub patches: Vec<Option<Bytes>>,
+    /// Maps: the kind, echoed.
+    pub kind: u32,
+    /// Maps: the phase, echoed.
+    pub phase: u32,
+    /// Maps: where the next page begins; empty after the last.
+    pub cursor: String,
+    /// Maps: a page of the state.
+    pub state: Vec<Arc<Publication>>,
 }
 
 /// Result of `refresh`.
@@ -263,8 +339,45 @@ pub enum Push {
     Join(Arc<str>, Arc<ClientInfo>),
     /// Somebody left it.
     Leave(Arc<str>, Arc<ClientInfo>),
+    /// A publication in a channel, for who asked for deltas.
+    Delta(Arc<str>, Arc<Publication>, Form),
+    /// The connection's expiry has moved: seconds until it comes, `None` where it never comes.
+    Refresh(Option<u64>),
+    /// The server put the client into a channel.
+    Subscribe(Arc<str>, Box<Subscribed>),
+    /// The server took the client out of a channel.
+    Unsubscribe(Arc<str>, Unsubscribed),
     /// A message to this client outside of any channel.
     Message(Payload),
     /// A publication in a channel.
     Publication(Arc<str>, Arc<Publication>),
+}
+
+/// How a payload comes to who asked for deltas.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// As it is; a JSON string in JSON.
+    Whole,
+    /// The difference to the payload before, in the Fossil delta format.
+    Patch(Bytes),
+}
+
+/// Why a client is out of a channel: below 2500 for good, from there on it should come again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unsubscribed {
+    /// The code.
+    pub code: u32,
+    /// For people.
+    pub reason: Cow<'static, str>,
+}
+
+impl Unsubscribed {
+    /// The server said so.
+    pub const SERVER: Self = Self { code: 2000, reason: Cow::Borrowed("server unsubscribe") };
+    /// Something is missing between the client's position and the channel's: it should recover.
+    pub const INSUFFICIENT_STATE: Self = Self { code: 2500, reason: Cow::Borrowed("insufficient state") };
+    /// Its subscription token ran out.
+    pub const EXPIRED: Self = Self { code: 2501, reason: Cow::Borrowed("subscription expired") };
+    /// All that it knows of the channel is void: token, position, state.
+    pub const STATE_INVALIDATED: Self = Self { code: 2502, reason: Cow::Borrowed("state invalidated") };
 }

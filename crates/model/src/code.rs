@@ -50,6 +50,9 @@ impl ClientError {
     /// The epoch asked for is gone.
     pub const UNRECOVERABLE_POSITION: Self = Self::new(112, "unrecoverable position");
 
+    /// Another page of the same map is under way.
+    pub const CONCURRENT_PAGINATION: Self = Self::temporary(113, "concurrent pagination");
+
     /// An error that will not go away by itself.
     #[must_use]
     pub const fn new(code: u32, message: &'static str) -> Self {
@@ -70,14 +73,22 @@ impl Disconnect {
     pub const INTERNAL: Self = Self::new(3004, "internal server error");
     /// The token ran out.
     pub const CONNECTION_EXPIRED: Self = Self::new(3005, "connection expired");
+    /// The token of a server-side subscription ran out.
+    pub const SUBSCRIPTION_EXPIRED: Self = Self::new(3006, "subscription expired");
     /// The client reads slower than its channels speak.
     pub const SLOW: Self = Self::new(3008, "slow");
     /// The socket refused our bytes.
     pub const WRITE_ERROR: Self = Self::new(3009, "write error");
+    /// Something is missing between the client's position in a server-side subscription and the channel's.
+    pub const INSUFFICIENT_STATE: Self = Self::new(3010, "insufficient state");
+    /// The application wants it to come again.
+    pub const FORCE_RECONNECT: Self = Self::new(3011, "force reconnect");
     /// No answer to a ping.
     pub const NO_PONG: Self = Self::new(3012, "no pong");
     /// Kept sending over the limit.
     pub const TOO_MANY_REQUESTS: Self = Self::new(3013, "too many requests");
+    /// All that the client knows is void: tokens, positions, state.
+    pub const STATE_INVALIDATED: Self = Self::new(3014, "state invalidated");
     /// A token that cannot be trusted.
     pub const INVALID_TOKEN: Self = Self::new(3500, "invalid token");
     /// The client does not speak the protocol.
@@ -88,10 +99,16 @@ impl Disconnect {
     pub const FORCE: Self = Self::new(3503, "force disconnect");
     /// Too many connections.
     pub const CONNECTION_LIMIT: Self = Self::new(3504, "connection limit");
+    /// More server-side subscriptions than a connection may have.
+    pub const CHANNEL_LIMIT: Self = Self::new(3505, "channel limit");
+    /// A payload that the client's encoding cannot carry.
+    pub const INAPPROPRIATE_PROTOCOL: Self = Self::new(3506, "inappropriate protocol");
     /// Rights were refused.
     pub const PERMISSION_DENIED: Self = Self::new(3507, "permission denied");
     /// The server was not set up for this.
     pub const NOT_AVAILABLE: Self = Self::new(3508, "not available");
+    /// Mistake after mistake.
+    pub const TOO_MANY_ERRORS: Self = Self::new(3509, "too many errors");
     /// RFC 6455: the peer closed normally.
     pub const NORMAL: Self = Self::new(1000, "");
     /// RFC 6455 registry: try again later. Raw clients have no error frame, so trouble with the queue ends them.

@@ -9,10 +9,12 @@ pub mod client;
 pub mod code;
 pub mod payload;
 pub mod publication;
+pub mod subscription;
 
 pub use code::{ClientError, Disconnect};
 pub use payload::{Content, Payload};
-pub use publication::{ClientInfo, Position, Publication};
+pub use publication::{ClientInfo, Position, Publication, Rare};
+pub use subscription::{FilterNode, Grant, Overrides};
 pub use uuid::Uuid;
 
 /// The id of one connection, a UUID v4 as the client protocol asks for it.

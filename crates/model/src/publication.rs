@@ -42,4 +42,42 @@ pub struct Publication {
     pub tags: Option<Arc<BTreeMap<String, String>>>,
     /// When the server took it.
     pub time: Millis,
+    /// What few publications have.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few publications have, kept out of the many that do not.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Rare {
+    /// What it is the latest value of, among the values that the channel carries side by side.
+    pub key: Option<Arc<str>>,
+    /// The key has no value any more.
+    pub removed: bool,
+    /// Where the key stands in an ordered map.
+    pub score: i64,
+    /// The epoch, told with the first publication of a stream, so that who subscribed before it learns the epoch.
+    pub epoch: Option<Arc<str>>,
+    /// The publisher's own count of what it published.
+    pub version: u64,
+}
+
+impl Publication {
+    /// What it is the latest value of, where the channel carries several side by side.
+    #[must_use]
+    pub fn key(&self) -> Option<&Arc<str>> {
+        self.rare.as_ref().and_then(|rare| rare.key.as_ref())
+    }
+
+    /// Whether it says that its key has no value any more.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.removed)
+    }
+
+    /// Its tags; none are an empty map.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.tags.as_deref().unwrap_or(&NONE)
+    }
 }

@@ -21,9 +21,9 @@ impl Passed {
         let count = descriptors.len();
         let mut sockets = Vec::new();
         for (index, name) in names_of(count, &names).into_iter().enumerate() {
-            let socket = descriptors
-                .take_tcp_listener(index)
-                .with_context(|| format!("take the socket {name:?} of LISTEN_FDS: it must be a listening TCP socket"))?;
+            let socket = descriptors.take_tcp_listener(index).with_context(|| {
+                format!("take the socket {name:?} of LISTEN_FDS: it must be a listening TCP socket")
+            })?;
             sockets.extend(socket.map(|socket| (name, socket)));
         }
         Ok(Self { sockets })

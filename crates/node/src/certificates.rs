@@ -47,10 +47,12 @@ impl Certificates {
             all.public = Some(keeper);
         }
         if http.internal_tls.enabled {
-            all.internal = Some(open(&http.internal_tls, None, &["http/1.1"]).context("open http_server.internal_tls")?);
+            all.internal =
+                Some(open(&http.internal_tls, None, &["http/1.1"]).context("open http_server.internal_tls")?);
         }
         for tcp in config.tcp.iter().filter(|tcp| tcp.tls.enabled) {
-            let keeper = open(&tcp.tls, None, &[]).with_context(|| format!("open tls of the [[tcp]] {:?}", tcp.name))?;
+            let keeper =
+                open(&tcp.tls, None, &[]).with_context(|| format!("open tls of the [[tcp]] {:?}", tcp.name))?;
             all.tcp.push((tcp.name.clone(), keeper));
         }
         for (name, keeper) in all.keepers() {
@@ -96,7 +98,9 @@ fn reload(name: &str, keeper: &Keeper) {
             warn_before_the_end(name, keeper);
         }
         Ok(false) => {}
-        Err(error) => tracing::error!(of = name, %error, "the certificates cannot be read again, the old ones stay in use"),
+        Err(error) => {
+            tracing::error!(of = name, %error, "the certificates cannot be read again, the old ones stay in use")
+        }
     }
 }
 

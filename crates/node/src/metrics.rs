@@ -33,7 +33,11 @@ pub(crate) fn samples(hub: &Hub, counters: &Counters) -> Vec<Sample> {
             "Frames that were compressed; each serves all subscribers of its encoding.",
             count(&counters.deflated_frames),
         ),
-        sample("jackfield_uplinks", "Requests with what clients of SSE and HTTP streams say.", count(&counters.uplinks)),
+        sample(
+            "jackfield_uplinks",
+            "Requests with what clients of SSE and HTTP streams say.",
+            count(&counters.uplinks),
+        ),
         sample("jackfield_handed_over", "Connections handed to the control plane.", count(&counters.handed_over)),
         sample("jackfield_slow", "Connections that were closed because they read too slowly.", count(&counters.slow)),
     ]

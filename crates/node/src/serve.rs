@@ -178,10 +178,10 @@ fn advise(config: &Config) {
 
 /// What is answered by HTTP to applications and operators.
 fn router(config: &Config, hub: &Arc<Hub>, counters: &Arc<Counters>, node: &str) -> axum::Router {
-    let metrics = config.prometheus.enabled.then(|| Metrics {
-        path: config.prometheus.handler_prefix.clone(),
-        samples: metrics::source(hub, counters),
-    });
+    let metrics = config
+        .prometheus
+        .enabled
+        .then(|| Metrics { path: config.prometheus.handler_prefix.clone(), samples: metrics::source(hub, counters) });
     let options = jackfield_api::ApiOptions {
         commands: !config.http_api.disabled,
         key: config.http_api.key.expose().to_owned(),
@@ -273,7 +273,10 @@ fn announce(config: &Config, listeners: &[Listener], workers: usize) {
     let mut lines = vec![format!("Jackfield {} with {workers} worker(s)", env!("CARGO_PKG_VERSION"))];
     let mut line = |what: &str, where_: String| lines.push(format!("  {what:<18}{where_}"));
     if config.dev {
-        line("open this page", format!("{}://{reach}/", if config.http_server.speaks_tls() { "https" } else { "http" }));
+        line(
+            "open this page",
+            format!("{}://{reach}/", if config.http_server.speaks_tls() { "https" } else { "http" }),
+        );
     }
     let is_tls = config.http_server.speaks_tls();
     let (ws, http) = if is_tls { ("wss", "https") } else { ("ws", "http") };

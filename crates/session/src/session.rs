@@ -334,7 +334,7 @@ impl Session {
                 PendingKind::Send if pending.id != 0 => reply(turn, pending.id, Ok(Answer::Send)),
                 _ => {}
             },
-            app::Answer::Connect(_) | app::Answer::Rpc(_) => self.failed(&pending, ClientError::INTERNAL, turn),
+            _ => self.failed(&pending, ClientError::INTERNAL, turn),
         }
         if pending.kind == PendingKind::Connect && self.state == State::Connected {
             let held = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.held)).unwrap_or_default();

@@ -36,8 +36,7 @@ enum Carrier {
     Sse,
 }
 
-const WORDS: [Words; 6] =
-    [Words::Json, Words::Protobuf, Words::RawText, Words::RawJson, Words::UniJson, Words::None];
+const WORDS: [Words; 6] = [Words::Json, Words::Protobuf, Words::RawText, Words::RawJson, Words::UniJson, Words::None];
 /// The common ones first: a parcel has room of its own for the frames of the first two.
 const CARRIERS: [Carrier; 6] = [
     Carrier::WebSocket,

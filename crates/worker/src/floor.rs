@@ -59,7 +59,9 @@ impl Floor {
     /// Counts a connection in under the address that its client is now known to have; false if that has too many.
     pub(crate) fn enter(&mut self, slot: usize, address: IpAddr) -> bool {
         self.leave(slot);
-        let Some(counted) = Counted::of(address).filter(|_| !is_trusted(address, &self.plan.trusted)) else { return true };
+        let Some(counted) = Counted::of(address).filter(|_| !is_trusted(address, &self.plan.trusted)) else {
+            return true;
+        };
         if !self.addresses.enter(counted) {
             self.plan.counters.refused.add(1);
             return false;

@@ -40,14 +40,7 @@ impl Gate {
     /// A gate with a face and nothing before it.
     #[must_use]
     pub fn plain(face: Face) -> Self {
-        Self {
-            face,
-            otherwise: None,
-            tls: None,
-            also_plain: false,
-            proxy_protocol: false,
-            trusted: Arc::default(),
-        }
+        Self { face, otherwise: None, tls: None, also_plain: false, proxy_protocol: false, trusted: Arc::default() }
     }
 
     /// Whether a dialect is spoken from the first byte on, so that a client may come in without a word.

@@ -52,12 +52,7 @@ pub struct ListenError {
 
 impl Listener {
     /// Binds an address for a number of workers.
-    pub fn bind(
-        address: SocketAddr,
-        workers: usize,
-        gate: Gate,
-        options: &SocketOptions,
-    ) -> Result<Self, ListenError> {
+    pub fn bind(address: SocketAddr, workers: usize, gate: Gate, options: &SocketOptions) -> Result<Self, ListenError> {
         let fail = |source: std::io::Error| {
             let remedy = match source.kind() {
                 std::io::ErrorKind::AddrInUse => "; another program has the port: stop it, or set another port",

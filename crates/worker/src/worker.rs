@@ -204,7 +204,7 @@ impl Worker {
                     self.with_session(address, |session, turn| session.receive_uplink(secret, &data, turn));
                 }
                 Mail::Eject(address, ejection) => self.with_session(address, |session, turn| {
-                    if ejection.user.as_ref().is_none_or(|user| **user == *session.user()) {
+                    if ejection.target.user.as_ref().is_none_or(|user| **user == *session.user()) {
                         session.disconnect(ejection.disconnect.clone(), turn);
                     }
                 }),
@@ -364,4 +364,3 @@ impl Worker {
 
 /// What the application is told about a socket that just ended.
 const GONE: Disconnect = Disconnect::new(3000, "connection closed");
-

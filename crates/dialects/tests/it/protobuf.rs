@@ -182,7 +182,7 @@ proptest! {
         time in 1_u64..1 << 60,
     ) {
         let publication = Arc::new(Publication {
-            offset, time, info: None,
+            offset, time, info: None, rare: None,
             data: Payload { bytes: data.into(), content },
             tags: Some(Arc::new(tags.clone())),
         });

@@ -28,7 +28,7 @@ pub(crate) fn told(command: &Command<'_>) -> Value {
         Request::Rpc(rpc) => ("rpc", full([("method", json!(rpc.method)), ("data", text(rpc.data))])),
         Request::Send(data) => ("send", text(*data)),
         Request::Subscribe(subscribe) => ("subscribe", told_subscribe(subscribe)),
-        Request::SubRefresh(token) => ("sub_refresh", json!(token)),
+        Request::SubRefresh(refresh) => ("sub_refresh", json!(refresh.token)),
         Request::Unsubscribe(channel) => ("unsubscribe", json!(channel)),
     };
     let mut told = full([("id", json!(command.id))]);
@@ -132,7 +132,7 @@ pub(crate) fn reply(value: &Value) -> Reply {
         "refresh" => Answer::Refresh(Refreshed { client: client(body), version: VERSION, ttl: body["ttl"].as_u64() }),
         "rpc" => Answer::Rpc(payload(body)),
         "send" => Answer::Send,
-        "subscribe" => Answer::Subscribe(subscribed(body)),
+        "subscribe" => Answer::Subscribe(Box::new(subscribed(body))),
         "unsubscribe" => Answer::Unsubscribe,
         other => panic!("no reply is called {other}"),
     };
@@ -164,6 +164,7 @@ fn subscribed(body: &Value) -> Subscribed {
         recovered: flag(body, "recovered"),
         publications: list(body, "publications").iter().map(|one| Arc::new(publication(one))).collect(),
         data: body.get("data").map(payload),
+        ..Subscribed::default()
     }
 }
 
@@ -201,6 +202,7 @@ fn publication(value: &Value) -> Publication {
         info: value.get("info").map(|one| Arc::new(info(one))),
         tags: value["tags"].as_object().map(tags),
         time: number(value, "time"),
+        rare: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jackfield_hub::control::{ControlError, Outcome, apply};
 use jackfield_hub::namespace::Namespaces;
 use jackfield_hub::{Address, Hub, Mail, Mailbox, Membership, Options};
-use jackfield_model::app::{Broadcast, Command, Ejection, HistoryQuery, Publish, Send};
+use jackfield_model::app::{Broadcast, Command, Ejection, HistoryQuery, Publish, Send, Target};
 use jackfield_model::client::{PresenceStats, Push};
 use jackfield_model::{ClientError, ClientInfo, Disconnect, Payload, Position, Uuid};
 
@@ -120,7 +120,7 @@ fn history_presence_and_statistics() {
         house.apply(&publish("full:a", data)).unwrap();
     }
     let query = |limit, since, reverse| {
-        let query = HistoryQuery { channel: "full:a".into(), limit, since, reverse };
+        let query = HistoryQuery { channel: "full:a".into(), limit, since, from: None, reverse };
         match house.apply(&Command::History(query)) {
             Ok(Outcome::History(page)) => Ok((page.publications.iter().map(|p| p.offset).collect(), page.position)),
             Err(error) => Err(error),
@@ -184,7 +184,8 @@ fn disconnect_must_match_all_that_is_given() {
     house.arrive("ann", 3);
     let (nobody, _) = house.arrive("", 5);
     let end = |user: Option<&str>, client| {
-        let ejection = Ejection { user: user.map(Arc::from), client, disconnect: Disconnect::FORCE };
+        let target = Target { user: user.map(Arc::from), client, session: None };
+        let ejection = Ejection { target, whitelist: Vec::new(), disconnect: Disconnect::FORCE };
         let Ok(Outcome::Connections(count)) = house.apply(&Command::Disconnect(ejection)) else { panic!() };
         assert_eq!(count, house.mail(1).len(), "the count is what was told");
         count

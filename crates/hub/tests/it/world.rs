@@ -9,7 +9,7 @@ use jackfield_hub::{
     Address, Encoder, EncodingId, Hub, Joined, Mail, Mailbox, Membership, Namespaces, Options, Outbox, Publishing,
     Shard, Since, SubscribeError,
 };
-use jackfield_model::app::Ejection;
+use jackfield_model::app::{Ejection, Target};
 use jackfield_model::client::Push;
 use jackfield_model::{ClientId, ClientInfo, Disconnect, Millis, Payload, Position, Uuid};
 
@@ -62,13 +62,13 @@ impl Encoder for Letters {
         // The last character of a channel's name is its place in the list.
         let place = |name: &str| name.as_bytes()[name.len() - 1] - b'0';
         Some(match push {
-            Push::Connect(_) | Push::Disconnect(_) => return None,
+            Push::Publication(name, publication) | Push::Delta(name, publication, _) => {
+                frame(encoding, place(name), b'p', (serial(&publication.data), publication.offset))
+            }
             Push::Join(name, info) => frame(encoding, place(name), b'j', (info.client.as_u128() as u64, 0)),
             Push::Leave(name, info) => frame(encoding, place(name), b'l', (info.client.as_u128() as u64, 0)),
             Push::Message(data) => frame(encoding, DIRECT, b'm', (serial(data), 0)),
-            Push::Publication(name, publication) => {
-                frame(encoding, place(name), b'p', (serial(&publication.data), publication.offset))
-            }
+            _ => return None,
         })
     }
 }
@@ -234,8 +234,8 @@ impl World {
                 }
                 Mail::Eject(address, ejection) => {
                     if let Some(client) = tenant(slots, address) {
-                        let fits = ejection.client.is_none_or(|id| id == client.info.client)
-                            && ejection.user.as_ref().is_none_or(|user| *user == client.info.user);
+                        let fits = ejection.target.client.is_none_or(|id| id == client.info.client)
+                            && ejection.target.user.as_ref().is_none_or(|user| *user == client.info.user);
                         ensure(fits, || format!("{ejection:?} came to {client:?}"))?;
                         client.ejected = true;
                     }
@@ -430,7 +430,11 @@ impl World {
         let way = self.dice.below(3);
         let user: Option<Arc<str>> = (way != 0).then(|| format!("user-{}", self.dice.below(USERS)).into());
         let client = (way != 1).then_some(id);
-        let told = self.hub.eject(Ejection { user: user.clone(), client, disconnect: Disconnect::FORCE });
+        let told = self.hub.eject(Ejection {
+            target: Target { user: user.clone(), client, session: None },
+            whitelist: Vec::new(),
+            disconnect: Disconnect::FORCE,
+        });
         let clients = self.workers.iter().flat_map(|worker| worker.slots.iter().flatten());
         let due = clients
             .filter(|one| {

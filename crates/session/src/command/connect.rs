@@ -29,7 +29,7 @@ pub(crate) struct Welcome {
 
 impl From<ConnectAnswer> for Welcome {
     fn from(answer: ConnectAnswer) -> Self {
-        let ConnectAnswer { user, info, data, meta, expire_at } = answer;
+        let ConnectAnswer { user, info, data, meta, expire_at, subs: _ } = answer;
         Self { claims: Claims { user, info, meta, expire_at }, data, notice: None, renews: false, wanted: Vec::new() }
     }
 }
@@ -77,10 +77,7 @@ pub(super) fn run(session: &mut Session, id: u32, connect: &Connect<'_>, turn: &
 fn wanted(connect: &Connect<'_>, limit: usize) -> Vec<Subscribe<'static>> {
     let own = |(channel, wanted): &(Cow<'_, str>, Subscribe<'_>)| Subscribe {
         channel: Cow::Owned(channel.clone().into_owned()),
-        token: Cow::Owned(wanted.token.clone().into_owned()),
-        since: wanted.since.clone(),
-        delta: Cow::Owned(wanted.delta.clone().into_owned()),
-        ..*wanted
+        ..wanted.to_owned()
     };
     connect.subs.iter().take(limit).map(own).collect()
 }
@@ -94,6 +91,7 @@ fn ask(session: &mut Session, id: u32, connect: &Connect<'_>, with: (Payload, &m
         token: connect.token.clone().into_owned(),
         name: connect.name.clone().into_owned(),
         version: connect.version.clone().into_owned(),
+        channels: connect.subs.iter().map(|(channel, _)| Arc::from(&**channel)).collect(),
     }));
     session.state = State::Connecting;
     if !connect.subs.is_empty() {

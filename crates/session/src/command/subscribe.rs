@@ -17,7 +17,7 @@ pub(super) fn run(session: &mut Session, subscribe: &Subscribe<'_>, turn: &mut T
         session.close(bad_request("the only delta format is \"fossil\""), turn);
         return Ok(None);
     }
-    join(session, subscribe, turn).map(|subscribed| Some(Answer::Subscribe(subscribed)))
+    join(session, subscribe, turn).map(|subscribed| Some(Answer::Subscribe(Box::new(subscribed))))
 }
 
 /// Lets a client into a channel, if it may; nothing has changed if it may not.
@@ -50,7 +50,7 @@ pub(super) fn join(
         was_recovering: subscribe.recover,
         recovered: recovery.recovered,
         publications: recovery.publications,
-        data: None,
+        ..Subscribed::default()
     })
 }
 

@@ -8,7 +8,8 @@ use jackfield_model::app::{Answer, Event};
 use jackfield_model::{Disconnect, Uuid};
 use jackfield_session::wire::{self, Wires};
 use jackfield_session::{
-    Dialect, Effect, Endpoint, Feed, Framing, Hold, Ids, Keepalive, Now, Session, Settings, Tick, Turn, Verifier, Visitor,
+    Dialect, Effect, Endpoint, Feed, Framing, Hold, Ids, Keepalive, Now, Session, Settings, Tick, Turn, Verifier,
+    Visitor,
 };
 use serde_json::Value;
 

@@ -156,8 +156,12 @@ pub async fn answers(bench: &mut Bench<'_>) {
         call.deadline = Some(1_700_000_005_000);
     }
     calls[0].kind = EventKind::Connect;
-    calls[0].hello =
-        Some(Box::new(Hello { token: "a token".to_owned(), name: "js".to_owned(), version: "1".to_owned() }));
+    calls[0].hello = Some(Box::new(Hello {
+        token: "a token".to_owned(),
+        name: "js".to_owned(),
+        version: "1".to_owned(),
+        ..Hello::default()
+    }));
     let results = soon("send", queue.send(&calls)).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let came = soon("events", bench.app.events(calls.len())).await;

@@ -31,7 +31,6 @@ fn matches(pattern: &str, text: &str) -> bool {
     pattern == "*" || glob(pattern.as_bytes(), text.as_bytes())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -263,5 +263,4 @@ impl HttpDoor {
     }
 }
 
-const FOREIGN: &str =
-    "This Origin is not allowed. Add it to client.allowed_origins of the server's configuration.\n";
+const FOREIGN: &str = "This Origin is not allowed. Add it to client.allowed_origins of the server's configuration.\n";

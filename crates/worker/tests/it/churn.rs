@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use jackfield_model::app::Ejection;
+use jackfield_model::app::{Ejection, Target};
 use jackfield_model::{Disconnect, Uuid};
 
 use crate::server::{Client, Server, Word, frame, greeting, hello};
@@ -54,7 +54,8 @@ fn churn(workers: usize) {
         drop(gone);
         // Words for those who have just gone: whoever has their slots next must not get them.
         for (n, id) in dead {
-            let ejection = Ejection { user: None, client: Some(id), disconnect: Disconnect::FORCE };
+            let target = Target { client: Some(id), ..Target::default() };
+            let ejection = Ejection { target, whitelist: Vec::new(), disconnect: Disconnect::FORCE };
             server.hub.eject(ejection);
             server.publish(&format!("room-{n}"), "\"too late\"".to_owned());
         }

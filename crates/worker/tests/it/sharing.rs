@@ -48,6 +48,7 @@ fn one_port_has_many_faces() {
     let mut lines = Client::dial(server.faces);
     // Split so that the first bytes tell nothing: they could still become a method.
     lines.write(b"  ");
-    lines.write(b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"publish\":{\"channel\":\"square\",\"data\":\"from lines\"}}\n");
+    lines
+        .write(b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"publish\":{\"channel\":\"square\",\"data\":\"from lines\"}}\n");
     assert!(web.text().contains(r#""data":"from lines""#));
 }

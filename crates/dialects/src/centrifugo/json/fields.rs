@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use jackfield_model::client::{Connect, Data, History, Publish, Request, Rpc, Subscribe};
+use jackfield_model::client::{Connect, Data, History, Publish, Request, Rpc, SubRefresh, Subscribe};
 use jackfield_model::{Content, Position};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -107,7 +107,7 @@ fn request<'de, M: MapAccess<'de>>(key: Key, map: &mut M) -> Result<Option<Reque
         Key::Send => object::<_, SendFields<'_>>(map)?.map(|fields| Request::Send(data_or_null(fields.data))),
         Key::Rpc => object::<_, RpcFields<'_>>(map)?.map(Request::from),
         Key::Refresh => object::<_, TokenFields<'_>>(map)?.map(|fields| Request::Refresh(fields.token.0)),
-        Key::SubRefresh => object::<_, TokenFields<'_>>(map)?.map(|fields| Request::SubRefresh(fields.token.0)),
+        Key::SubRefresh => object::<_, SubRefreshFields<'_>>(map)?.map(Request::from),
     })
 }
 
@@ -329,6 +329,7 @@ impl<'a> From<SubscribeFields<'a>> for Subscribe<'a> {
             kind: fields.kind.unwrap_or(0),
             delta: fields.delta.0,
             flag: fields.flag.unwrap_or(0),
+            ..Self::default()
         }
     }
 }
@@ -336,6 +337,24 @@ impl<'a> From<SubscribeFields<'a>> for Subscribe<'a> {
 impl<'a> From<SubscribeFields<'a>> for Request<'a> {
     fn from(fields: SubscribeFields<'a>) -> Self {
         Self::Subscribe(fields.into())
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct SubRefreshFields<'a> {
+    #[serde(borrow)]
+    channel: Text<'a>,
+    #[serde(borrow)]
+    token: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Option<u32>,
+}
+
+impl<'a> From<SubRefreshFields<'a>> for Request<'a> {
+    fn from(fields: SubRefreshFields<'a>) -> Self {
+        let kind = fields.kind.unwrap_or(0);
+        Self::SubRefresh(SubRefresh { channel: fields.channel.0, token: fields.token.0, kind })
     }
 }
 
@@ -353,7 +372,8 @@ struct PublishFields<'a> {
 impl<'a> From<PublishFields<'a>> for Request<'a> {
     fn from(fields: PublishFields<'a>) -> Self {
         let PublishFields { channel, data, kind } = fields;
-        Self::Publish(Publish { channel: channel.0, data: data_or_null(data), kind: kind.unwrap_or(0) })
+        let kind = kind.unwrap_or(0);
+        Self::Publish(Publish { channel: channel.0, data: data_or_null(data), kind, ..Publish::default() })
     }
 }
 
@@ -397,6 +417,7 @@ impl<'a> From<HistoryFields<'a>> for Request<'a> {
             channel: fields.channel.0,
             limit: fields.limit.unwrap_or(0),
             since: fields.since.map(|Strict(since)| position(since.offset, &since.epoch)),
+            from: None,
             reverse: fields.reverse.unwrap_or(false),
         })
     }

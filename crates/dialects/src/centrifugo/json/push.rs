@@ -30,6 +30,8 @@ pub fn bare_push(push: &Push, out: &mut Vec<u8>) {
             body.text("channel", channel);
             write_publication(publication, body.key("pub"));
         }
+        // Nobody makes these yet.
+        Push::Delta(..) | Push::Refresh(_) | Push::Subscribe(..) | Push::Unsubscribe(..) => {}
     }
     body.end();
 }

@@ -32,6 +32,8 @@ fn write_answer(answer: &Answer, envelope: &mut Object<'_>) {
         Answer::Rpc(data) => write_rpc(data, envelope.key("rpc")),
         Answer::Send => envelope.key("send").extend_from_slice(b"{}"),
         Answer::Subscribe(subscribed) => write_subscribed(subscribed, envelope.key("subscribe")),
+        // Its fields come with subscription tokens.
+        Answer::SubRefresh(_) => envelope.key("sub_refresh").extend_from_slice(b"{}"),
         Answer::Unsubscribe => envelope.key("unsubscribe").extend_from_slice(b"{}"),
     }
 }

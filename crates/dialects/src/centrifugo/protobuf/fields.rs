@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use jackfield_model::client::{Connect, Data, History, Publish, Request, Rpc, Subscribe};
+use jackfield_model::client::{Connect, Data, History, Publish, Request, Rpc, SubRefresh, Subscribe};
 use jackfield_model::{Content, Position};
 use serde_json::value::RawValue;
 
@@ -59,7 +59,7 @@ fn request(number: u32) -> Option<Request<'static>> {
         12 => Request::Send(NULL),
         13 => Request::Rpc(Rpc { data: NULL, ..Rpc::default() }),
         14 => Request::Refresh(name),
-        15 => Request::SubRefresh(name),
+        15 => Request::SubRefresh(SubRefresh::default()),
         _ => return None,
     })
 }
@@ -77,7 +77,10 @@ fn merge_request<'a>(request: &mut Request<'a>, message: &'a [u8]) -> Merged {
         Request::Rpc(rpc) => merge_rpc(rpc, message),
         Request::Send(data) => merge_send(data, message),
         Request::Subscribe(subscribe) => merge_subscribe(subscribe, message),
-        Request::SubRefresh(token) => merge_text(token, 2, message),
+        Request::SubRefresh(refresh) => {
+            merge_text(&mut refresh.channel, 1, message)?;
+            merge_text(&mut refresh.token, 2, message)
+        }
     }
 }
 

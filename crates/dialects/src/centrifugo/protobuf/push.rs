@@ -42,6 +42,8 @@ impl Message for Push {
                 sink.text(2, channel);
                 sink.message(4, &**publication);
             }
+            // Nobody makes these yet.
+            Self::Delta(..) | Self::Refresh(_) | Self::Subscribe(..) | Self::Unsubscribe(..) => {}
         }
     }
 }

@@ -37,7 +37,9 @@ fn put_answer<S: Sink>(answer: &Answer, sink: &mut S) {
         Answer::Refresh(refreshed) => sink.message(14, refreshed),
         Answer::Rpc(data) => sink.message(13, &Only(data)),
         Answer::Send => sink.message(SEND, &Nothing),
-        Answer::Subscribe(subscribed) => sink.message(6, subscribed),
+        Answer::Subscribe(subscribed) => sink.message(6, &**subscribed),
+        // Its fields come with subscription tokens.
+        Answer::SubRefresh(_) => sink.message(15, &Nothing),
         Answer::Unsubscribe => sink.message(7, &Nothing),
     }
 }
