@@ -1,0 +1,7 @@
+//! The client of other servers, against servers that behave well and badly.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod plain;
+mod server;
+mod tls;
