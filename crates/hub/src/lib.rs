@@ -10,6 +10,7 @@
 
 pub mod control;
 mod directory;
+pub mod fossil;
 mod hub;
 mod mailbox;
 pub mod namespace;

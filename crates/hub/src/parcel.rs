@@ -70,7 +70,7 @@ mod tests {
     impl Encoder for Counting {
         fn encode(&self, encoding: EncodingId, _: &Push) -> Option<Bytes> {
             self.0.set(self.0.get() + 1);
-            (encoding.0 % 2 == 0).then(|| Bytes::copy_from_slice(&[encoding.0]))
+            encoding.0.is_multiple_of(2).then(|| Bytes::copy_from_slice(&[encoding.0]))
         }
     }
 
