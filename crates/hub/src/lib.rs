@@ -10,6 +10,7 @@
 
 pub mod control;
 mod directory;
+pub mod filter;
 pub mod fossil;
 mod hub;
 mod mailbox;

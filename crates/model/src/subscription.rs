@@ -49,7 +49,7 @@ pub struct FilterNode {
     /// What it is compared with, for `in` and `nin`.
     pub vals: Vec<String>,
     /// What `op` combines.
-    pub nodes: Vec<FilterNode>,
+    pub nodes: Vec<Self>,
 }
 
 /// A server-side subscription of a connection: the channel, and what it is granted.
