@@ -39,6 +39,7 @@ pub(crate) fn settings(config: &Config, node: Arc<str>) -> Settings {
         allow_anonymous_without_token: client.allow_anonymous_connect_without_token,
         disallow_anonymous_tokens: client.disallow_anonymous_connection_tokens,
         verifier: verifier(config),
+        subscription_verifier: None,
         ping_interval: ticks(client.ping_interval),
         pong_timeout: ticks(client.pong_timeout),
         stale_close_delay: ticks(client.stale_close_delay),

@@ -21,5 +21,8 @@ pub use endpoint::{Dialect, Endpoint, Feed, Framing, Keepalive};
 pub use ids::Ids;
 pub use session::{Hold, Session, Visitor};
 pub use settings::{Settings, Tells};
-pub use token::{Claims, TokenError, Verifier};
+pub use token::{
+    Caps, Claims, Key, KeyError, KeySet, KeySetError, Keys, MoreClaims, Pattern, PatternError, Right, Subscriber,
+    SubscriptionClaims, TokenError, Verifier,
+};
 pub use turn::{Effect, Now, Tick, Turn};

@@ -29,6 +29,8 @@ pub struct Settings {
     pub disallow_anonymous_tokens: bool,
     /// Checks connection tokens.
     pub verifier: Option<Verifier>,
+    /// Checks subscription tokens where they have keys of their own.
+    pub subscription_verifier: Option<Verifier>,
     /// Time between pings.
     pub ping_interval: Tick,
     /// Time for the answer to a ping.
@@ -62,6 +64,7 @@ impl Default for Settings {
             allow_anonymous_without_token: false,
             disallow_anonymous_tokens: false,
             verifier: None,
+            subscription_verifier: None,
             ping_interval: 250,
             pong_timeout: 80,
             stale_close_delay: 100,
@@ -74,5 +77,13 @@ impl Default for Settings {
             rpc_call: None,
             tells: Tells::default(),
         }
+    }
+}
+
+impl Settings {
+    /// Checks subscription tokens.
+    #[must_use]
+    pub fn subscription_verifier(&self) -> Option<&Verifier> {
+        self.subscription_verifier.as_ref().or(self.verifier.as_ref())
     }
 }

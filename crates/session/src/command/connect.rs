@@ -30,7 +30,13 @@ pub(crate) struct Welcome {
 impl From<ConnectAnswer> for Welcome {
     fn from(answer: ConnectAnswer) -> Self {
         let ConnectAnswer { user, info, data, meta, expire_at, subs: _ } = answer;
-        Self { claims: Claims { user, info, meta, expire_at }, data, notice: None, renews: false, wanted: Vec::new() }
+        Self {
+            claims: Claims { user, info, meta, expire_at, ..Claims::default() },
+            data,
+            notice: None,
+            renews: false,
+            wanted: Vec::new(),
+        }
     }
 }
 
@@ -50,14 +56,19 @@ pub(super) fn run(session: &mut Session, id: u32, connect: &Connect<'_>, turn: &
                 session.state = State::Refused;
                 return Err(ClientError::TOKEN_EXPIRED);
             }
-            Err(error @ TokenError::Invalid(_)) => {
+            // Temporary: the client comes again by itself, when the key is likely to be here.
+            Err(TokenError::UnknownKey) => {
+                session.state = State::Refused;
+                return Err(ClientError::INTERNAL);
+            }
+            Err(error @ (TokenError::Invalid(_) | TokenError::Mismatch(_))) => {
                 session.close(Disconnect { reason: error.to_string().into(), ..Disconnect::INVALID_TOKEN }, turn);
                 return Ok(None);
             }
         },
         _ if settings.connect_call.is_some() => return ask(session, id, connect, (data, turn)),
         (None, false) if !settings.insecure => {
-            let reason = "invalid token: the server has no client.token.hmac_secret_key to check it with".into();
+            let reason = "invalid token: the server has no key in client.token to check it with".into();
             session.close(Disconnect { reason, ..Disconnect::INVALID_TOKEN }, turn);
             return Ok(None);
         }

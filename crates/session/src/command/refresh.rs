@@ -22,7 +22,9 @@ pub(super) fn run(session: &mut Session, token: &str, turn: &mut Turn<'_>) -> Ou
             session.close(Disconnect::CONNECTION_EXPIRED, turn);
             return Ok(None);
         }
-        Err(error @ TokenError::Invalid(_)) => {
+        // Temporary: the client asks again by itself, when the key is likely to be here.
+        Err(TokenError::UnknownKey) => return Err(ClientError::INTERNAL),
+        Err(error @ (TokenError::Invalid(_) | TokenError::Mismatch(_))) => {
             session.close(Disconnect { reason: error.to_string().into(), ..Disconnect::INVALID_TOKEN }, turn);
             return Ok(None);
         }
