@@ -1,5 +1,7 @@
 """Writes the Protobuf of the transcripts with Google's implementation and the schema of an SDK, or checks what stands there.
 
+Fields that the SDK's schema does not have (yet) are added to it, and two of our own, which have numbers above 100.
+
     pip install centrifuge-python
     python spec/transcripts/protobuf.py            # exits with 1 if a case differs
     python spec/transcripts/protobuf.py --write
@@ -10,11 +12,67 @@ import re
 import sys
 from pathlib import Path
 
-from centrifuge.protocol import client_pb2 as schema
-from google.protobuf import json_format
+from centrifuge.protocol import client_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
 HERE = Path(__file__).parent
 VERSION = "jackfield"
+ADDED = {
+    "PublishRequest": {"type": (3, "int32"), "key": (4, "string"), "removed": (5, "bool")},
+    "Publication": {
+        "key": (11, "string"),
+        "removed": (12, "bool"),
+        "score": (13, "sint64"),
+        "epoch": (14, "string"),
+        "version": (16, "uint64"),
+    },
+    "StreamPosition": {"time": (101, "uint64")},
+    "SubRefreshRequest": {"type": (3, "int32")},
+    "SubscribeRequest": {
+        "type": (15, "int32"),
+        "phase": (16, "int32"),
+        "cursor": (17, "string"),
+        "limit": (18, "int32"),
+        "asc": (19, "bool"),
+        "delivery": (101, "string"),
+    },
+    "SubscribeResult": {
+        "type": (15, "int32"),
+        "phase": (16, "int32"),
+        "cursor": (17, "string"),
+        "state": (18, "Publication"),
+    },
+}
+
+
+class Schema:
+    """The messages by name."""
+
+    def __init__(self):
+        self.file = descriptor_pb2.FileDescriptorProto()
+        client_pb2.DESCRIPTOR.CopyToProto(self.file)
+        for message in self.file.message_type:
+            known = {field.name for field in message.field}
+            for name, (number, kind) in ADDED.get(message.name, {}).items():
+                if name not in known:
+                    self.add(message, name, number, kind)
+        self.pool = descriptor_pool.DescriptorPool()
+        self.pool.Add(self.file)
+
+    def add(self, message, name, number, kind):
+        field = message.field.add(name=name, number=number)
+        field.label = field.LABEL_OPTIONAL
+        if kind == "Publication":
+            field.label, field.type = field.LABEL_REPEATED, field.TYPE_MESSAGE
+            field.type_name = f".{self.file.package}.{kind}"
+        else:
+            field.type = getattr(field, f"TYPE_{kind.upper()}")
+
+    def __getattr__(self, name):
+        return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"{self.file.package}.{name}"))
+
+
+schema = Schema()
 
 
 def behind_its_length(message):
@@ -35,28 +93,41 @@ def fill_info(info, said):
     info.conn_info, info.chan_info = said.get("conn_info", "").encode(), said.get("chan_info", "").encode()
 
 
-def fill_publication(publication, said):
-    publication.data = payload(said["data"])
+def fill_publication(publication, said, patch=None):
+    publication.data = payload(said["data"]) if patch is None else patch.encode()
+    publication.delta = patch is not None
     if "info" in said:
         fill_info(publication.info, said["info"])
     publication.offset, publication.time = said.get("offset", 0), said.get("time", 0)
     publication.tags.update(said.get("tags", {}))
+    for name in ("key", "removed", "score", "epoch", "version"):
+        if name in said:
+            setattr(publication, name, said[name])
+
+
+def fill_ttl(result, said):
+    if "ttl" in said:
+        result.expires, result.ttl = True, min(said["ttl"], 2**32 - 1)
 
 
 def fill_subscribed(result, said):
-    for name in ("epoch", "offset", "recoverable", "positioned", "recovered", "was_recovering"):
+    fill_ttl(result, said)
+    for name in ("epoch", "offset", "recoverable", "positioned", "recovered", "was_recovering", "delta", "phase", "cursor"):
         if name in said:
             setattr(result, name, said[name])
-    for one in said.get("publications", []):
-        fill_publication(result.publications.add(), one)
+    result.type = said.get("kind", 0)
+    patches = said.get("patches", []) if said.get("delta") else []
+    for nth, one in enumerate(said.get("publications", [])):
+        fill_publication(result.publications.add(), one, patches[nth] if nth < len(patches) else None)
+    for one in said.get("state", []):
+        fill_publication(result.state.add(), one)
     if "data" in said:
         result.data = payload(said["data"])
 
 
 def fill_welcome(result, said):
     result.client, result.version = said["client"], VERSION
-    if "ttl" in said:
-        result.expires, result.ttl = True, min(said["ttl"], 2**32 - 1)
+    fill_ttl(result, said)
     for channel, one in said.get("subs", {}).items():
         fill_subscribed(result.subs[channel], one)
         result.subs[channel].SetInParent()
@@ -78,6 +149,8 @@ def reply(said):
         fill_welcome(message, body)
     elif name == "subscribe":
         fill_subscribed(message, body)
+    elif name == "sub_refresh":
+        fill_ttl(message, body)
     elif name == "rpc":
         message.data = payload(body)
     elif name == "presence":
@@ -97,6 +170,20 @@ def push(said):
     result = schema.Push(channel=said.get("channel", ""))
     if "publication" in said:
         fill_publication(result.pub, said["publication"])
+    elif "delta" in said:
+        fill_publication(result.pub, said["delta"], said["delta"].get("patch"))
+    elif "refresh" in said:
+        fill_ttl(result.refresh, said["refresh"])
+        result.refresh.SetInParent()
+    elif "subscribe" in said:
+        for name in ("recoverable", "epoch", "offset", "positioned"):
+            if name in said["subscribe"]:
+                setattr(result.subscribe, name, said["subscribe"][name])
+        if "data" in said["subscribe"]:
+            result.subscribe.data = payload(said["subscribe"]["data"])
+        result.subscribe.SetInParent()
+    elif "unsubscribe" in said:
+        result.unsubscribe.code, result.unsubscribe.reason = said["unsubscribe"]["code"], said["unsubscribe"]["reason"]
     elif "message" in said:
         result.message.data = payload(said["message"])
         result.message.SetInParent()

@@ -101,6 +101,14 @@ pub enum ProtobufError {
         /// The number.
         number: u64,
     },
+    /// More nodes than anybody needs.
+    #[error("its filter has more than {max_nodes} nodes, or they stand more than {max_depth} deep")]
+    LargeFilter {
+        /// How many may be.
+        max_nodes: usize,
+        /// How many may stand below each other.
+        max_depth: usize,
+    },
     /// More than 64 bits.
     #[error("a varint is longer than 64 bits")]
     LongVarint,

@@ -54,6 +54,13 @@ impl<'o> Object<'o> {
         }
     }
 
+    /// As [`Object::number`], for numbers that may be below zero.
+    pub(crate) fn signed(&mut self, name: &str, value: i64) {
+        if value != 0 {
+            self.key(name).extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        }
+    }
+
     /// A truth, left out where it is none.
     pub(crate) fn flag(&mut self, name: &str, value: bool) {
         if value {
@@ -63,7 +70,7 @@ impl<'o> Object<'o> {
 
     /// A payload, left out where there is none: JSON has no value without a byte.
     pub(crate) fn payload(&mut self, name: &str, value: &Payload) {
-        if !(value.content == Content::Json && value.bytes.is_empty()) {
+        if !is_nothing(value) {
             payload(value, self.key(name));
         }
     }
@@ -86,6 +93,23 @@ pub(crate) fn payload(payload: &Payload, out: &mut Vec<u8>) {
         Content::Json if payload.bytes.is_empty() => out.extend_from_slice(b"null"),
         Content::Json => one_line(&payload.bytes, out),
         Content::Text => string(&payload.bytes, out),
+    }
+}
+
+/// Whether a payload has no value at all.
+pub(crate) fn is_nothing(payload: &Payload) -> bool {
+    payload.content == Content::Json && payload.bytes.is_empty()
+}
+
+/// The text of a payload as it is in JSON, as a JSON string: what deltas are made of.
+pub(crate) fn quoted(payload: &Payload, out: &mut Vec<u8>) {
+    match payload.content {
+        Content::Json => string(&payload.bytes, out),
+        Content::Binary | Content::Text => {
+            let mut text = Vec::with_capacity(payload.bytes.len() + 2);
+            self::payload(payload, &mut text);
+            string(&text, out);
+        }
     }
 }
 

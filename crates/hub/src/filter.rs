@@ -63,10 +63,10 @@ pub enum FilterError {
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Node {
-    And(Box<[Node]>),
+    And(Box<[Self]>),
     Leaf(Box<str>, Test),
-    Not(Box<Node>),
-    Or(Box<[Node]>),
+    Not(Box<Self>),
+    Or(Box<[Self]>),
 }
 
 /// What a leaf asks of its tag.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod fields;
+mod filter;
 mod push;
 mod reply;
 

@@ -5,6 +5,7 @@
 
 mod commands;
 mod fields;
+mod filter;
 mod push;
 mod reply;
 

@@ -36,6 +36,11 @@ pub(crate) trait Sink: Sized {
         }
     }
 
+    /// A number that may be below zero, as `sint64`: small ones are short on both sides.
+    fn signed(&mut self, number: u32, value: i64) {
+        self.number(number, (value << 1 ^ value >> 63) as u64);
+    }
+
     fn flag(&mut self, number: u32, value: bool) {
         self.number(number, value.into());
     }

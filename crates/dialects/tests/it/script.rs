@@ -6,9 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_dialects::centrifugo::emulation::EmulationRequest;
 use jackfield_model::client::{
-    Answer, Command, Connect, Connected, Data, History, HistoryPage, PresenceStats, Publish, Push, Refreshed, Reply,
-    Request, Subscribe, Subscribed,
+    Answer, Command, Connect, Connected, Data, Form, History, HistoryPage, PresenceStats, Publish, Push, Refreshed,
+    Reply, Request, SubRefresh, Subscribe, Subscribed, Unsubscribed,
 };
+use jackfield_model::publication::Rare;
+use jackfield_model::subscription::FilterNode;
 use jackfield_model::{ClientError, ClientId, ClientInfo, Content, Disconnect, Payload, Position, Publication};
 use serde_json::{Map, Value, json};
 
@@ -28,7 +30,7 @@ pub(crate) fn told(command: &Command<'_>) -> Value {
         Request::Rpc(rpc) => ("rpc", full([("method", json!(rpc.method)), ("data", text(rpc.data))])),
         Request::Send(data) => ("send", text(*data)),
         Request::Subscribe(subscribe) => ("subscribe", told_subscribe(subscribe)),
-        Request::SubRefresh(refresh) => ("sub_refresh", json!(refresh.token)),
+        Request::SubRefresh(refresh) => ("sub_refresh", told_sub_refresh(refresh)),
         Request::Unsubscribe(channel) => ("unsubscribe", json!(channel)),
     };
     let mut told = full([("id", json!(command.id))]);
@@ -65,12 +67,23 @@ fn told_history(history: &History<'_>) -> Value {
         ("channel", json!(history.channel)),
         ("limit", json!(history.limit)),
         ("since", json!(since)),
+        ("from", json!(history.from)),
         ("reverse", json!(history.reverse)),
     ])
 }
 
 fn told_publish(publish: &Publish<'_>) -> Value {
-    full([("channel", json!(publish.channel)), ("data", text(publish.data)), ("kind", json!(publish.kind))])
+    full([
+        ("channel", json!(publish.channel)),
+        ("data", text(publish.data)),
+        ("kind", json!(publish.kind)),
+        ("key", json!(publish.key)),
+        ("removed", json!(publish.removed)),
+    ])
+}
+
+fn told_sub_refresh(refresh: &SubRefresh<'_>) -> Value {
+    full([("channel", json!(refresh.channel)), ("token", json!(refresh.token)), ("kind", json!(refresh.kind))])
 }
 
 fn told_subscribe(subscribe: &Subscribe<'_>) -> Value {
@@ -84,14 +97,32 @@ fn told_subscribe(subscribe: &Subscribe<'_>) -> Value {
         ("recoverable", json!(subscribe.recoverable)),
         ("join_leave", json!(subscribe.join_leave)),
         ("delta", json!(subscribe.delta)),
+        ("filter", subscribe.filter.as_deref().map_or(Value::Null, told_filter)),
+        ("data", subscribe.data.map_or(Value::Null, text)),
         ("kind", json!(subscribe.kind)),
+        ("phase", json!(subscribe.phase)),
+        ("cursor", json!(subscribe.cursor)),
+        ("limit", json!(subscribe.limit)),
+        ("asc", json!(subscribe.asc)),
+        ("delivery", json!(subscribe.delivery)),
         ("flag", json!(subscribe.flag)),
+    ])
+}
+
+fn told_filter(node: &FilterNode) -> Value {
+    full([
+        ("op", json!(node.op)),
+        ("key", json!(node.key)),
+        ("cmp", json!(node.cmp)),
+        ("val", json!(node.val)),
+        ("vals", json!(node.vals)),
+        ("nodes", node.nodes.iter().map(told_filter).collect()),
     ])
 }
 
 /// An object without the values that are zero.
 fn full<const N: usize>(pairs: [(&str, Value); N]) -> Value {
-    let zeros = [json!(""), json!(0), json!(false), Value::Null];
+    let zeros = [json!(""), json!(0), json!(false), json!([]), Value::Null];
     let pairs = pairs.into_iter().filter(|(_, value)| !zeros.contains(value));
     Value::Object(pairs.map(|(name, value)| (name.to_owned(), value)).collect())
 }
@@ -133,6 +164,7 @@ pub(crate) fn reply(value: &Value) -> Reply {
         "rpc" => Answer::Rpc(payload(body)),
         "send" => Answer::Send,
         "subscribe" => Answer::Subscribe(Box::new(subscribed(body))),
+        "sub_refresh" => Answer::SubRefresh(body["ttl"].as_u64()),
         "unsubscribe" => Answer::Unsubscribe,
         other => panic!("no reply is called {other}"),
     };
@@ -164,7 +196,13 @@ fn subscribed(body: &Value) -> Subscribed {
         recovered: flag(body, "recovered"),
         publications: list(body, "publications").iter().map(|one| Arc::new(publication(one))).collect(),
         data: body.get("data").map(payload),
-        ..Subscribed::default()
+        ttl: body["ttl"].as_u64(),
+        delta: flag(body, "delta"),
+        patches: list(body, "patches").iter().map(|patch| patch.as_str().map(bytes)).collect(),
+        kind: u32::try_from(number(body, "kind")).unwrap(),
+        phase: u32::try_from(number(body, "phase")).unwrap(),
+        cursor: string(body, "cursor").to_owned(),
+        state: list(body, "state").iter().map(|one| Arc::new(publication(one))).collect(),
     }
 }
 
@@ -180,7 +218,17 @@ pub(crate) fn push(value: &Value) -> Push {
             reason: Cow::Owned(string(body, "reason").to_owned()),
         });
     }
-    if let Some(body) = value.get("join") {
+    if let Some(body) = value.get("delta") {
+        let form = body["patch"].as_str().map_or(Form::Whole, |patch| Form::Patch(bytes(patch)));
+        Push::Delta(channel, Arc::new(publication(body)), form)
+    } else if let Some(body) = value.get("refresh") {
+        Push::Refresh(body["ttl"].as_u64())
+    } else if let Some(body) = value.get("subscribe") {
+        Push::Subscribe(channel, Box::new(subscribed(body)))
+    } else if let Some(body) = value.get("unsubscribe") {
+        let code = u32::try_from(number(body, "code")).unwrap();
+        Push::Unsubscribe(channel, Unsubscribed { code, reason: string(body, "reason").to_owned().into() })
+    } else if let Some(body) = value.get("join") {
         Push::Join(channel, Arc::new(info(body)))
     } else if let Some(body) = value.get("leave") {
         Push::Leave(channel, Arc::new(info(body)))
@@ -202,12 +250,23 @@ fn publication(value: &Value) -> Publication {
         info: value.get("info").map(|one| Arc::new(info(one))),
         tags: value["tags"].as_object().map(tags),
         time: number(value, "time"),
-        rare: None,
+        rare: rare(value).map(Box::new),
     }
 }
 
+/// What few publications have; `None` where it has nothing of it.
+fn rare(value: &Value) -> Option<Rare> {
+    ["key", "removed", "score", "epoch", "version"].iter().any(|name| value.get(name).is_some()).then(|| Rare {
+        key: value["key"].as_str().map(Arc::from),
+        removed: flag(value, "removed"),
+        score: value["score"].as_i64().unwrap_or(0),
+        epoch: value["epoch"].as_str().map(Arc::from),
+        version: number(value, "version"),
+    })
+}
+
 fn info(value: &Value) -> ClientInfo {
-    let bytes = |name| value.get(name).map(|_| Bytes::copy_from_slice(string(value, name).as_bytes()));
+    let bytes = |name| value.get(name).map(|_| bytes(string(value, name)));
     ClientInfo {
         user: Arc::from(string(value, "user")),
         client: client(value),
@@ -225,6 +284,10 @@ fn payload(value: &Value) -> Payload {
         let bytes = list(value, "binary").iter().map(|byte| u8::try_from(byte.as_u64().unwrap()));
         Payload::binary(bytes.collect::<Result<Vec<u8>, _>>().unwrap())
     }
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
 }
 
 fn place(value: &Value) -> Position {

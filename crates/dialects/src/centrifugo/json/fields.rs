@@ -1,7 +1,7 @@
 //! The fields of the commands as they stand in JSON.
 //!
 //! Keys that are not named here are skipped: newer SDKs say more. `null` is as good as absent, but
-//! for the data of publish, rpc and send, where it is the JSON value.
+//! for the data of publish, rpc and send, where it is the JSON value. Only a removal has no data at all.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +9,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use jackfield_model::client::{Connect, Data, History, Publish, Request, Rpc, SubRefresh, Subscribe};
-use jackfield_model::{Content, Position};
+use jackfield_model::subscription::FilterNode;
+use jackfield_model::{Content, Millis, Position};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::filter;
 use crate::centrifugo::emulation::EmulationRequest;
 use crate::json::{MAX_DEPTH, is_too_deep};
 
@@ -93,7 +95,7 @@ fn request<'de, M: MapAccess<'de>>(key: Key, map: &mut M) -> Result<Option<Reque
         Key::Subscribe => object::<_, SubscribeFields<'_>>(map)?.map(Request::from),
         Key::Unsubscribe => object::<_, ChannelFields<'_>>(map)?.map(|fields| Request::Unsubscribe(fields.channel.0)),
         Key::Publish => match object::<_, PublishFields<'_>>(map)? {
-            Some(PublishFields { data: None, .. }) => {
+            Some(PublishFields { data: None, removed: None | Some(false), .. }) => {
                 return Err(M::Error::custom("publish has no data; any JSON value is right"));
             }
             fields => fields.map(Request::from),
@@ -132,7 +134,7 @@ fn object<'de, M: MapAccess<'de>, T: Deserialize<'de>>(map: &mut M) -> Result<Op
 }
 
 /// An object for sure. Why: what serde derives for a struct reads a list of the values as well.
-struct Strict<T>(T);
+pub(super) struct Strict<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -311,9 +313,20 @@ struct SubscribeFields<'a> {
     join_leave: Option<bool>,
     #[serde(borrow)]
     delta: Text<'a>,
+    #[serde(rename = "tf", deserialize_with = "filter::read")]
+    filter: Option<Box<FilterNode>>,
+    #[serde(borrow, deserialize_with = "not_null")]
+    data: Option<&'a RawValue>,
     flag: Option<i64>,
     #[serde(rename = "type")]
-    kind: Option<u32>,
+    kind: Option<i32>,
+    phase: Option<i32>,
+    #[serde(borrow)]
+    cursor: Text<'a>,
+    limit: Option<i32>,
+    asc: Option<bool>,
+    #[serde(borrow)]
+    delivery: Text<'a>,
 }
 
 impl<'a> From<SubscribeFields<'a>> for Subscribe<'a> {
@@ -326,10 +339,16 @@ impl<'a> From<SubscribeFields<'a>> for Subscribe<'a> {
             recoverable: fields.recoverable.unwrap_or(false),
             positioned: fields.positioned.unwrap_or(false),
             join_leave: fields.join_leave.unwrap_or(false),
-            kind: fields.kind.unwrap_or(0),
+            kind: number(fields.kind),
+            phase: number(fields.phase),
+            cursor: fields.cursor.0,
+            limit: fields.limit.map_or(0, |limit| limit.max(0).unsigned_abs()),
+            asc: fields.asc.unwrap_or(false),
             delta: fields.delta.0,
+            filter: fields.filter,
+            data: fields.data.map(json),
+            delivery: fields.delivery.0,
             flag: fields.flag.unwrap_or(0),
-            ..Self::default()
         }
     }
 }
@@ -348,13 +367,13 @@ struct SubRefreshFields<'a> {
     #[serde(borrow)]
     token: Text<'a>,
     #[serde(rename = "type")]
-    kind: Option<u32>,
+    kind: Option<i32>,
 }
 
 impl<'a> From<SubRefreshFields<'a>> for Request<'a> {
     fn from(fields: SubRefreshFields<'a>) -> Self {
-        let kind = fields.kind.unwrap_or(0);
-        Self::SubRefresh(SubRefresh { channel: fields.channel.0, token: fields.token.0, kind })
+        let SubRefreshFields { channel, token, kind } = fields;
+        Self::SubRefresh(SubRefresh { channel: channel.0, token: token.0, kind: number(kind) })
     }
 }
 
@@ -366,14 +385,22 @@ struct PublishFields<'a> {
     #[serde(borrow, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
     #[serde(rename = "type")]
-    kind: Option<u32>,
+    kind: Option<i32>,
+    #[serde(borrow)]
+    key: Text<'a>,
+    removed: Option<bool>,
 }
 
 impl<'a> From<PublishFields<'a>> for Request<'a> {
     fn from(fields: PublishFields<'a>) -> Self {
-        let PublishFields { channel, data, kind } = fields;
-        let kind = kind.unwrap_or(0);
-        Self::Publish(Publish { channel: channel.0, data: data_or_null(data), kind, ..Publish::default() })
+        let PublishFields { channel, data, kind, key, removed } = fields;
+        Self::Publish(Publish {
+            channel: channel.0,
+            data: data.map(json).unwrap_or_default(),
+            kind: number(kind),
+            key: key.0,
+            removed: removed.unwrap_or(false),
+        })
     }
 }
 
@@ -409,6 +436,7 @@ struct SinceFields<'a> {
     offset: Option<u64>,
     #[serde(borrow)]
     epoch: Text<'a>,
+    time: Option<Millis>,
 }
 
 impl<'a> From<HistoryFields<'a>> for Request<'a> {
@@ -416,8 +444,8 @@ impl<'a> From<HistoryFields<'a>> for Request<'a> {
         Self::History(History {
             channel: fields.channel.0,
             limit: fields.limit.unwrap_or(0),
+            from: fields.since.as_ref().and_then(|Strict(since)| since.time),
             since: fields.since.map(|Strict(since)| position(since.offset, &since.epoch)),
-            from: None,
             reverse: fields.reverse.unwrap_or(false),
         })
     }
@@ -447,6 +475,11 @@ fn json(raw: &RawValue) -> Data<'_> {
 /// Absent data is `null`, because data that calls itself JSON must be JSON.
 fn data_or_null(raw: Option<&RawValue>) -> Data<'_> {
     raw.map_or(Data { bytes: b"null", content: Content::Json }, json)
+}
+
+/// The protocol's numbers have a sign, but mean nothing below zero; what has one becomes a number that nobody knows.
+fn number(number: Option<i32>) -> u32 {
+    number.unwrap_or(0) as u32
 }
 
 fn position(offset: Option<u64>, epoch: &Text<'_>) -> Position {

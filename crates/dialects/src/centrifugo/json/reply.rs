@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jackfield_model::client::{Answer, Connected, HistoryPage, PresenceStats, Refreshed, Reply, Subscribed};
+use jackfield_model::client::{Answer, Connected, Form, HistoryPage, PresenceStats, Refreshed, Reply, Subscribed};
 use jackfield_model::{ClientError, ClientId, ClientInfo, Payload, Publication};
 
 use super::push::{write_id, write_info, write_publication};
@@ -32,8 +32,11 @@ fn write_answer(answer: &Answer, envelope: &mut Object<'_>) {
         Answer::Rpc(data) => write_rpc(data, envelope.key("rpc")),
         Answer::Send => envelope.key("send").extend_from_slice(b"{}"),
         Answer::Subscribe(subscribed) => write_subscribed(subscribed, envelope.key("subscribe")),
-        // Its fields come with subscription tokens.
-        Answer::SubRefresh(_) => envelope.key("sub_refresh").extend_from_slice(b"{}"),
+        Answer::SubRefresh(ttl) => {
+            let mut fields = Object::begin(envelope.key("sub_refresh"));
+            write_ttl(*ttl, &mut fields);
+            fields.end();
+        }
         Answer::Unsubscribe => envelope.key("unsubscribe").extend_from_slice(b"{}"),
     }
 }
@@ -78,6 +81,11 @@ fn write_refreshed(refreshed: &Refreshed, out: &mut Vec<u8>) {
 fn write_identity(client: ClientId, version: &str, ttl: Option<u64>, fields: &mut Object<'_>) {
     write_id(client, fields.key("client"));
     fields.text("version", version);
+    write_ttl(ttl, fields);
+}
+
+/// Writes whether something runs out, and in how many seconds.
+pub(super) fn write_ttl(ttl: Option<u64>, fields: &mut Object<'_>) {
     if let Some(ttl) = ttl {
         fields.flag("expires", true);
         fields.number("ttl", ttl);
@@ -86,12 +94,17 @@ fn write_identity(client: ClientId, version: &str, ttl: Option<u64>, fields: &mu
 
 fn write_subscribed(subscribed: &Subscribed, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
+    write_ttl(subscribed.ttl, &mut fields);
     fields.flag("recoverable", subscribed.recoverable);
     if let Some(position) = &subscribed.position {
         fields.text("epoch", &position.epoch);
     }
+    let form = |nth: usize| {
+        let patch = || subscribed.patches.get(nth).cloned().flatten();
+        subscribed.delta.then(|| patch().map_or(Form::Whole, Form::Patch))
+    };
     if !subscribed.publications.is_empty() {
-        write_publications(&subscribed.publications, fields.key("publications"));
+        write_publications(&subscribed.publications, form, fields.key("publications"));
     }
     fields.flag("recovered", subscribed.recovered);
     if let Some(position) = &subscribed.position {
@@ -102,6 +115,13 @@ fn write_subscribed(subscribed: &Subscribed, out: &mut Vec<u8>) {
         fields.payload("data", data);
     }
     fields.flag("was_recovering", subscribed.was_recovering);
+    fields.flag("delta", subscribed.delta);
+    fields.number("type", subscribed.kind.into());
+    fields.number("phase", subscribed.phase.into());
+    fields.text("cursor", &subscribed.cursor);
+    if !subscribed.state.is_empty() {
+        write_publications(&subscribed.state, |_| subscribed.delta.then_some(Form::Whole), fields.key("state"));
+    }
     fields.end();
 }
 
@@ -132,19 +152,20 @@ fn write_stats(stats: PresenceStats, out: &mut Vec<u8>) {
 
 fn write_history(page: &HistoryPage, out: &mut Vec<u8>) {
     let mut fields = Object::begin(out);
-    write_publications(&page.publications, fields.key("publications"));
+    write_publications(&page.publications, |_| None, fields.key("publications"));
     json::string(page.position.epoch.as_bytes(), fields.key("epoch"));
     json::number(page.position.offset, fields.key("offset"));
     fields.end();
 }
 
-fn write_publications(publications: &[Arc<Publication>], out: &mut Vec<u8>) {
+/// Writes publications; `form` says which of them is one for who asked for deltas.
+fn write_publications(publications: &[Arc<Publication>], form: impl Fn(usize) -> Option<Form>, out: &mut Vec<u8>) {
     out.push(b'[');
     for (index, publication) in publications.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        write_publication(publication, out);
+        write_publication(publication, form(index).as_ref(), out);
     }
     out.push(b']');
 }

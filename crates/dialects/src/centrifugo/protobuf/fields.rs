@@ -5,15 +5,21 @@
 
 use std::borrow::Cow;
 
+use jackfield_model::Content;
 use jackfield_model::client::{Connect, Data, History, Publish, Request, Rpc, SubRefresh, Subscribe};
-use jackfield_model::{Content, Position};
 use serde_json::value::RawValue;
 
+use super::filter;
 use crate::ProtobufError;
 use crate::json::{MAX_DEPTH, is_too_deep};
 use crate::protobuf::Fields;
 
-type Merged = Result<(), ProtobufError>;
+/// In a subscription, how it wants to be delivered: our own word.
+const DELIVERY: u32 = 101;
+/// In a position, a time instead of it: our own word.
+const TIME: u32 = 101;
+
+pub(super) type Merged = Result<(), ProtobufError>;
 
 /// Reads a command: its id, and of its requests the one with the lowest number.
 pub(super) fn envelope(message: &[u8]) -> Result<(u32, Option<Request<'_>>), ProtobufError> {
@@ -37,7 +43,9 @@ pub(super) fn envelope(message: &[u8]) -> Result<(u32, Option<Request<'_>>), Pro
         }
     }
     match first {
-        Some((_, Request::Publish(Publish { data: Data { bytes: [], .. }, .. }))) => Err(ProtobufError::NoData),
+        Some((_, Request::Publish(Publish { data: Data { bytes: [], .. }, removed: false, .. }))) => {
+            Err(ProtobufError::NoData)
+        }
         first => Ok((id, first.map(|(_, request)| request))),
     }
 }
@@ -77,10 +85,7 @@ fn merge_request<'a>(request: &mut Request<'a>, message: &'a [u8]) -> Merged {
         Request::Rpc(rpc) => merge_rpc(rpc, message),
         Request::Send(data) => merge_send(data, message),
         Request::Subscribe(subscribe) => merge_subscribe(subscribe, message),
-        Request::SubRefresh(refresh) => {
-            merge_text(&mut refresh.channel, 1, message)?;
-            merge_text(&mut refresh.token, 2, message)
-        }
+        Request::SubRefresh(refresh) => merge_sub_refresh(refresh, message),
     }
 }
 
@@ -136,12 +141,19 @@ fn merge_subscribe<'a>(subscribe: &mut Subscribe<'a>, message: &'a [u8]) -> Merg
             3 => subscribe.recover = field.flag()?,
             6 => subscribe.since.epoch = field.text()?.into(),
             7 => subscribe.since.offset = field.number()?,
+            8 => subscribe.data = Some(data(field.bytes()?)?).filter(|data| !data.bytes.is_empty()),
             9 => subscribe.positioned = field.flag()?,
             10 => subscribe.recoverable = field.flag()?,
             11 => subscribe.join_leave = field.flag()?,
             12 => subscribe.delta = field.text()?.into(),
+            13 => filter::merge(subscribe.filter.get_or_insert_default(), field.bytes()?)?,
             14 => subscribe.flag = field.number()? as i64,
             15 => subscribe.kind = field.short_number()?,
+            16 => subscribe.phase = field.short_number()?,
+            17 => subscribe.cursor = field.text()?.into(),
+            18 => subscribe.limit = (field.short_number()? as i32).max(0).unsigned_abs(),
+            19 => subscribe.asc = field.flag()?,
+            DELIVERY => subscribe.delivery = field.text()?.into(),
             _ => {}
         }
     }
@@ -155,6 +167,21 @@ fn merge_publish<'a>(publish: &mut Publish<'a>, message: &'a [u8]) -> Merged {
             1 => publish.channel = field.text()?.into(),
             2 => publish.data = data(field.bytes()?)?,
             3 => publish.kind = field.short_number()?,
+            4 => publish.key = field.text()?.into(),
+            5 => publish.removed = field.flag()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn merge_sub_refresh<'a>(refresh: &mut SubRefresh<'a>, message: &'a [u8]) -> Merged {
+    for field in Fields::of(message) {
+        let field = field?;
+        match field.number {
+            1 => refresh.channel = field.text()?.into(),
+            2 => refresh.token = field.text()?.into(),
+            3 => refresh.kind = field.short_number()?,
             _ => {}
         }
     }
@@ -189,7 +216,7 @@ fn merge_history<'a>(history: &mut History<'a>, message: &'a [u8]) -> Merged {
         match field.number {
             1 => history.channel = field.text()?.into(),
             7 => history.limit = field.short_number()? as i32,
-            8 => merge_position(history.since.get_or_insert_default(), field.bytes()?)?,
+            8 => merge_since(history, field.bytes()?)?,
             9 => history.reverse = field.flag()?,
             _ => {}
         }
@@ -197,12 +224,14 @@ fn merge_history<'a>(history: &mut History<'a>, message: &'a [u8]) -> Merged {
     Ok(())
 }
 
-fn merge_position(position: &mut Position, message: &[u8]) -> Merged {
+fn merge_since(history: &mut History<'_>, message: &[u8]) -> Merged {
+    let position = history.since.get_or_insert_default();
     for field in Fields::of(message) {
         let field = field?;
         match field.number {
             1 => position.offset = field.number()?,
             2 => position.epoch = field.text()?.into(),
+            TIME => history.from = Some(field.number()?),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Writes pushes, and the publications and client infos that replies hold as well.
 
-use jackfield_model::client::{Connected, Push};
+use jackfield_model::client::{Connected, Form, Push, Subscribed, Unsubscribed};
+use jackfield_model::publication::Rare;
 use jackfield_model::{ClientId, ClientInfo, Disconnect, Payload, Publication};
 
 use crate::protobuf::{Message, Sink, write_prefixed};
@@ -28,6 +29,14 @@ impl Message for Push {
     fn put<S: Sink>(&self, sink: &mut S) {
         match self {
             Self::Connect(connected) => sink.message(10, &Welcome(connected)),
+            Self::Delta(channel, publication, form) => {
+                sink.text(2, channel);
+                let patch = match form {
+                    Form::Patch(patch) => Some(&**patch),
+                    Form::Whole => None,
+                };
+                sink.message(4, &Patched(publication, patch));
+            }
             Self::Disconnect(disconnect) => sink.message(11, disconnect),
             Self::Join(channel, info) => {
                 sink.text(2, channel);
@@ -42,8 +51,15 @@ impl Message for Push {
                 sink.text(2, channel);
                 sink.message(4, &**publication);
             }
-            // Nobody makes these yet.
-            Self::Delta(..) | Self::Refresh(_) | Self::Subscribe(..) | Self::Unsubscribe(..) => {}
+            Self::Refresh(ttl) => sink.message(12, &Ttl(*ttl)),
+            Self::Subscribe(channel, subscribed) => {
+                sink.text(2, channel);
+                sink.message(9, &Subscription(subscribed));
+            }
+            Self::Unsubscribe(channel, unsubscribed) => {
+                sink.text(2, channel);
+                sink.message(7, unsubscribed);
+            }
         }
     }
 }
@@ -60,6 +76,38 @@ impl Message for Only<'_, ClientInfo> {
 impl Message for Only<'_, Payload> {
     fn put<S: Sink>(&self, sink: &mut S) {
         sink.bytes(1, &self.0.bytes);
+    }
+}
+
+/// Whether something runs out, and when, and nothing else.
+pub(super) struct Ttl(pub(super) Option<u64>);
+
+impl Message for Ttl {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        put_ttl((1, 2), self.0, sink);
+    }
+}
+
+/// A subscription that the client did not ask for; the numbers differ from those of the reply to `subscribe`.
+struct Subscription<'m>(&'m Subscribed);
+
+impl Message for Subscription<'_> {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        let subscribed = self.0;
+        sink.flag(1, subscribed.recoverable);
+        if let Some(position) = &subscribed.position {
+            sink.text(4, &position.epoch);
+            sink.number(5, position.offset);
+        }
+        sink.flag(6, subscribed.positioned);
+        sink.bytes(7, subscribed.data.as_ref().map_or(&[], |data| &data.bytes));
+    }
+}
+
+impl Message for Unsubscribed {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.number(2, self.code.into());
+        sink.text(3, &self.reason);
     }
 }
 
@@ -120,14 +168,40 @@ impl Message for ClientInfo {
 
 impl Message for Publication {
     fn put<S: Sink>(&self, sink: &mut S) {
-        sink.bytes(4, &self.data.bytes);
-        if let Some(info) = &self.info {
-            sink.message(5, &**info);
-        }
-        sink.number(6, self.offset);
-        for (name, value) in self.tags.iter().flat_map(|tags| tags.iter()) {
-            sink.pair(7, name, value);
-        }
-        sink.number(9, self.time);
+        put_publication(self, None, sink);
     }
+}
+
+/// A publication, with a patch where that stands for its data.
+pub(super) struct Patched<'m>(pub(super) &'m Publication, pub(super) Option<&'m [u8]>);
+
+impl Message for Patched<'_> {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        put_publication(self.0, self.1, sink);
+    }
+}
+
+fn put_publication<S: Sink>(publication: &Publication, patch: Option<&[u8]>, sink: &mut S) {
+    sink.bytes(4, patch.unwrap_or(&publication.data.bytes));
+    if let Some(info) = &publication.info {
+        sink.message(5, &**info);
+    }
+    sink.number(6, publication.offset);
+    for (name, value) in publication.tags.iter().flat_map(|tags| tags.iter()) {
+        sink.pair(7, name, value);
+    }
+    sink.flag(8, patch.is_some());
+    sink.number(9, publication.time);
+    if let Some(rare) = &publication.rare {
+        put_rare(rare, sink);
+    }
+}
+
+/// What few publications have.
+fn put_rare<S: Sink>(rare: &Rare, sink: &mut S) {
+    sink.text(11, rare.key.as_deref().unwrap_or_default());
+    sink.flag(12, rare.removed);
+    sink.signed(13, rare.score);
+    sink.text(14, rare.epoch.as_deref().unwrap_or_default());
+    sink.number(16, rare.version);
 }

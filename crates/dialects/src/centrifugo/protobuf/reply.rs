@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jackfield_model::client::{Answer, Connected, HistoryPage, PresenceStats, Refreshed, Reply, Subscribed};
 use jackfield_model::{ClientError, ClientId, ClientInfo};
 
-use super::push::{Only, put_id, put_session, put_ttl};
+use super::push::{Only, Patched, Ttl, put_id, put_session, put_ttl};
 use crate::protobuf::{Message, Sink, write_prefixed};
 
 /// That a `send` with an id is acknowledged is our own word; the protocol's SDKs skip what they do not know.
@@ -38,8 +38,7 @@ fn put_answer<S: Sink>(answer: &Answer, sink: &mut S) {
         Answer::Rpc(data) => sink.message(13, &Only(data)),
         Answer::Send => sink.message(SEND, &Nothing),
         Answer::Subscribe(subscribed) => sink.message(6, &**subscribed),
-        // Its fields come with subscription tokens.
-        Answer::SubRefresh(_) => sink.message(15, &Nothing),
+        Answer::SubRefresh(ttl) => sink.message(15, &Ttl(*ttl)),
         Answer::Unsubscribe => sink.message(7, &Nothing),
     }
 }
@@ -82,17 +81,26 @@ impl Message for Refreshed {
 
 impl Message for Subscribed {
     fn put<S: Sink>(&self, sink: &mut S) {
+        put_ttl((1, 2), self.ttl, sink);
         sink.flag(3, self.recoverable);
         let (offset, epoch) = self.position.as_ref().map_or((0, ""), |position| (position.offset, &*position.epoch));
         sink.text(6, epoch);
-        for publication in &self.publications {
-            sink.message(7, &**publication);
+        for (nth, publication) in self.publications.iter().enumerate() {
+            let patch = self.patches.get(nth).and_then(Option::as_deref);
+            sink.message(7, &Patched(publication, patch.filter(|_| self.delta)));
         }
         sink.flag(8, self.recovered);
         sink.number(9, offset);
         sink.flag(10, self.positioned);
         sink.bytes(11, self.data.as_ref().map_or(&[], |data| &data.bytes));
         sink.flag(12, self.was_recovering);
+        sink.flag(13, self.delta);
+        sink.number(15, self.kind.into());
+        sink.number(16, self.phase.into());
+        sink.text(17, &self.cursor);
+        for publication in &self.state {
+            sink.message(18, &**publication);
+        }
     }
 }
 
