@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a transcript that cannot be read fails its test")]
 
+mod fields;
 mod properties;
 mod protobuf;
 mod script;

@@ -19,21 +19,21 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-fn number(field: u32, value: u64) -> Vec<u8> {
+pub(crate) fn number(field: u32, value: u64) -> Vec<u8> {
     [varint(u64::from(field) << 3), varint(value)].concat()
 }
 
-fn bytes(field: u32, value: &[u8]) -> Vec<u8> {
+pub(crate) fn bytes(field: u32, value: &[u8]) -> Vec<u8> {
     [varint(u64::from(field) << 3 | 2), prefixed(value)].concat()
 }
 
-fn prefixed(value: &[u8]) -> Vec<u8> {
+pub(crate) fn prefixed(value: &[u8]) -> Vec<u8> {
     [&varint(value.len() as u64), value].concat()
 }
 
 /// A field as the second hand reads it.
 #[derive(Clone, Debug, PartialEq)]
-enum Seen<'a> {
+pub(crate) enum Seen<'a> {
     Bytes(&'a [u8]),
     Number(u64),
 }
@@ -51,14 +51,14 @@ fn take_varint(bytes: &mut &[u8]) -> u64 {
     value
 }
 
-fn take_prefixed<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+pub(crate) fn take_prefixed<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let length = take_varint(bytes) as usize;
     let (value, rest) = bytes.split_at(length);
     *bytes = rest;
     value
 }
 
-fn seen(mut message: &[u8]) -> Vec<(u64, Seen<'_>)> {
+pub(crate) fn seen(mut message: &[u8]) -> Vec<(u64, Seen<'_>)> {
     let mut fields = Vec::new();
     while !message.is_empty() {
         let tag = take_varint(&mut message);
@@ -73,14 +73,14 @@ fn seen(mut message: &[u8]) -> Vec<(u64, Seen<'_>)> {
 }
 
 /// The one field with this number.
-fn only<'a>(fields: &[(u64, Seen<'a>)], number: u64) -> Option<Seen<'a>> {
+pub(crate) fn only<'a>(fields: &[(u64, Seen<'a>)], number: u64) -> Option<Seen<'a>> {
     let mut values = fields.iter().filter(|(other, _)| *other == number).map(|(_, value)| value.clone());
     let value = values.next();
     assert!(values.next().is_none(), "field {number} stands there twice: {fields:?}");
     value
 }
 
-fn inside<'a>(fields: &[(u64, Seen<'a>)], number: u64) -> &'a [u8] {
+pub(crate) fn inside<'a>(fields: &[(u64, Seen<'a>)], number: u64) -> &'a [u8] {
     match only(fields, number) {
         Some(Seen::Bytes(value)) => value,
         other => panic!("field {number} is {other:?}"),
@@ -90,8 +90,8 @@ fn inside<'a>(fields: &[(u64, Seen<'a>)], number: u64) -> &'a [u8] {
 /// Messages that are right, nearly right and not at all.
 fn nearly_commands() -> impl Strategy<Value = Vec<u8>> {
     let leaf = prop_oneof![
-        (0_u32..18, any::<u64>()).prop_map(|(field, value)| number(field, value)),
-        (0_u32..18, vec(any::<u8>(), 0..6)).prop_map(|(field, value)| bytes(field, &value)),
+        (0_u32..20, any::<u64>()).prop_map(|(field, value)| number(field, value)),
+        (0_u32..20, vec(any::<u8>(), 0..6)).prop_map(|(field, value)| bytes(field, &value)),
         vec(any::<u8>(), 1..4),
         Just(vec![0x0b]),
         Just(vec![0x0c]),
