@@ -2,7 +2,13 @@
 //! delta that somebody sent.
 #![no_main]
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_dialects::centrifugo::json;
 use jackfield_hub::fossil::{apply, delta};
+use jackfield_model::client::{Form, Push};
+use jackfield_model::{Payload, Publication};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -28,5 +34,17 @@ fn check(old: &[u8], new: &[u8]) {
     assert_eq!(apply(old, &delta).as_deref(), Ok(new));
     if std::str::from_utf8(new).is_ok() {
         assert!(std::str::from_utf8(&delta).is_ok());
+        check_pushed(old, new, delta.into());
     }
+}
+
+/// A client of the JSON dialect makes the new payload of what it reads.
+fn check_pushed(old: &[u8], new: &[u8], delta: Bytes) {
+    let publication = Publication { data: Payload::json(new.to_vec()), ..Publication::default() };
+    let mut line = Vec::new();
+    json::push(&Push::Delta("c".into(), Arc::new(publication), Form::Patch(delta)), &mut line);
+    let read: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!(read["push"]["pub"]["delta"], true);
+    let patch = read["push"]["pub"]["data"].as_str().unwrap();
+    assert_eq!(apply(old, patch.as_bytes()).as_deref(), Ok(new));
 }

@@ -38,8 +38,17 @@ fn check(command: &Command<'_>, frame: &[u8]) {
         Request::Publish(publish) => publish.data,
         Request::Rpc(rpc) => rpc.data,
         Request::Send(data) => *data,
+        Request::Subscribe(subscribe) => match subscribe.data {
+            Some(data) => data,
+            None => return,
+        },
         _ => return,
     };
+    if data.bytes.is_empty() {
+        // Only who removes a key may say nothing.
+        assert!(matches!(&command.request, Request::Publish(publish) if publish.removed));
+        return;
+    }
     assert!(frame.as_ptr_range().contains(&data.bytes.as_ptr()) || data.bytes == b"null");
     let push = Push::Message(data.to_payload());
     let mut line = Vec::new();

@@ -40,6 +40,10 @@ fn check(command: &Command<'_>, frame: &[u8]) {
         Request::Publish(publish) => publish.data,
         Request::Rpc(rpc) => rpc.data,
         Request::Send(data) => *data,
+        Request::Subscribe(subscribe) => match subscribe.data {
+            Some(data) => data,
+            None => return,
+        },
         _ => return,
     };
     assert!(frame.as_ptr_range().contains(&data.bytes.as_ptr()) || data.bytes == b"null" || data.bytes.is_empty());

@@ -181,6 +181,7 @@ impl Message for Patched<'_> {
     }
 }
 
+#[inline]
 fn put_publication<S: Sink>(publication: &Publication, patch: Option<&[u8]>, sink: &mut S) {
     sink.bytes(4, patch.unwrap_or(&publication.data.bytes));
     if let Some(info) = &publication.info {
