@@ -71,6 +71,19 @@ class Server:
 
     def signal(self, number):
         os.killpg(self.process.pid, number)
+        if number == signal.SIGSTOP:
+            # The signal is sent at once and heard a little later; until then the server still answers.
+            until(self._is_frozen, what="the freeze")
+
+    def _is_frozen(self):
+        for stat in Path("/proc").glob("[0-9]*/task/*/stat"):
+            try:
+                state, _, group = stat.read_text().rsplit(")", 1)[1].split()[:3]
+            except OSError:
+                continue
+            if int(group) == self.process.pid and state not in "TZ":
+                return False
+        return True
 
     def kill(self):
         self.signal(signal.SIGKILL)

@@ -99,10 +99,12 @@ def test_a_failing_handler_goes_to_the_dead_letters_and_the_next_goes_on(side, w
 
 
 def test_order_per_connection_and_parallel_between_them(side, worker):
-    slow, quick = say("slow", 1, wait=3), [say("quick", n) for n in range(1, 50)]
+    slow, quick = say("slow", 1, hold=True), [say("quick", n) for n in range(1, 50)]
     behind = say("slow", 2)
     side.write(slow, behind, *quick)
     process = worker()
+    process.wait_for([one["id"] for one in quick])
+    process.log.with_suffix(".go").touch()
     handled = process.wait_for([one["id"] for one in (slow, behind, *quick)])
     assert_in_order(handled)
     assert [one["id"] for one in handled[-2:]] == [slow["id"], behind["id"]]
@@ -110,7 +112,7 @@ def test_order_per_connection_and_parallel_between_them(side, worker):
 
 
 def test_a_killed_worker_loses_nothing(side, worker, queue):
-    in_hand = say("slow", 1, wait=5)
+    in_hand = say("slow", 1, hold=True)
     events = [in_hand, *flood(2000)]
     first = worker()
     side.write(*events[:1000])
@@ -147,7 +149,7 @@ def test_sigterm_finishes_what_has_begun_and_leaves_the_rest(side, worker):
 
 def test_a_handler_that_outlives_the_grace_is_left_for_the_next_worker(side, worker):
     first = worker("--grace", "0.2")
-    stuck = say("slow", 1, wait=6)
+    stuck = say("slow", 1, hold=True)
     side.write(stuck)
     until(first.log.with_suffix(".begun").exists, what="the handler")
     assert first.stop() == 1

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use jackfield_bridge::command::{self, METHODS};
 use jackfield_bridge::outcome::{outcome_json, response_json};
 use jackfield_hub::Hub;
-use jackfield_hub::control::{self, ControlError};
+use jackfield_hub::control::ControlError;
 use jackfield_model::{ClientError, Millis};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -153,7 +153,7 @@ impl Api {
         }
         let command = command::parse(method, &body)
             .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())?;
-        match control::apply(&self.hub, &command, millis()) {
+        match jackfield_bridge::apply(&self.hub, &command, millis()).await {
             Ok(outcome) => Ok(json(StatusCode::OK, response_json(Ok(outcome_json(&outcome))))),
             Err(ControlError::Refused(error)) => Ok(json(StatusCode::OK, response_json(Err(&error)))),
             Err(ControlError::Busy) => {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use jackfield_hub::Hub;
-use jackfield_hub::control::{self, ControlError, Outcome};
+use jackfield_hub::control::{ControlError, Outcome};
 use jackfield_model::ClientError;
 use jackfield_model::app::Command;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{info, warn};
 
+use crate::apply::apply;
 use crate::breaker::Backoff;
 use crate::bridge::{millis, told};
 use crate::command;
@@ -135,7 +136,7 @@ impl Inbound {
     /// Waits for workers that are behind, and everything after this command with it: order goes before speed.
     async fn apply(&self, command: &Command) -> Option<Result<Outcome, ClientError>> {
         loop {
-            match control::apply(&self.hub, command, millis()) {
+            match apply(&self.hub, command, millis()).await {
                 Ok(outcome) => return Some(Ok(outcome)),
                 Err(ControlError::Refused(error)) => return Some(Err(error)),
                 Err(ControlError::Busy) if *self.stop.borrow() => return None,

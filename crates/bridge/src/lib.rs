@@ -8,6 +8,7 @@
 
 mod answer;
 mod answers;
+mod apply;
 mod breaker;
 mod bridge;
 mod calls;
@@ -21,6 +22,7 @@ pub mod queue;
 mod recent;
 mod seldom;
 
+pub use apply::apply;
 pub use bridge::{Bridge, BridgeOptions};
 pub use counters::Counters;
 pub use door::{Door, DoorError, Request};

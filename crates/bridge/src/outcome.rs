@@ -37,6 +37,16 @@ pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
             put(&mut out, &format!("{{\"num_clients\":{},\"num_users\":{}}}", stats.num_clients, stats.num_users))
         }
         Outcome::Published(published) => out = published_json(published),
+        Outcome::Channels(channels) => {
+            out.extend_from_slice(b"{\"channels\":");
+            list(&mut out, b"{}", channels, |out, (name, count)| {
+                string(out, name);
+                put(out, &format!(":{{\"num_clients\":{count}}}"));
+            });
+            out.push(b'}');
+        }
+        // Their fields come with their methods.
+        Outcome::Done | Outcome::Info(_) | Outcome::MapPage(_) | Outcome::MapStats(_) => put(&mut out, "{}"),
     }
     out
 }
@@ -176,7 +186,7 @@ mod tests {
     #[test]
     fn results() {
         let position = Position { offset: 3, epoch: "ab\"c".into() };
-        let published = Published { position: Some(position) };
+        let published = Published { position: Some(position), ..Published::default() };
         assert_eq!(text(&Outcome::Published(Published::default())), "{}");
         assert_eq!(text(&Outcome::Connections(2)), r#"{"connections":2}"#);
         assert_eq!(

@@ -1,28 +1,57 @@
 //! Commands of the web application, applied. Two doors (queue and HTTP), one hall.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use jackfield_model::app::{Broadcast, Command};
+use jackfield_model::app::{Broadcast, Command, Publish};
 use jackfield_model::client::{HistoryPage, PresenceStats};
 use jackfield_model::{ClientError, ClientInfo, Millis};
 
-use crate::hub::{Hub, PublishError, Published, Publishing};
+use crate::glob;
+use crate::hub::Hub;
+use crate::journal::Ticket;
+use crate::keyed::Page;
+use crate::map::MapPage;
+use crate::orders::SessionOrder;
+use crate::publish::{PublishError, Published, Publishing, Receipt};
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// One result per channel.
     Broadcast(Vec<Result<Published, ClientError>>),
+    /// Channels with subscribers, and how many each has.
+    Channels(Vec<(Arc<str>, u32)>),
     /// How many connections were reached.
     Connections(usize),
+    /// It is done.
+    Done,
     /// A stretch of history.
     History(HistoryPage),
+    /// How this node is.
+    Info(NodeInfo),
+    /// A page of a map.
+    MapPage(MapPage),
+    /// How many keys a map has.
+    MapStats(u64),
     /// Who is there.
     Presence(Vec<Arc<ClientInfo>>),
     /// How many are there.
     PresenceStats(PresenceStats),
     /// Published.
     Published(Published),
+}
+
+/// What a node knows of itself without its clock and its name.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct NodeInfo {
+    /// Connections.
+    pub clients: u64,
+    /// Different users among them.
+    pub users: u64,
+    /// Subscriptions.
+    pub subscriptions: u64,
+    /// Channels with subscribers or a past.
+    pub channels: u64,
 }
 
 /// Why a command failed.
@@ -44,55 +73,167 @@ impl From<PublishError> for ControlError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Busy => Self::Busy,
-            PublishError::UnknownChannel => Self::Refused(error.into()),
+            error => Self::Refused(error.into()),
         }
     }
 }
 
+/// What is called with what came of a command: at once, or from the log's thread where a durable channel is published
+/// into. It must not block.
+pub type Done = Box<dyn FnOnce(Result<Outcome, ControlError>) + Send>;
+
 /// Does what the application asks.
-pub fn apply(hub: &Hub, command: &Command, now: Millis) -> Result<Outcome, ControlError> {
+pub fn apply(hub: &Hub, command: &Command, now: Millis, done: Done) {
+    match command {
+        Command::Broadcast(broadcast) => apply_broadcast(hub, broadcast, now, done),
+        Command::Publish(publish) => apply_publish(hub, publish, false, (now, done)),
+        Command::MapPublish(publish) => apply_publish(hub, publish, true, (now, done)),
+        Command::MapRemove(publish) => {
+            let mut publishing = publishing(publish, true);
+            publishing.removes = true;
+            begin(hub, &publish.channel, publishing, (now, done));
+        }
+        command => done(apply_now(hub, command, now)),
+    }
+}
+
+/// What is done as soon as it is asked.
+fn apply_now(hub: &Hub, command: &Command, now: Millis) -> Result<Outcome, ControlError> {
     Ok(match command {
-        Command::Broadcast(broadcast) => Outcome::Broadcast(apply_broadcast(hub, broadcast, now)?),
+        Command::BlockUser(block) => Outcome::Connections(hub.block(block)),
+        Command::Channels(pattern) => {
+            Outcome::Channels(hub.survey(|name| pattern.is_empty() || glob::fits(pattern, name)))
+        }
         Command::Disconnect(ejection) => Outcome::Connections(hub.eject(ejection.clone())),
         Command::History(query) => {
-            Outcome::History(hub.history(&query.channel, query.limit, query.since.clone(), query.reverse, now)?)
+            let start = (query.since.clone(), query.from);
+            Outcome::History(hub.history(&query.channel, query.limit, start, query.reverse, now)?)
         }
+        Command::HistoryRemove(channel) => {
+            hub.forget_history(channel)?;
+            Outcome::Done
+        }
+        Command::Info => Outcome::Info(hub.info()),
+        Command::InvalidateUserTokens(tokens) => Outcome::Connections(hub.invalidate(tokens)),
+        Command::MapClear(channel) => {
+            hub.clear_map(channel)?;
+            Outcome::Done
+        }
+        Command::MapReadState(query) => {
+            let limit = if query.limit == 0 { hub.page_size(&query.channel) } else { query.limit as usize };
+            let page = Page { cursor: &query.cursor, limit: limit.min(MOST_ENTRIES), asc: query.asc };
+            let which = (page, query.key.as_deref());
+            Outcome::MapPage(hub.map_page(&query.channel, which, query.revision.as_ref(), now)?)
+        }
+        Command::MapReadStream(query) => {
+            let way = (query.reverse, now);
+            Outcome::History(hub.map_stream(&query.channel, query.limit, query.since.clone(), way)?)
+        }
+        Command::MapStats(channel) => Outcome::MapStats(hub.map_keys(channel)?),
         Command::Presence(channel) => Outcome::Presence(hub.presence(channel)?),
         Command::PresenceStats(channel) => Outcome::PresenceStats(hub.presence_stats(channel)?),
-        Command::Publish(publish) => {
-            let publishing = Publishing {
-                data: publish.data.clone(),
-                info: None,
-                tags: publish.tags.clone(),
-                skip_history: publish.skip_history,
-                pressing: false,
-            };
-            Outcome::Published(hub.publish(&publish.channel, publishing, now)?)
+        Command::Refresh(refresh) => {
+            Outcome::Connections(hub.tell(&refresh.target, SessionOrder::Refresh(refresh.clone())))
+        }
+        Command::RevokeToken(revocation) => {
+            hub.revoke(revocation);
+            Outcome::Done
         }
         Command::Send(send) => Outcome::Connections(hub.send(&send.user, send.data.clone())),
-        _ => return Err(ClientError::NOT_AVAILABLE.into()),
+        Command::Subscribe(subscribe) => {
+            hub.known(&subscribe.channel, |_| true)?;
+            Outcome::Connections(hub.tell(&subscribe.target, SessionOrder::Subscribe(subscribe.clone())))
+        }
+        Command::UnblockUser(user) => {
+            hub.unblock(user);
+            Outcome::Done
+        }
+        Command::Unsubscribe(unsubscribe) => {
+            Outcome::Connections(hub.tell(&unsubscribe.target, SessionOrder::Unsubscribe(unsubscribe.clone())))
+        }
+        Command::Broadcast(_) | Command::MapPublish(_) | Command::MapRemove(_) | Command::Publish(_) => Outcome::Done,
     })
 }
 
+/// Entries of a page of a map, whatever is asked for.
+const MOST_ENTRIES: usize = 10_000;
+
+fn publishing(publish: &Publish, is_for_map: bool) -> Publishing {
+    Publishing {
+        data: publish.data.clone(),
+        tags: publish.tags.clone(),
+        skip_history: publish.skip_history,
+        is_for_map,
+        more: publish.more.clone(),
+        ..Publishing::default()
+    }
+}
+
+fn apply_publish(hub: &Hub, publish: &Publish, is_for_map: bool, how: (Millis, Done)) {
+    begin(hub, &publish.channel, publishing(publish, is_for_map), how);
+}
+
+/// Publishes, and tells how it went when it is known.
+fn begin(hub: &Hub, channel: &str, publishing: Publishing, (now, done): (Millis, Done)) {
+    // Either the log answers or we do; whoever does takes it out.
+    let waiting = Arc::new(Mutex::new(Some(done)));
+    let answer = |waiting: &Mutex<Option<Done>>, outcome: Result<Published, PublishError>| {
+        if let Some(done) = waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            done(outcome.map(Outcome::Published).map_err(ControlError::from));
+        }
+    };
+    let later = Arc::clone(&waiting);
+    let ticket = Ticket::Then(Box::new(move |outcome| answer(&later, outcome)));
+    match hub.publish(channel, publishing, Some(ticket), now) {
+        Ok(Receipt::Later) => {}
+        Ok(Receipt::Ready(published)) => answer(&waiting, Ok(published)),
+        Err(error) => answer(&waiting, Err(error)),
+    }
+}
+
+/// The results of a broadcast that are still to come.
+struct Gathering {
+    results: Vec<Option<Result<Published, ClientError>>>,
+    missing: usize,
+    done: Option<Done>,
+}
+
 /// A busy worker stops a broadcast only before its first channel: after that a repetition would double what is out.
-fn apply_broadcast(
-    hub: &Hub,
-    broadcast: &Broadcast,
-    now: Millis,
-) -> Result<Vec<Result<Published, ClientError>>, ControlError> {
-    let mut results = Vec::with_capacity(broadcast.channels.len());
+fn apply_broadcast(hub: &Hub, broadcast: &Broadcast, now: Millis, done: Done) {
+    let count = broadcast.channels.len();
+    if count == 0 {
+        return done(Ok(Outcome::Broadcast(Vec::new())));
+    }
+    let gathering = Arc::new(Mutex::new(Gathering { results: vec![None; count], missing: count, done: Some(done) }));
     for (nth, channel) in broadcast.channels.iter().enumerate() {
-        let publishing = Publishing {
-            data: broadcast.publish.data.clone(),
-            info: None,
-            tags: broadcast.publish.tags.clone(),
-            skip_history: broadcast.publish.skip_history,
-            pressing: nth > 0,
-        };
-        match hub.publish(channel, publishing, now) {
-            Err(PublishError::Busy) => return Err(ControlError::Busy),
-            result => results.push(result.map_err(ClientError::from)),
+        let publishing = Publishing { pressing: nth > 0, ..publishing(&broadcast.publish, false) };
+        let later = Arc::clone(&gathering);
+        let ticket = Ticket::Then(Box::new(move |outcome| put(&later, nth, outcome)));
+        match hub.publish(channel, publishing, Some(ticket), now) {
+            Ok(Receipt::Later) => {}
+            Ok(Receipt::Ready(published)) => put(&gathering, nth, Ok(published)),
+            Err(PublishError::Busy) if nth == 0 => {
+                let done = gathering.lock().unwrap_or_else(PoisonError::into_inner).done.take();
+                if let Some(done) = done {
+                    done(Err(ControlError::Busy));
+                }
+                return;
+            }
+            Err(error) => put(&gathering, nth, Err(error)),
         }
     }
-    Ok(results)
+}
+
+fn put(gathering: &Mutex<Gathering>, nth: usize, outcome: Result<Published, PublishError>) {
+    let mut gathering = gathering.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(place) = gathering.results.get_mut(nth).filter(|place| place.is_none()) else { return };
+    *place = Some(outcome.map_err(ClientError::from));
+    gathering.missing -= 1;
+    if gathering.missing == 0
+        && let Some(done) = gathering.done.take()
+    {
+        let results = std::mem::take(&mut gathering.results);
+        drop(gathering);
+        done(Ok(Outcome::Broadcast(results.into_iter().flatten().collect())));
+    }
 }

@@ -1,12 +1,16 @@
 //! The directory of channels: which workers care, what is kept, who is there.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use jackfield_model::{Millis, Position, Publication};
 
+use crate::keyed::Keyed;
 use crate::namespace::Options;
 use crate::presence::Presence;
+use crate::results::Results;
 use crate::stream::Stream;
 
 /// What a worker needs to let a connection listen.
@@ -21,7 +25,7 @@ pub struct Joined {
     /// What the client is told to be at: where it was if it recovered, else the top of the history, where the channel
     /// has one.
     pub position: Option<Position>,
-    /// What came of its wish to recover, if it had one and the channel has a history.
+    /// What came of its wish to recover, or of the channel's to begin with the latest values.
     pub recovery: Option<Recovery>,
     /// Options of the channel's namespace.
     pub options: Arc<Options>,
@@ -33,7 +37,7 @@ pub struct Recovery {
     /// Invariant: if so, the client's position, `publications` and the pushes after [`Joined::sequence`] follow each
     /// other without a gap and without a double.
     pub recovered: bool,
-    /// What it missed, oldest first; none unless recovered.
+    /// What it missed, oldest first; or the latest values where the channel keeps those.
     pub publications: Vec<Arc<Publication>>,
 }
 
@@ -44,6 +48,8 @@ pub struct Since<'a> {
     pub position: &'a Position,
     /// It would rather not come in than miss something.
     pub or_nothing: bool,
+    /// The latest values are all it wants.
+    pub latest: bool,
 }
 
 /// One channel as the whole node knows it.
@@ -55,7 +61,25 @@ pub(crate) struct Channel {
     pub(crate) workers: u64,
     pub(crate) stream: Option<Box<Stream>>,
     pub(crate) presence: Option<Box<Presence>>,
+    /// Subscriptions of all workers.
+    pub(crate) members: u32,
+    /// How often its stream began anew.
+    pub(crate) life: u32,
+    pub(crate) more: Option<Box<More>>,
     pub(crate) options: Arc<Options>,
+}
+
+/// What few channels have.
+#[derive(Debug, Default)]
+pub(crate) struct More {
+    /// The latest value of every key.
+    pub(crate) state: Keyed,
+    /// The publication before, where deltas are made.
+    pub(crate) last: Option<Arc<Publication>>,
+    /// The publisher's own count, and its life.
+    pub(crate) version: (u64, Arc<str>),
+    /// When the table looks at the values' ends next.
+    pub(crate) noted: Option<Millis>,
 }
 
 /// Epoch and top of an empty history are kept this long, so that a client that comes back is not fooled by offset 1.
@@ -63,22 +87,43 @@ const META_TTL: Millis = 30 * 24 * 3600 * 1000;
 
 impl Channel {
     pub(crate) fn new(key: u64, name: Arc<str>, options: Arc<Options>) -> Self {
-        Self { key, name, workers: 0, stream: None, presence: None, options }
+        Self { key, name, workers: 0, stream: None, presence: None, members: 0, life: 0, more: None, options }
+    }
+
+    pub(crate) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    pub(crate) fn state(&self) -> Option<&Keyed> {
+        self.more.as_ref().map(|more| &more.state)
+    }
+
+    /// How long epoch and top outlive the publications.
+    fn meta_ttl(&self) -> Millis {
+        if self.options.meta_ttl == 0 { META_TTL } else { self.options.meta_ttl }
     }
 
     /// Whether nobody would miss it.
     fn is_idle(&self, now: Millis) -> bool {
         self.workers == 0
             && self.presence.as_ref().is_none_or(|presence| presence.is_empty())
+            && self.state().is_none_or(Keyed::is_empty)
             && self.stream.as_ref().is_none_or(|stream| {
                 // Why: any client that may read history can name channels; what nobody published into has no past.
-                let ttl = if stream.has_past() { META_TTL } else { self.options.history_ttl };
+                let ttl = if stream.has_past() { self.meta_ttl() } else { self.options.history_ttl() };
                 stream.is_empty() && stream.touched().saturating_add(ttl) < now
             })
     }
 }
 
-pub(crate) type Table = HashMap<Arc<str>, Channel, ahash::RandomState>;
+/// A part of the directory.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) channels: HashMap<Arc<str>, Channel, ahash::RandomState>,
+    pub(crate) results: Results,
+    /// When values run out, and in which channel; told again for each, so an entry may be out of date.
+    pub(crate) ends: BinaryHeap<Reverse<(Millis, Arc<str>)>>,
+}
 
 const TABLES: usize = 64;
 
@@ -103,33 +148,40 @@ impl Directory {
 
     /// Channels that somebody cares for.
     pub(crate) fn count(&self) -> usize {
-        self.tables.iter().map(|table| table.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.all().map(|table| table.channels.len()).sum()
+    }
+
+    /// Each table in turn, locked.
+    pub(crate) fn all(&self) -> impl Iterator<Item = MutexGuard<'_, Table>> {
+        self.tables.iter().map(|table| table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Forgets what is too old in one table; the caller goes round all of them.
     pub(crate) fn sweep(&self, round: usize, now: Millis) {
         let mut table = self.tables[round % TABLES].lock().unwrap_or_else(PoisonError::into_inner);
-        table.retain(|_, channel| {
+        let channels = &mut table.channels;
+        channels.retain(|_, channel| {
             if let Some(stream) = &mut channel.stream {
-                stream.expire(now, channel.options.history_ttl);
+                stream.expire(now, channel.options.history_ttl());
             }
             !channel.is_idle(now)
         });
-        if table.capacity() > 1024 && table.len() < table.capacity() / 8 {
-            let room = table.len() * 2;
-            table.shrink_to(room);
+        if channels.capacity() > 1024 && channels.len() < channels.capacity() / 8 {
+            let room = channels.len() * 2;
+            channels.shrink_to(room);
         }
     }
 }
 
 /// Drops a channel that nobody cares for any more. Call after taking something away from it.
 pub(crate) fn release(table: &mut Table, name: &str) {
-    let idle = table.get(name).is_some_and(|channel| {
+    let idle = table.channels.get(name).is_some_and(|channel| {
         channel.workers == 0
             && channel.stream.is_none()
+            && channel.state().is_none_or(Keyed::is_empty)
             && channel.presence.as_ref().is_none_or(|presence| presence.is_empty())
     });
     if idle {
-        table.remove(name);
+        table.channels.remove(name);
     }
 }

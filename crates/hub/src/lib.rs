@@ -8,26 +8,44 @@
 //!
 //! So a publication costs one lock, and a delivery costs none: no lock, no wake, no allocation, no copy.
 
+mod bans;
 pub mod control;
 mod directory;
 pub mod filter;
 pub mod fossil;
+pub mod glob;
 mod hub;
+mod journal;
+mod keyed;
 mod mailbox;
+mod map;
 pub mod namespace;
+mod orders;
 mod outbox;
 mod parcel;
 mod people;
 mod presence;
+mod publish;
+mod results;
+mod sampler;
 mod shard;
 mod stream;
+mod subscribe;
 mod subscribers;
 
+pub use bans::TokenMarks;
 pub use directory::{Joined, Recovery, Since};
-pub use hub::{Hub, Membership, PublishError, Published, Publishing, SubscribeError};
+pub use hub::Hub;
+pub use journal::{Journal, Numbered, Order, Restored, Then, Ticket};
+pub use keyed::Page;
 pub use mailbox::{Mail, Mailbox, Wake};
-pub use namespace::{Namespaces, Options};
-pub use outbox::{Lane, Outbox};
-pub use parcel::{Encoder, EncodingId, MAX_ENCODINGS, Parcel};
+pub use map::{MapPage, MapStep, MapWish};
+pub use namespace::{Delivery, Namespaces, Options};
+pub use orders::SessionOrder;
+pub use outbox::{Frame, Lane, Outbox};
+pub use parcel::{Encoder, EncodingId, MAX_ENCODINGS, Origin, Parcel, patch};
 pub use people::{Address, UplinkError};
-pub use shard::Shard;
+pub use publish::{PublishError, Published, Publishing, Receipt};
+pub use shard::{Seat, Shard};
+pub use stream::Cap;
+pub use subscribe::{Membership, SubscribeError};

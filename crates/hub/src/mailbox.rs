@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use jackfield_model::app::{Answer, Ejection};
+use jackfield_model::app::Answer;
+use jackfield_model::client::Unsubscribed;
 use jackfield_model::{Disconnect, Uuid};
 
+use crate::orders::SessionOrder;
 use crate::parcel::Parcel;
 use crate::people::Address;
 
@@ -27,8 +29,17 @@ pub enum Mail {
     Direct(Address, Arc<Parcel>),
     /// What a client without an uplink of its own sent by another request, for the session with this secret.
     Uplink(Address, Uuid, Bytes),
-    /// The application ends a connection.
-    Eject(Address, Arc<Ejection>),
+    /// The application wants something of a connection.
+    Order(Address, Arc<SessionOrder>),
+    /// The application wants something of whoever is meant.
+    OrderAll(Arc<SessionOrder>),
+    /// What subscribers of a channel know of it is not enough, or void.
+    Lost {
+        /// The channel's number.
+        key: u64,
+        /// What they are told.
+        unsubscribed: Unsubscribed,
+    },
     /// What came of a call that a session made.
     Resume(Address, u32, Box<Answer>),
     /// The server goes down: everybody is told, then the worker ends.

@@ -1,6 +1,11 @@
 //! The outbox of a worker: what this round has to say to each connection, as indexes into a palette of shared frames.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+
+use crate::namespace::Delivery;
+use crate::parcel::Parcel;
 
 const NONE: u32 = u32::MAX;
 
@@ -21,6 +26,34 @@ struct Entry {
     next: u32,
 }
 
+/// The bytes of one frame, and what becomes of it where a socket refuses it.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// What goes out.
+    pub bytes: Bytes,
+    /// `None`: it is kept for the reader, whatever comes after it.
+    pub note: Option<Arc<Note>>,
+}
+
+/// What may happen to a publication on its way to a slow reader.
+#[derive(Debug)]
+pub struct Note {
+    /// The publication.
+    pub parcel: Arc<Parcel>,
+    /// Whether it waits, gives way, or is replaced.
+    pub delivery: Delivery,
+    /// The frame is a delta; this is the whole, for a reader that may miss what it was made against.
+    pub whole: Option<Bytes>,
+}
+
+/// Whether a connection takes what it is sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flow {
+    is_blocked: bool,
+    /// How often it was blocked.
+    stirs: u16,
+}
+
 /// Pending frames of all connections of one worker.
 ///
 /// Why lists in one arena: a delivery is one push onto a vector that keeps its room from round to round; no connection
@@ -29,7 +62,9 @@ struct Entry {
 pub struct Outbox {
     lanes: Vec<Lane>,
     entries: Vec<Entry>,
-    palette: Vec<Bytes>,
+    palette: Vec<Frame>,
+    /// Only as long as any connection was ever blocked.
+    flows: Vec<Flow>,
     dirty: Vec<u32>,
     flushed: usize,
 }
@@ -42,11 +77,44 @@ impl Outbox {
             self.lanes.resize(index + 1, Lane::EMPTY);
         }
         self.lanes[index] = Lane::EMPTY;
+        self.unblock(slot);
+    }
+
+    /// A connection does not take what it is sent; from now on its frames wait.
+    pub fn block(&mut self, slot: u32) {
+        let index = slot as usize;
+        if index >= self.flows.len() {
+            self.flows.resize(index + 1, Flow::default());
+        }
+        let flow = &mut self.flows[index];
+        flow.is_blocked = true;
+        flow.stirs = flow.stirs.wrapping_add(1);
+    }
+
+    /// Everything that waited for a connection is out.
+    pub fn unblock(&mut self, slot: u32) {
+        if let Some(flow) = self.flows.get_mut(slot as usize) {
+            flow.is_blocked = false;
+        }
+    }
+
+    /// How often a connection was blocked; `None` while it is.
+    pub(crate) fn stirs(&self, slot: u32) -> Option<u16> {
+        match self.flows.get(slot as usize) {
+            Some(flow) if flow.is_blocked => None,
+            Some(flow) => Some(flow.stirs),
+            None => Some(0),
+        }
     }
 
     /// Puts a frame on the palette of this round.
-    pub fn add(&mut self, frame: Bytes) -> u32 {
-        self.palette.push(frame);
+    pub fn add(&mut self, bytes: Bytes) -> u32 {
+        self.add_noted(bytes, None)
+    }
+
+    /// As [`Self::add`], for a publication that need not wait for ever.
+    pub fn add_noted(&mut self, bytes: Bytes, note: Option<Arc<Note>>) -> u32 {
+        self.palette.push(Frame { bytes, note });
         (self.palette.len() - 1) as u32
     }
 
@@ -103,11 +171,11 @@ impl Outbox {
             return None;
         }
         let entry = self.entries.get(lane.head as usize)?;
-        self.palette.get(entry.frame as usize)
+        self.palette.get(entry.frame as usize).map(|frame| &frame.bytes)
     }
 
     /// The frames of a lane in order.
-    pub fn frames(&self, lane: Lane) -> impl Iterator<Item = &Bytes> {
+    pub fn frames(&self, lane: Lane) -> impl Iterator<Item = &Frame> {
         let mut at = lane.head;
         std::iter::from_fn(move || {
             let entry = self.entries.get(at as usize)?;
@@ -148,7 +216,7 @@ mod tests {
         assert_eq!(outbox.next_dirty(), Some(5));
         let lane = outbox.take(5);
         assert!(outbox.single(lane).is_none());
-        assert_eq!(outbox.frames(lane).map(|f| f[0]).collect::<Vec<_>>(), b"ab");
+        assert_eq!(outbox.frames(lane).map(|f| f.bytes[0]).collect::<Vec<_>>(), b"ab");
         assert_eq!(outbox.next_dirty(), Some(0));
         let lane = outbox.take(0);
         assert_eq!(outbox.single(lane).unwrap().as_ref(), b"a");

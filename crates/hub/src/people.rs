@@ -121,8 +121,12 @@ impl People {
         }
     }
 
-    fn of_session(&self, session: Uuid) -> Option<Address> {
+    pub(crate) fn of_session(&self, session: Uuid) -> Option<Address> {
         lock(&self.sessions).get(&session).copied()
+    }
+
+    pub(crate) fn users(&self) -> usize {
+        self.users.iter().map(|table| lock(table).len()).sum()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -10,7 +10,10 @@ use jackfield_model::{ClientError, Millis, Position, Publication};
 #[derive(Debug)]
 pub(crate) struct Stream {
     epoch: Arc<str>,
+    /// The last publication that subscribers may know of.
     top: u64,
+    /// The last number that was given out; above `top` while a journal writes.
+    numbered: u64,
     ring: VecDeque<Arc<Publication>>,
     touched: Millis,
 }
@@ -20,12 +23,33 @@ pub(crate) struct Stream {
 pub(crate) struct Range {
     pub(crate) limit: i32,
     pub(crate) since: Option<Position>,
+    pub(crate) from: Option<Millis>,
     pub(crate) reverse: bool,
+}
+
+/// How much may be recovered at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Cap {
+    /// Publications.
+    pub count: usize,
+    /// Bytes of their payloads. A reply that no backlog can hold would end the connection, which would come back to ask
+    /// for the same.
+    pub bytes: usize,
 }
 
 impl Stream {
     pub(crate) fn new(epoch: Arc<str>, now: Millis) -> Self {
-        Self { epoch, top: 0, ring: VecDeque::new(), touched: now }
+        Self { epoch, top: 0, numbered: 0, ring: VecDeque::new(), touched: now }
+    }
+
+    /// A stream as a log knows it; `publications` oldest first.
+    pub(crate) fn restored(position: Position, publications: Vec<Arc<Publication>>, touched: Millis) -> Self {
+        let Position { offset, epoch } = position;
+        Self { epoch, top: offset, numbered: offset, ring: publications.into(), touched }
+    }
+
+    pub(crate) fn epoch(&self) -> &Arc<str> {
+        &self.epoch
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -34,12 +58,18 @@ impl Stream {
 
     /// The offset that the next publication gets.
     pub(crate) fn next_offset(&mut self) -> u64 {
-        self.top += 1;
-        self.top
+        self.numbered += 1;
+        self.numbered
+    }
+
+    /// Takes back every number above the top: nobody has seen what had them.
+    pub(crate) fn take_back(&mut self) {
+        self.numbered = self.top;
     }
 
     pub(crate) fn keep(&mut self, publication: Arc<Publication>, size: usize) {
         self.touched = publication.time;
+        self.top = publication.offset;
         self.ring.push_back(publication);
         while self.ring.len() > size {
             self.ring.pop_front();
@@ -51,6 +81,16 @@ impl Stream {
         while self.ring.front().is_some_and(|oldest| oldest.time + ttl <= now) {
             self.ring.pop_front();
         }
+    }
+
+    /// Forgets all publications; the position stays.
+    pub(crate) fn clear(&mut self) {
+        self.ring.clear();
+    }
+
+    /// The latest publication, if it is still kept.
+    pub(crate) fn latest(&self) -> Option<&Arc<Publication>> {
+        self.ring.back()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,9 +107,14 @@ impl Stream {
         self.touched
     }
 
-    /// What came after `since`; `None` unless that is all of it, without a gap, and at most `cap` publications.
-    pub(crate) fn recover(&self, since: &Position, cap: usize) -> Option<Vec<Arc<Publication>>> {
-        if !since.epoch.is_empty() && since.epoch != self.epoch {
+    /// Whether a position is one of this stream's life. An empty epoch is of any.
+    pub(crate) fn knows(&self, since: &Position) -> bool {
+        since.epoch.is_empty() || since.epoch == self.epoch
+    }
+
+    /// What came after `since`; `None` unless that is all of it, without a gap, and within the cap.
+    pub(crate) fn recover(&self, since: &Position, cap: Cap) -> Option<Vec<Arc<Publication>>> {
+        if !self.knows(since) {
             return None;
         }
         if since.offset == self.top {
@@ -77,20 +122,35 @@ impl Stream {
         }
         let seen = self.ring.partition_point(|publication| publication.offset <= since.offset);
         let (first, last) = (self.ring.get(seen)?, self.ring.back()?);
-        let is_whole = first.offset - since.offset == 1 && last.offset == self.top && self.ring.len() - seen <= cap;
-        is_whole.then(|| self.ring.range(seen..).cloned().collect())
+        let is_whole =
+            first.offset - since.offset == 1 && last.offset == self.top && self.ring.len() - seen <= cap.count;
+        let bytes = || self.ring.range(seen..).map(|publication| publication.data.bytes.len()).sum::<usize>();
+        (is_whole && bytes() <= cap.bytes).then(|| self.ring.range(seen..).cloned().collect())
+    }
+
+    /// At most `limit` publications after `since`; `None` if there is a gap or the epoch is another.
+    pub(crate) fn after(&self, since: &Position, limit: usize) -> Option<Vec<Arc<Publication>>> {
+        if !self.knows(since) {
+            return None;
+        }
+        if since.offset == self.top {
+            return Some(Vec::new());
+        }
+        let seen = self.ring.partition_point(|publication| publication.offset <= since.offset);
+        let first = self.ring.get(seen)?;
+        (first.offset - since.offset == 1).then(|| self.ring.range(seen..).take(limit).cloned().collect())
     }
 
     pub(crate) fn read(&self, range: &Range, cap: usize) -> Result<HistoryPage, ClientError> {
         let position = self.position();
-        if let Some(since) = &range.since
-            && !since.epoch.is_empty()
-            && since.epoch != self.epoch
-        {
+        if range.from.is_none() && range.since.as_ref().is_some_and(|since| !self.knows(since)) {
             return Err(ClientError::UNRECOVERABLE_POSITION);
         }
         let limit = if range.limit < 0 { cap } else { (range.limit as usize).min(cap) };
-        let offset = range.since.as_ref().map(|since| since.offset);
+        let offset = match range.from {
+            Some(from) => self.place_of(from, range.reverse),
+            None => range.since.as_ref().map(|since| since.offset),
+        };
         let publications = if range.reverse {
             let below = |p: &&Arc<Publication>| offset.is_none_or(|offset| p.offset < offset);
             self.ring.iter().rev().filter(below).take(limit).cloned().collect()
@@ -100,11 +160,69 @@ impl Stream {
         };
         Ok(HistoryPage { publications, position })
     }
+
+    /// The exclusive start that a moment stands for.
+    ///
+    /// Forwards: all from the first publication at or after it. Backwards: all up to the last one at or before it.
+    /// A walk, because a clock that was set back leaves times that do not rise.
+    fn place_of(&self, from: Millis, reverse: bool) -> Option<u64> {
+        if reverse {
+            let last = self.ring.iter().rev().find(|publication| publication.time <= from);
+            // Nothing is as old: below the first number there is none.
+            return Some(last.map_or(0, |publication| publication.offset + 1));
+        }
+        let first = self.ring.iter().find(|publication| publication.time >= from);
+        Some(first.map_or(self.top, |publication| publication.offset - 1))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CAP: Cap = Cap { count: 300, bytes: 1 << 20 };
+
+    #[test]
+    fn a_moment_stands_for_a_place() {
+        // Offset n was published at time n.
+        let stream = stream(10, 5);
+        let offsets = |from, reverse| {
+            let page = stream.read(&Range { limit: -1, since: None, from: Some(from), reverse }, 300).unwrap();
+            page.publications.iter().map(|p| p.offset).collect::<Vec<_>>()
+        };
+        assert_eq!(offsets(8, false), [8, 9, 10]);
+        assert_eq!(offsets(0, false), [6, 7, 8, 9, 10]);
+        assert_eq!(offsets(11, false), [0; 0]);
+        assert_eq!(offsets(8, true), [8, 7, 6]);
+        assert_eq!(offsets(99, true), [10, 9, 8, 7, 6]);
+        assert_eq!(offsets(5, true), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_numbered_is_not_yet_seen() {
+        let mut stream = stream(3, 5);
+        assert_eq!((stream.next_offset(), stream.next_offset()), (4, 5));
+        assert_eq!(stream.position().offset, 3);
+        let since = Position { offset: 3, epoch: "e".into() };
+        assert_eq!(stream.recover(&since, CAP), Some(Vec::new()), "nobody has missed what nobody was shown");
+        stream.take_back();
+        assert_eq!(stream.next_offset(), 4);
+        stream.keep(Arc::new(Publication { offset: 4, ..Publication::default() }), 5);
+        assert_eq!(stream.recover(&since, CAP).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_recovery_that_no_backlog_can_hold_is_none() {
+        let mut stream = Stream::new("e".into(), 0);
+        for _ in 0..3 {
+            let offset = stream.next_offset();
+            let data = jackfield_model::Payload::json("0123456789");
+            stream.keep(Arc::new(Publication { offset, data, ..Publication::default() }), 5);
+        }
+        let since = Position { offset: 0, epoch: "e".into() };
+        assert!(stream.recover(&since, Cap { count: 3, bytes: 30 }).is_some());
+        assert!(stream.recover(&since, Cap { count: 3, bytes: 29 }).is_none());
+    }
 
     fn stream(count: u64, size: usize) -> Stream {
         let mut stream = Stream::new("e".into(), 0);
@@ -117,7 +235,7 @@ mod tests {
 
     fn offsets(stream: &Stream, limit: i32, since: Option<u64>, reverse: bool) -> Vec<u64> {
         let since = since.map(|offset| Position { offset, epoch: "e".into() });
-        let page = stream.read(&Range { limit, since, reverse }, 300).unwrap();
+        let page = stream.read(&Range { limit, since, from: None, reverse }, 300).unwrap();
         page.publications.iter().map(|p| p.offset).collect()
     }
 
@@ -135,7 +253,7 @@ mod tests {
     #[test]
     fn a_foreign_epoch_is_unrecoverable() {
         let since = Some(Position { offset: 1, epoch: "other".into() });
-        let error = stream(3, 5).read(&Range { limit: 1, since, reverse: false }, 300).unwrap_err();
+        let error = stream(3, 5).read(&Range { limit: 1, since, ..Range::default() }, 300).unwrap_err();
         assert_eq!(error.code, 112);
     }
 
@@ -144,7 +262,7 @@ mod tests {
         let stream = stream(10, 5);
         let missed = |offset: u64, epoch: &str, cap: usize| {
             let since = Position { offset, epoch: epoch.into() };
-            let publications = stream.recover(&since, cap)?;
+            let publications = stream.recover(&since, Cap { count: cap, bytes: 1 << 20 })?;
             Some(publications.iter().map(|publication| publication.offset).collect::<Vec<_>>())
         };
         assert_eq!(missed(7, "e", 300), Some(vec![8, 9, 10]));
@@ -165,10 +283,10 @@ mod tests {
         let mut stream = stream(3, 5);
         stream.expire(100, 10);
         let since = |offset| Position { offset, epoch: "e".into() };
-        assert_eq!(stream.recover(&since(2), 300), None);
-        assert_eq!(stream.recover(&since(3), 300), Some(Vec::new()));
-        assert_eq!(Stream::new("e".into(), 0).recover(&since(0), 300), Some(Vec::new()));
-        assert_eq!(Stream::new("e".into(), 0).recover(&since(1), 300), None);
+        assert_eq!(stream.recover(&since(2), CAP), None);
+        assert_eq!(stream.recover(&since(3), CAP), Some(Vec::new()));
+        assert_eq!(Stream::new("e".into(), 0).recover(&since(0), CAP), Some(Vec::new()));
+        assert_eq!(Stream::new("e".into(), 0).recover(&since(1), CAP), None);
     }
 
     #[test]

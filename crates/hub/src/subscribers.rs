@@ -1,8 +1,13 @@
-//! The subscribers of one channel on one worker: a dense list that the hot loop walks.
+//! The subscribers of one channel on one worker: dense lists that the hot loop walks.
+
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::filter::Filter;
+use crate::namespace::Delivery;
 use crate::parcel::EncodingId;
+use crate::sampler::Sampler;
 
 /// One subscriber, as the hot loop needs it.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +22,62 @@ pub(crate) struct Subscriber {
     pub(crate) hears_members: bool,
 }
 
+/// A subscriber with wishes of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Special {
+    pub(crate) base: Subscriber,
+    /// What it wants to hear.
+    pub(crate) filter: Option<Arc<Filter>>,
+    /// What becomes of what it cannot take.
+    pub(crate) delivery: Delivery,
+    /// It wants deltas.
+    pub(crate) delta: bool,
+    /// It has the publication before, so it can read a delta.
+    pub(crate) primed: bool,
+    /// How often its connection had been blocked when it got that.
+    pub(crate) stirs: u16,
+}
+
+/// Anything that has a slot.
+pub(crate) trait InSlot {
+    fn slot(&self) -> u32;
+}
+
+impl InSlot for Subscriber {
+    fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
+impl InSlot for Special {
+    fn slot(&self) -> u32 {
+        self.base.slot
+    }
+}
+
 /// Up to this many a walk through the list finds a slot as fast as a map would.
 const WALK: usize = 32;
 
-/// The list, and an index of it once it is long.
-#[derive(Debug, Default)]
-pub(crate) struct Subscribers {
-    list: Vec<Subscriber>,
+/// A dense list, and an index of it once it is long.
+#[derive(Debug)]
+pub(crate) struct Dense<T> {
+    list: Vec<T>,
     places: Option<Box<HashMap<u32, u32, ahash::RandomState>>>,
 }
 
-impl Subscribers {
-    pub(crate) fn as_slice(&self) -> &[Subscriber] {
+impl<T> Default for Dense<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), places: None }
+    }
+}
+
+impl<T: InSlot> Dense<T> {
+    pub(crate) fn as_slice(&self) -> &[T] {
         &self.list
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.list
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -40,25 +88,26 @@ impl Subscribers {
         self.list.len()
     }
 
-    pub(crate) fn insert(&mut self, subscriber: Subscriber) {
+    pub(crate) fn insert(&mut self, one: T) {
         let place = self.list.len() as u32;
-        self.list.push(subscriber);
+        let slot = one.slot();
+        self.list.push(one);
         if let Some(places) = &mut self.places {
-            places.insert(subscriber.slot, place);
+            places.insert(slot, place);
         } else if self.list.len() > WALK {
-            self.places = Some(Box::new(self.list.iter().enumerate().map(|(i, s)| (s.slot, i as u32)).collect()));
+            self.places = Some(Box::new(self.list.iter().enumerate().map(|(i, s)| (s.slot(), i as u32)).collect()));
         }
     }
 
     pub(crate) fn remove(&mut self, slot: u32) -> bool {
         let place = match &mut self.places {
             Some(places) => places.remove(&slot).map(|place| place as usize),
-            None => self.list.iter().position(|s| s.slot == slot),
+            None => self.list.iter().position(|s| s.slot() == slot),
         };
         let Some(place) = place else { return false };
         self.list.swap_remove(place);
         if let (Some(places), Some(moved)) = (&mut self.places, self.list.get(place)) {
-            places.insert(moved.slot, place as u32);
+            places.insert(moved.slot(), place as u32);
         }
         if self.list.len() <= WALK / 2 {
             self.places = None;
@@ -73,6 +122,73 @@ impl Subscribers {
     }
 }
 
+/// All subscribers of one channel on one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers {
+    /// The many, who hear everything as it comes.
+    pub(crate) plain: Dense<Subscriber>,
+    /// The few.
+    pub(crate) more: Option<Box<Wishful>>,
+}
+
+/// Subscribers with wishes of their own.
+#[derive(Debug, Default)]
+pub(crate) struct Wishful {
+    pub(crate) specials: Dense<Special>,
+    /// Those who hear so many a second, by that number.
+    pub(crate) samplers: Vec<Sampler>,
+}
+
+impl Subscribers {
+    pub(crate) fn len(&self) -> usize {
+        let sampled = |more: &Wishful| more.samplers.iter().map(|sampler| sampler.listeners.len()).sum::<usize>();
+        self.plain.len() + self.more.as_ref().map_or(0, |more| more.specials.len() + sampled(more))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.more.is_none()
+    }
+
+    /// Every slot that listens.
+    pub(crate) fn slots(&self) -> Vec<u32> {
+        let mut slots: Vec<u32> = self.plain.as_slice().iter().map(|one| one.slot).collect();
+        if let Some(more) = &self.more {
+            slots.extend(more.specials.as_slice().iter().map(InSlot::slot));
+            slots.extend(more.samplers.iter().flat_map(|one| one.listeners.as_slice()).map(InSlot::slot));
+        }
+        slots
+    }
+
+    pub(crate) fn insert_special(&mut self, special: Special) {
+        let more = self.more.get_or_insert_default();
+        let Delivery::Sampled(rate) = special.delivery else { return more.specials.insert(special) };
+        match more.samplers.iter_mut().find(|sampler| sampler.rate == rate) {
+            Some(sampler) => sampler.listeners.insert(special),
+            None => {
+                let mut sampler = Sampler::new(rate);
+                sampler.listeners.insert(special);
+                more.samplers.push(sampler);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) {
+        if self.plain.remove(slot) {
+            return;
+        }
+        let Some(more) = &mut self.more else { return };
+        if !more.specials.remove(slot) {
+            for sampler in &mut more.samplers {
+                sampler.listeners.remove(slot);
+            }
+            more.samplers.retain(|sampler| !sampler.listeners.is_empty());
+        }
+        if more.specials.is_empty() && more.samplers.is_empty() {
+            self.more = None;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,15 +196,28 @@ mod tests {
     #[test]
     fn every_slot_is_found_again_in_any_order() {
         let mut subscribers = Subscribers::default();
+        let base = |slot| Subscriber { from: 0, slot, encoding: EncodingId(0), hears_members: false };
         for slot in 0..1000 {
-            subscribers.insert(Subscriber { from: 0, slot, encoding: EncodingId(0), hears_members: false });
+            match slot % 3 {
+                0 => subscribers.plain.insert(base(slot)),
+                kind => subscribers.insert_special(Special {
+                    base: base(slot),
+                    filter: None,
+                    delivery: if kind == 1 { Delivery::Latest } else { Delivery::Sampled((slot % 5) as u16 + 1) },
+                    delta: false,
+                    primed: false,
+                    stirs: 0,
+                }),
+            }
         }
-        for slot in (0..1000).map(|i| (i * 7919) % 1000) {
-            assert!(subscribers.remove(slot), "slot {slot}");
-            assert!(!subscribers.remove(slot));
-            assert!(subscribers.as_slice().iter().all(|s| s.slot != slot));
+        assert_eq!((subscribers.len(), subscribers.slots().len()), (1000, 1000));
+        for (gone, slot) in (0..1000).map(|i| (i * 7919) % 1000).enumerate() {
+            subscribers.remove(slot);
+            subscribers.remove(slot);
+            assert_eq!(subscribers.len(), 999 - gone);
+            assert!(!subscribers.slots().contains(&slot));
         }
         assert!(subscribers.is_empty());
-        assert!(subscribers.places.is_none());
+        assert!(subscribers.plain.places.is_none());
     }
 }

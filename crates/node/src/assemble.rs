@@ -76,6 +76,7 @@ pub(crate) fn namespaces(config: &Config) -> Namespaces {
             .iter()
             .map(|namespace| (namespace.name.clone(), Arc::new(options(&namespace.options))))
             .collect(),
+        patterns: Vec::new(),
         max_length: channel.max_length,
         boundary: channel.namespace_boundary.clone(),
         private_prefix: channel.private_prefix.clone(),
@@ -114,6 +115,7 @@ fn options(from: &NamespaceOptions) -> Options {
             anonymous: from.allow_history_for_anonymous,
         },
         publish_to: publish_to(from.publish_to),
+        ..Options::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jackfield_dialects::raw::{self, Mode};
 use jackfield_hub::namespace::PublishTo;
-use jackfield_hub::{Membership, Publishing};
+use jackfield_hub::{Membership, Publishing, Seat};
 use jackfield_model::Disconnect;
 use jackfield_model::app::EventKind;
 
@@ -23,10 +23,18 @@ impl Session {
             turn.effects.push(Effect::Event(Box::new(event), None));
         }
         let Some(channel) = self.binding.clone() else { return };
-        let member = Membership { worker: turn.address.worker, info: &self.who };
+        let options = turn.hub.namespaces().of(&channel);
+        let (counted, announced) = options.map_or((false, false), |options| (options.presence, options.join_leave));
+        let member = Membership { worker: turn.address.worker, info: &self.who, counted, announced };
         match turn.hub.subscribe(&channel, member, None, turn.now.millis) {
             Ok(joined) => {
-                turn.shard.join(&joined, turn.address.slot, self.endpoint.encoding(), false);
+                let seat = Seat {
+                    slot: turn.address.slot,
+                    encoding: self.endpoint.encoding(),
+                    delivery: joined.options.delivery,
+                    ..Seat::default()
+                };
+                turn.shard.join(&joined, seat);
                 self.subscriptions.push(Subscription { key: joined.key, name: joined.name });
             }
             Err(_) => self.close(bad_request("the channel of this endpoint has no namespace"), turn),
@@ -43,7 +51,7 @@ impl Session {
         match (feed.publish_to, self.binding.clone()) {
             (PublishTo::Channel, Some(channel)) => {
                 let publishing = Publishing { data, info: Some(Arc::clone(&self.who)), ..Publishing::default() };
-                if turn.hub.publish(&channel, publishing, turn.now.millis).is_err() {
+                if turn.hub.publish_and_forget(&channel, publishing, turn.now.millis).is_err() {
                     self.close(Disconnect::TRY_AGAIN_LATER, turn);
                 }
             }

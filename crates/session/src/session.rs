@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_dialects::centrifugo::json;
-use jackfield_model::app::{self, Event, EventKind, Hello, Origin};
-use jackfield_model::client::{Answer, Command, Reply, Request, Subscribe};
+use jackfield_hub::{Membership, SessionOrder};
+use jackfield_model::app::{self, Event, EventKind, Hello, Origin, Target};
+use jackfield_model::client::{Answer, Command, Push, Reply, Request, Subscribe, Unsubscribed};
 use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Uuid};
 
 use crate::command;
@@ -329,6 +330,7 @@ impl Session {
             app::Answer::Rpc(payload) if pending.kind == PendingKind::Rpc => {
                 reply(turn, pending.id, Ok(Answer::Rpc(payload)));
             }
+            app::Answer::Published => reply(turn, pending.id, Ok(Answer::Publish)),
             app::Answer::Enqueued => match pending.kind {
                 PendingKind::Publish => reply(turn, pending.id, Ok(Answer::Publish)),
                 PendingKind::Send if pending.id != 0 => reply(turn, pending.id, Ok(Answer::Send)),
@@ -468,10 +470,35 @@ impl Session {
         self.close(disconnect, turn);
     }
 
+    /// Does what the application wants of it, if it is still the one that is meant.
+    pub fn obey(&mut self, order: &SessionOrder, turn: &mut Turn<'_>) {
+        if let SessionOrder::Disconnect(ejection) = order
+            && self.is_meant(&ejection.target)
+            && !ejection.whitelist.contains(&self.id())
+        {
+            self.close(ejection.disconnect.clone(), turn);
+        }
+    }
+
+    /// What it knows of a channel is not enough, or void.
+    pub fn lose(&mut self, key: u64, unsubscribed: &Unsubscribed, turn: &mut Turn<'_>) {
+        let Some(place) = self.subscriptions.iter().position(|one| one.key == key) else { return };
+        let subscription = self.subscriptions.swap_remove(place);
+        self.leave(&subscription, turn);
+        turn.effects.push(Effect::Push(Push::Unsubscribe(subscription.name, unsubscribed.clone())));
+    }
+
+    fn is_meant(&self, target: &Target) -> bool {
+        target.user.as_ref().is_none_or(|user| **user == *self.user())
+            && target.client.is_none_or(|client| client == self.id())
+    }
+
     pub(crate) fn leave(&self, subscription: &Subscription, turn: &mut Turn<'_>) {
         let last = turn.shard.leave(subscription.key, turn.address.slot);
-        let member = jackfield_hub::Membership { worker: turn.address.worker, info: &self.who };
-        turn.hub.unsubscribe(&subscription.name, member, last);
+        let options = turn.hub.namespaces().of(&subscription.name);
+        let (counted, announced) = options.map_or((false, false), |options| (options.presence, options.join_leave));
+        let member = Membership { worker: turn.address.worker, info: &self.who, counted, announced };
+        turn.hub.unsubscribe(&subscription.name, member, last, turn.now.millis);
     }
 
     /// Asks the application; `false` (and nothing happened) when too many questions wait already.
@@ -485,6 +512,18 @@ impl Session {
         self.pending.push(Pending { call: self.calls, id, kind });
         turn.effects.push(Effect::Event(Box::new(event), Some(self.calls)));
         true
+    }
+
+    /// The number under which the outcome of a publication comes.
+    pub(crate) fn await_publication(&mut self, id: u32) -> u32 {
+        self.calls = self.calls.wrapping_add(1);
+        self.pending.push(Pending { call: self.calls, id, kind: PendingKind::Publish });
+        self.calls
+    }
+
+    /// It came at once.
+    pub(crate) fn forget(&mut self, call: u32) {
+        self.pending.retain(|pending| pending.call != call);
     }
 
     /// An event about this client, with the next number of its sequence.

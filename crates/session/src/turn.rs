@@ -2,7 +2,7 @@
 
 use jackfield_hub::{Address, Hub, Shard};
 use jackfield_model::app::Event;
-use jackfield_model::client::Reply;
+use jackfield_model::client::{Push, Reply};
 use jackfield_model::{Disconnect, Millis};
 
 use crate::ids::Ids;
@@ -29,6 +29,8 @@ pub enum Effect {
     Event(Box<Event>, Option<u32>),
     /// A ping goes out.
     Ping,
+    /// A push for this client alone goes out.
+    Push(Push),
     /// A reply goes out.
     Reply(Reply),
 }

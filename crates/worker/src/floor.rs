@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jackfield_framing::forwarded::is_trusted;
 use jackfield_framing::websocket::deflate::Inflater;
-use jackfield_hub::{Address, Hub, Outbox, Shard};
+use jackfield_hub::{Address, Encoder, Hub, Outbox, Shard};
 use jackfield_model::app::Answer;
 use jackfield_model::{ClientError, Disconnect};
 use jackfield_session::wire::{self, Wires};
@@ -80,6 +80,10 @@ impl Floor {
         }
     }
 
+    pub(crate) fn address(&self, slot: usize, generation: u32) -> Address {
+        Address { worker: self.index, slot: slot as u32, generation }
+    }
+
     pub(crate) fn turn(&mut self, slot: usize, generation: u32) -> Turn<'_> {
         Turn {
             now: self.now,
@@ -118,6 +122,11 @@ impl Floor {
         match effect {
             Effect::Reply(reply) => {
                 if let Some(frame) = self.wires.reply(encoding, &reply) {
+                    self.outbox.send(slot as u32, frame);
+                }
+            }
+            Effect::Push(push) => {
+                if let Some(frame) = self.wires.encode(encoding, &push) {
                     self.outbox.send(slot as u32, frame);
                 }
             }

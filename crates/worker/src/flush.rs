@@ -24,7 +24,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let outbox = &self.floor.outbox;
         if let Some(backlog) = &mut connection.backlog {
-            backlog.extend(outbox.frames(lane), 0);
+            backlog.extend(outbox.frames(lane).map(|frame| &frame.bytes), 0);
             return self.watch(slot);
         }
         let written = match outbox.single(lane) {
@@ -36,7 +36,7 @@ impl Worker {
             Written::All => {}
             Written::Part(bytes) => {
                 let mut backlog = Backlog::new(self.floor.now.tick);
-                backlog.extend(outbox.frames(lane), bytes);
+                backlog.extend(outbox.frames(lane).map(|frame| &frame.bytes), bytes);
                 connection.backlog = Some(Box::new(backlog));
                 connection.patience = connection.patience.min(self.floor.now.tick + STALLED);
                 self.watch(slot);
@@ -143,7 +143,7 @@ fn gather(pipe: &mut Pipe, outbox: &Outbox, lane: Lane, room: (&mut Vec<u8>, &mu
         Written::Part(count) => Some(Written::Part(total + count)),
         Written::Dead => Some(Written::Dead),
     };
-    let frames: &mut dyn Iterator<Item = &Bytes> = &mut outbox.frames(lane);
+    let frames: &mut dyn Iterator<Item = &Bytes> = &mut outbox.frames(lane).map(|frame| &frame.bytes);
     for frame in frames {
         if cork.len() + frame.len() > CORK {
             if let Some(stop) = put(cork) {

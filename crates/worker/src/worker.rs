@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use jackfield_hub::{Address, Mail, Mailbox};
+use jackfield_hub::{Address, Encoder, Mail, Mailbox};
 use jackfield_model::Disconnect;
 use jackfield_session::{Session, Tick, Turn};
 use jackfield_tls::{Handed, Scratch};
@@ -189,7 +189,8 @@ impl Worker {
         for letter in mail.drain(..) {
             match letter {
                 Mail::Channel { key, sequence, parcel } => {
-                    self.floor.shard.deliver(key, sequence, &parcel, (&mut self.floor.outbox, &self.floor.wires));
+                    let out = (&mut self.floor.outbox, &self.floor.wires as &dyn Encoder);
+                    self.floor.shard.deliver(key, sequence, &parcel, self.floor.now.millis, out);
                 }
                 Mail::Direct(address, parcel) => {
                     let Some(connection) = self.connections.get_mut(address.slot as usize) else { continue };
@@ -203,11 +204,15 @@ impl Worker {
                 Mail::Uplink(address, secret, data) => {
                     self.with_session(address, |session, turn| session.receive_uplink(secret, &data, turn));
                 }
-                Mail::Eject(address, ejection) => self.with_session(address, |session, turn| {
-                    if ejection.target.user.as_ref().is_none_or(|user| **user == *session.user()) {
-                        session.disconnect(ejection.disconnect.clone(), turn);
+                Mail::Order(address, order) => self.with_session(address, |session, turn| session.obey(&order, turn)),
+                Mail::OrderAll(order) => self.with_all(|session, turn| session.obey(&order, turn)),
+                Mail::Lost { key, unsubscribed } => {
+                    for slot in self.floor.shard.slots(key) {
+                        let Some(connection) = self.connections.get(slot as usize) else { continue };
+                        let address = self.floor.address(slot as usize, connection.generation);
+                        self.with_session(address, |session, turn| session.lose(key, &unsubscribed, turn));
                     }
-                }),
+                }
                 Mail::Resume(address, call, answer) => {
                     self.with_session(address, |session, turn| session.resume(call, *answer, turn));
                 }
@@ -215,6 +220,13 @@ impl Worker {
             }
         }
         self.mail = mail;
+    }
+
+    fn with_all(&mut self, mut step: impl FnMut(&mut Session, &mut Turn<'_>)) {
+        let slots: Vec<(usize, u32)> = self.connections.iter().map(|(slot, one)| (slot, one.generation)).collect();
+        for (slot, generation) in slots {
+            self.with_session(self.floor.address(slot, generation), &mut step);
+        }
     }
 
     fn with_session(&mut self, address: Address, step: impl FnOnce(&mut Session, &mut Turn<'_>)) {

@@ -16,7 +16,12 @@ async fn commands_and_their_results() {
     let server = Server::open().await;
     let info = Arc::new(ClientInfo { user: "ann".into(), client: ClientId::from_u128(1), ..ClientInfo::default() });
     assert!(server.hub.arrive(&info, Address::default(), 0));
-    assert!(server.hub.subscribe("room:1", Membership { worker: 0, info: &info }, None, 1).is_ok());
+    assert!(
+        server
+            .hub
+            .subscribe("room:1", Membership { worker: 0, info: &info, counted: true, announced: true }, None, 1)
+            .is_ok()
+    );
 
     let (status, first) = server.post("publish", json!({"channel": "room:1", "data": {"a": 1}})).await;
     assert_eq!((status, &first["result"]["offset"]), (200, &json!(1)));
@@ -40,7 +45,7 @@ async fn commands_and_their_results() {
     assert_eq!(ended, (200, json!({"result": {"connections": 1}})));
     let mut mail = Vec::new();
     server.mailbox.take(&mut mail);
-    assert!(matches!(mail.last(), Some(Mail::Eject(..))));
+    assert!(matches!(mail.last(), Some(Mail::Order(..))));
 }
 
 #[tokio::test]
@@ -100,7 +105,12 @@ async fn the_key_opens() {
 async fn a_busy_worker_is_worth_another_try() {
     let server = Server::open().await;
     let info = Arc::new(ClientInfo::default());
-    assert!(server.hub.subscribe("a", Membership { worker: 0, info: &info }, None, 1).is_ok());
+    assert!(
+        server
+            .hub
+            .subscribe("a", Membership { worker: 0, info: &info, counted: true, announced: true }, None, 1)
+            .is_ok()
+    );
     let full = jackfield_model::app::Answer::Enqueued;
     while !server.mailbox.is_full() {
         server.hub.resume(Address::default(), 1, full.clone());

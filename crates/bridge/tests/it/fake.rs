@@ -139,7 +139,10 @@ impl Rig {
         namespaces.named.insert("room".to_owned(), Arc::new(kept));
         let hub = Arc::new(Hub::new(namespaces, vec![Arc::clone(&mailbox)], 100, 1));
         let info = Arc::new(ClientInfo::default());
-        assert!(hub.subscribe("room:1", Membership { worker: 0, info: &info }, None, 1).is_ok());
+        assert!(
+            hub.subscribe("room:1", Membership { worker: 0, info: &info, counted: true, announced: true }, None, 1)
+                .is_ok()
+        );
         let queue = Arc::new(Fake::default());
         let (door, bridge) =
             Bridge::start(Arc::clone(&queue) as Arc<dyn Queue>, Arc::clone(&hub), options, &Handle::current());

@@ -12,7 +12,7 @@ fn publish(number: u64) -> Delivery {
 }
 
 fn history(rig: &Rig) -> Vec<String> {
-    let page = rig.hub.history("room:1", -1, None, false, 1).unwrap();
+    let page = rig.hub.history("room:1", -1, (None, None), false, 1).unwrap();
     page.publications.iter().map(|one| String::from_utf8(one.data.bytes.to_vec()).unwrap()).collect()
 }
 

@@ -29,7 +29,9 @@ fn house() -> House {
 
 impl House {
     fn apply(&self, command: &Command) -> Result<Outcome, ControlError> {
-        apply(&self.hub, command, NOW)
+        let (done, outcome) = std::sync::mpsc::channel();
+        apply(&self.hub, command, NOW, Box::new(move |outcome| done.send(outcome).unwrap()));
+        outcome.try_recv().expect("no log, hence at once")
     }
 
     fn mail(&self, worker: usize) -> Vec<Mail> {
@@ -47,7 +49,7 @@ impl House {
     }
 
     fn join(&self, channel: &str, info: &Arc<ClientInfo>, worker: u16) {
-        self.hub.subscribe(channel, Membership { worker, info }, None, NOW).unwrap();
+        self.hub.subscribe(channel, Membership { worker, info, counted: true, announced: true }, None, NOW).unwrap();
         self.mail(usize::from(worker));
     }
 }
@@ -97,7 +99,7 @@ fn tags_and_time_travel_with_a_publication() {
     let tags = Some(Arc::new([("a".to_owned(), "b".to_owned())].into_iter().collect()));
     let tagged = Publish { channel: "full:a".into(), tags: tags.clone(), ..Publish::default() };
     house.apply(&Command::Publish(tagged)).unwrap();
-    let page = house.hub.history("full:a", 1, None, false, NOW).unwrap();
+    let page = house.hub.history("full:a", 1, (None, None), false, NOW).unwrap();
     assert_eq!(page.publications[0].tags, tags);
     assert_eq!(page.publications[0].time, NOW);
     assert_eq!(page.publications[0].info, None);
@@ -215,7 +217,7 @@ fn a_full_worker_refuses_publications_until_its_mail_is_taken() {
     }
     assert_eq!(house.apply(&publish("full:a", "1")), Err(ControlError::Busy));
     // Nothing of a refused publication remains: its number is the next one's.
-    assert_eq!(house.hub.history("full:a", 0, None, false, NOW).unwrap().position.offset, taken);
+    assert_eq!(house.hub.history("full:a", 0, (None, None), false, NOW).unwrap().position.offset, taken);
     // Channels that this worker does not care for are as before.
     assert_eq!(published(house.apply(&publish("full:b", "1")).unwrap()), Some(1));
     let both = |first: &str, second: &str| {
@@ -232,7 +234,7 @@ fn a_full_worker_refuses_publications_until_its_mail_is_taken() {
 fn a_channel_that_was_only_looked_at_is_forgotten() {
     let house = house();
     for n in 0..100 {
-        house.hub.history(&format!("full:{n}"), 0, None, false, NOW).unwrap();
+        house.hub.history(&format!("full:{n}"), 0, (None, None), false, NOW).unwrap();
     }
     assert_eq!(house.hub.channels(), 100);
     for round in 0..64 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_hub::{
     Address, Encoder, EncodingId, Hub, Joined, Mail, Mailbox, Membership, Namespaces, Options, Outbox, Publishing,
-    Shard, Since, SubscribeError,
+    Receipt, Seat, SessionOrder, Shard, Since, SubscribeError,
 };
 use jackfield_model::app::{Ejection, Target};
 use jackfield_model::client::Push;
@@ -188,7 +188,10 @@ impl World {
         self.serials += 1;
         let data = Payload { bytes: Bytes::copy_from_slice(&self.serials.to_le_bytes()), ..Payload::default() };
         let publishing = Publishing { data, skip_history, ..Publishing::default() };
-        let published = self.hub.publish(&channel.name, publishing, self.now).map_err(|error| format!("{error:?}"))?;
+        let published = self.hub.publish(&channel.name, publishing, None, self.now);
+        let Receipt::Ready(published) = published.map_err(|error| format!("{error:?}"))? else {
+            return Err("a publication that waits for no log".to_owned());
+        };
         let keeps = channel.history.is_some() && !skip_history;
         let offset = if keeps { channel.keep(self.now, self.serials) } else { 0 };
         channel.happens(Heard::Publication(self.serials, offset));
@@ -225,14 +228,15 @@ impl World {
         for mail in taken.drain(..portion) {
             match mail {
                 Mail::Channel { key, sequence, parcel } => {
-                    shard.deliver(key, sequence, &parcel, (outbox, &self.letters));
+                    shard.deliver(key, sequence, &parcel, self.now, (outbox, &self.letters));
                 }
                 Mail::Direct(address, parcel) => {
                     if let Some(client) = tenant(slots, address) {
                         outbox.send(address.slot, parcel.frame(client.encoding, &self.letters).unwrap().clone());
                     }
                 }
-                Mail::Eject(address, ejection) => {
+                Mail::Order(address, order) => {
+                    let SessionOrder::Disconnect(ejection) = &*order else { return Err(format!("{order:?}")) };
                     if let Some(client) = tenant(slots, address) {
                         let fits = ejection.target.client.is_none_or(|id| id == client.info.client)
                             && ejection.target.user.as_ref().is_none_or(|user| *user == client.info.user);
@@ -240,7 +244,7 @@ impl World {
                         client.ejected = true;
                     }
                 }
-                Mail::Resume(..) | Mail::Shutdown(_) | Mail::Uplink(..) => {
+                _ => {
                     return Err("mail that nobody wrote".to_owned());
                 }
             }
@@ -261,6 +265,7 @@ impl World {
             let Some(slot) = outbox.next_dirty() else { break };
             let lane = outbox.take(slot);
             for frame in outbox.frames(lane) {
+                let frame = &frame.bytes;
                 let client =
                     slots[slot as usize].as_mut().ok_or_else(|| format!("slot {slot} is empty and hears {frame:?}"))?;
                 let number = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().unwrap());
@@ -355,10 +360,15 @@ impl World {
             return Ok(());
         }
         let channel = &mut self.channels[usize::from(place)];
-        let member = Membership { worker: nth as u16, info: &client.info };
+        let member = Membership {
+            worker: nth as u16,
+            info: &client.info,
+            counted: channel.presence,
+            announced: channel.join_leave,
+        };
         let seen = seen(channel, &mut self.dice);
         let or_nothing = self.dice.below(4) == 0;
-        let since = seen.as_ref().map(|position| Since { position, or_nothing });
+        let since = seen.as_ref().map(|position| Since { position, or_nothing, latest: false });
         let joined = self.hub.subscribe(&channel.name, member, since, self.now);
         let Some(joined) = came_in(channel, since, joined, self.now)? else {
             self.recoveries.1 += 1;
@@ -366,7 +376,13 @@ impl World {
         };
         self.recoveries.0 += joined.recovery.as_ref().map_or(0, |recovery| recovery.publications.len() as u64);
         outbox.send(slot as u32, frame(client.encoding, place, b'+', (0, 0)));
-        shard.join(&joined, slot as u32, client.encoding, hears && channel.join_leave);
+        let seat = Seat {
+            slot: slot as u32,
+            encoding: client.encoding,
+            hears_members: hears && channel.join_leave,
+            ..Seat::default()
+        };
+        shard.join(&joined, seat);
         client.joined.push((place, joined));
         channel.listeners.entry(client.info.client).or_default().join(hears && channel.join_leave);
         if channel.presence {
@@ -394,9 +410,15 @@ impl World {
         let client = slots[slot].as_mut().unwrap();
         let at = client.joined.iter().position(|(joined, _)| *joined == place).unwrap();
         let (_, joined) = client.joined.swap_remove(at);
+        let channel = &self.channels[usize::from(place)];
         let last = shard.leave(joined.key, slot as u32);
-        let member = Membership { worker: nth as u16, info: &client.info };
-        self.hub.unsubscribe(&joined.name, member, last);
+        let member = Membership {
+            worker: nth as u16,
+            info: &client.info,
+            counted: channel.presence,
+            announced: channel.join_leave,
+        };
+        self.hub.unsubscribe(&joined.name, member, last, self.now);
         outbox.send(slot as u32, frame(client.encoding, place, b'-', (0, 0)));
         let channel = &mut self.channels[usize::from(place)];
         channel.listeners.get_mut(&client.info.client).unwrap().leave();
@@ -466,7 +488,7 @@ impl World {
     fn check_history(&mut self) -> Checked {
         let place = self.dice.below(self.channels.len() as u64) as usize;
         let channel = &self.channels[place];
-        let page = self.hub.history(&channel.name, -1, None, false, self.now);
+        let page = self.hub.history(&channel.name, -1, (None, None), false, self.now);
         if channel.history.is_none() {
             return ensure(page.is_err(), || "history of a channel without".to_owned());
         }

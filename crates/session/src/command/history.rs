@@ -16,6 +16,7 @@ pub(super) fn run(session: &mut Session, history: History<'_>, turn: &mut Turn<'
     if !may(session, options.read_history, name, turn) {
         return Err(ClientError::PERMISSION_DENIED);
     }
-    let page = turn.hub.history(name, history.limit, history.since, history.reverse, turn.now.millis)?;
+    let page =
+        turn.hub.history(name, history.limit, (history.since, history.from), history.reverse, turn.now.millis)?;
     Ok(Some(Answer::History(page)))
 }

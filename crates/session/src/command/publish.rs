@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use jackfield_hub::Publishing;
 use jackfield_hub::namespace::PublishTo;
+use jackfield_hub::{Publishing, Receipt, Ticket};
 use jackfield_model::ClientError;
 use jackfield_model::app::EventKind;
 use jackfield_model::client::{Answer, Publish};
@@ -25,8 +25,20 @@ pub(super) fn run(session: &mut Session, id: u32, publish: &Publish<'_>, turn: &
     match options.publish_to {
         PublishTo::Channel => {
             let publishing = Publishing { data, info: Some(Arc::clone(&session.who)), ..Publishing::default() };
-            turn.hub.publish(name, publishing, turn.now.millis)?;
-            Ok(Some(Answer::Publish))
+            // Who publishes waits until the log has it, where the channel is durable.
+            let call = session.await_publication(id);
+            let ticket = Some(Ticket::Session(turn.address, call));
+            match turn.hub.publish(name, publishing, ticket, turn.now.millis) {
+                Ok(Receipt::Later) => Ok(None),
+                Ok(Receipt::Ready(_)) => {
+                    session.forget(call);
+                    Ok(Some(Answer::Publish))
+                }
+                Err(error) => {
+                    session.forget(call);
+                    Err(error.into())
+                }
+            }
         }
         PublishTo::App if !turn.settings.tells.message => Err(ClientError::NOT_AVAILABLE),
         PublishTo::App => {

@@ -1,6 +1,6 @@
 //! `subscribe` and `unsubscribe`: into a channel and out of it.
 
-use jackfield_hub::{Joined, Membership, Options, Since};
+use jackfield_hub::{Joined, Membership, Options, Seat, Since};
 use jackfield_model::client::{Answer, ERROR_IF_UNRECOVERED, Subscribe, Subscribed};
 use jackfield_model::{ClientError, channel};
 
@@ -31,11 +31,20 @@ pub(super) fn join(
 ) -> Result<Subscribed, ClientError> {
     let options = check(session, subscribe, turn)?;
     let wish = Wish::of(session, subscribe, options, turn);
-    let since = Since { position: &subscribe.since, or_nothing: subscribe.flag & ERROR_IF_UNRECOVERED != 0 };
-    let member = Membership { worker: turn.address.worker, info: &session.who };
+    let since =
+        Since { position: &subscribe.since, or_nothing: subscribe.flag & ERROR_IF_UNRECOVERED != 0, latest: false };
+    let (counted, announced) = (options.presence, options.join_leave);
+    let member = Membership { worker: turn.address.worker, info: &session.who, counted, announced };
     let joined = turn.hub.subscribe(&subscribe.channel, member, wish.recovers.then_some(since), turn.now.millis)?;
     let hears = options.join_leave && (options.force_push_join_leave || subscribe.join_leave);
-    turn.shard.join(&joined, turn.address.slot, session.endpoint.encoding(), hears);
+    let seat = Seat {
+        slot: turn.address.slot,
+        encoding: session.endpoint.encoding(),
+        hears_members: hears,
+        delivery: options.delivery,
+        ..Seat::default()
+    };
+    turn.shard.join(&joined, seat);
     if session.subscriptions.is_empty() {
         // Most clients have one or two channels; a vector's own first step is four.
         session.subscriptions.reserve_exact(1);

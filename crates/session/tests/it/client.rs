@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jackfield_hub::namespace::Permission;
-use jackfield_hub::{Address, Hub, Mail, Mailbox, Namespaces, Options, Outbox, Shard, Wake};
+use jackfield_hub::{Address, Encoder, Hub, Mail, Mailbox, Namespaces, Options, Outbox, Shard, Wake};
 use jackfield_model::app::{Answer, Event};
 use jackfield_model::{Disconnect, Uuid};
 use jackfield_session::wire::{self, Wires};
@@ -190,6 +190,11 @@ impl Client {
             match effect {
                 Effect::Close(disconnect) => self.heard.closed = Some(disconnect),
                 Effect::Event(event, call) => self.heard.events.push((*event, call)),
+                Effect::Push(push) => {
+                    let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
+                    let line = Wires::default().encode(encoding, &push).unwrap();
+                    self.heard.lines.push(String::from_utf8(line.to_vec()).unwrap().trim_end().to_owned());
+                }
                 Effect::Ping => self.heard.lines.push("{}".to_owned()),
                 Effect::Reply(reply) => {
                     let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
@@ -274,11 +279,11 @@ pub(crate) fn deliver(house: &mut House, to: &Client) -> Vec<String> {
     house.mailbox.take(&mut mail);
     for letter in mail {
         if let Mail::Channel { key, sequence, parcel } = letter {
-            house.shard.deliver(key, sequence, &parcel, (&mut house.outbox, &Wires::default()));
+            house.shard.deliver(key, sequence, &parcel, house.now.millis, (&mut house.outbox, &Wires::default()));
         }
     }
     let lane = house.outbox.take(to.address.slot);
-    let frames = house.outbox.frames(lane);
+    let frames = house.outbox.frames(lane).map(|frame| &frame.bytes);
     frames
         .map(|frame| {
             let body = match frame[0] {

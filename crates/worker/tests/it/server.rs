@@ -78,7 +78,7 @@ impl Server {
 
     pub(crate) fn publish(&self, channel: &str, json: String) {
         let publishing = Publishing { data: Payload::json(json), ..Publishing::default() };
-        self.hub.publish(channel, publishing, 1).unwrap();
+        self.hub.publish_and_forget(channel, publishing, 1).unwrap();
     }
 }
 

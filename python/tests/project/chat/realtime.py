@@ -38,6 +38,12 @@ class RoomChannel(Channel):
         if isinstance(data, dict) and "wait" in data:
             Path(os.environ["TEST_LOG"]).with_suffix(".begun").touch()
             time.sleep(data["wait"])
+        if isinstance(data, dict) and "hold" in data and ctx.attempt == 1:
+            # Until the test lets it go, or this process ends.
+            log = Path(os.environ["TEST_LOG"])
+            log.with_suffix(".begun").touch()
+            while not log.with_suffix(".go").exists():
+                time.sleep(0.02)
         note(ctx, did="say", pk=pk, data=data)
         return ctx.params
 
