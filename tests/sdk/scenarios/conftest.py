@@ -1,0 +1,6 @@
+"""The scenarios share helpers with the other SDK tests, one folder up."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
