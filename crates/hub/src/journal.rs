@@ -94,7 +94,8 @@ impl Hub {
         let Order { channel, publishing, ticket } = order;
         let version = publishing.more.as_ref().filter(|more| more.version > 0);
         let version = version.map(|more| (more.version, Arc::from(more.version_epoch.as_str())));
-        match self.take(&channel, publishing, now) {
+        let numbered = self.take(&mut self.directory.table(&channel), &channel, publishing, now);
+        match numbered {
             Ok((published, taken)) => {
                 let epoch = published.position.as_ref().map_or_else(|| "".into(), |p| Arc::clone(&p.epoch));
                 let publication = taken.as_ref().map(|taken| Arc::clone(&taken.publication));
@@ -111,7 +112,7 @@ impl Hub {
     pub fn reveal(&self, numbered: Numbered) {
         let Numbered { channel, taken, published, ticket, .. } = numbered;
         if let Some(taken) = taken {
-            self.show(&channel, taken);
+            self.show(&mut self.directory.table(&channel), &channel, taken);
         }
         self.settle(ticket, Ok(published));
     }

@@ -110,9 +110,11 @@ impl Hub {
             let order = Order { channel: channel.into(), publishing, ticket };
             return journal.take(order).map(|()| Receipt::Later).map_err(|_| PublishError::Busy);
         }
-        let (published, taken) = self.take(channel, publishing, now)?;
+        // One lock for both steps: nobody may show a later number before an earlier one.
+        let mut table = self.directory.table(channel);
+        let (published, taken) = self.take(&mut table, channel, publishing, now)?;
         if let Some(taken) = taken {
-            self.show(channel, taken);
+            self.show(&mut table, channel, taken);
         }
         Ok(Receipt::Ready(published))
     }
@@ -125,13 +127,13 @@ impl Hub {
     /// Decides whether a publication is taken, and gives it its number.
     pub(crate) fn take(
         &self,
+        table: &mut Table,
         channel: &str,
         publishing: Publishing,
         now: Millis,
     ) -> Result<(Published, Option<Taken>), PublishError> {
         let options = self.namespaces.of(channel).ok_or(PublishError::UnknownChannel)?;
         fits(&publishing, options)?;
-        let mut table = self.directory.table(channel);
         let idempotency_key = publishing.more.as_ref().map_or("", |more| &more.idempotency_key).to_owned();
         if !idempotency_key.is_empty()
             && let Some(known) = table.results.get(channel, &idempotency_key, now)
@@ -152,7 +154,7 @@ impl Hub {
                 }
                 let taken = self.number_one(entry, publishing, (keeps, now));
                 if taken.is_err() {
-                    release(&mut table, channel);
+                    release(table, channel);
                 }
                 taken?
             }
@@ -196,9 +198,7 @@ impl Hub {
     }
 
     /// Shows a publication: it enters history and state, and goes to the workers that care.
-    pub(crate) fn show(&self, channel: &str, taken: Taken) {
-        let mut table = self.directory.table(channel);
-        let table = &mut *table;
+    pub(crate) fn show(&self, table: &mut Table, channel: &str, taken: Taken) {
         let Some(entry) = table.channels.get_mut(channel) else { return };
         let Taken { publication, state, keeps, wants_delta, more } = taken;
         let options = Arc::clone(&entry.options);

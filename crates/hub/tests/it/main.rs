@@ -5,6 +5,7 @@
 mod control;
 mod model;
 mod simulation;
+mod threads;
 mod world;
 
 use std::sync::Arc;
