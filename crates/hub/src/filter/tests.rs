@@ -1,3 +1,5 @@
+//! Each comparison with what it lets pass, numbers of any length, faults by name, and trees against a second reading.
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 

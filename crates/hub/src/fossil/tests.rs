@@ -1,3 +1,5 @@
+//! Deltas of payloads that are alike, unlike, moved about and made up, and deltas that are none.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
