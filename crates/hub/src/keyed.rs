@@ -61,7 +61,7 @@ impl Keyed {
         self.values.get(&(*score, Arc::clone(key)))
     }
 
-    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+    pub(crate) fn edit(&mut self, key: &str) -> Option<&mut Value> {
         let (key, score) = self.scores.get_key_value(key)?;
         self.values.get_mut(&(*score, Arc::clone(key)))
     }

@@ -291,7 +291,7 @@ fn suppressed(entry: &mut Channel, publishing: &Publishing, now: Millis) -> Opti
             let state = &mut entry.more().state;
             state.renew(&more.key, ends);
             if options.kind == Kind::Users
-                && let Some(value) = state.get_mut(&more.key)
+                && let Some(value) = state.edit(&more.key)
             {
                 value.holders += 1;
             }
@@ -362,7 +362,7 @@ fn keep_state(
     let score = more.map_or(0, |more| more.score);
     let before = values.put(key, score, value);
     // A publication without a count does not begin a new one.
-    if let (Some(before), Some(value)) = (&before, values.get_mut(key))
+    if let (Some(before), Some(value)) = (&before, values.edit(key))
         && value.version.0 == 0
     {
         value.version = before.version.clone();

@@ -208,8 +208,7 @@ impl Hub {
             let name = format!("{}{channel}", options.users_map_prefix);
             let is_last = {
                 let mut table = self.directory.table(&name);
-                let value =
-                    table.channels.get_mut(&*name).and_then(|entry| entry.more().state.get_mut(&member.info.user));
+                let value = table.channels.get_mut(&*name).and_then(|entry| entry.more().state.edit(&member.info.user));
                 value.is_some_and(|value| {
                     value.holders = value.holders.saturating_sub(1);
                     value.holders == 0
