@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use jackfield_model::app::{Event, EventKind};
+use jackfield_model::app::{Event, EventKind, Hello};
 
 /// What a raw endpoint's message is called when the endpoint gives it no name.
 const DEFAULT_MESSAGE: &str = "message";
@@ -23,7 +23,7 @@ pub(crate) struct Sender<'a> {
 pub(crate) fn of<'a>(event: &'a Event, sender: Sender<'a>) -> Vec<Field<'a>> {
     let origin = &event.origin;
     let hello = event.hello.as_deref();
-    let mut fields: Vec<Field<'a>> = Vec::with_capacity(22);
+    let mut fields: Vec<Field<'a>> = Vec::with_capacity(23);
     let mut put = |name: &'static str, value: Cow<'a, [u8]>| {
         if !value.is_empty() {
             fields.push((name, value));
@@ -52,6 +52,7 @@ pub(crate) fn of<'a>(event: &'a Event, sender: Sender<'a>) -> Vec<Field<'a>> {
     put("token", text(hello.map_or("", |hello| &hello.token)));
     put("name", text(hello.map_or("", |hello| &hello.name)));
     put("version", text(hello.map_or("", |hello| &hello.version)));
+    put("channels", channels(hello));
     put("transport", text(origin.transport));
     put("protocol", text(origin.protocol));
     put("remote", text(&origin.remote));
@@ -70,6 +71,18 @@ fn name(event: &Event) -> &str {
     match event.kind {
         EventKind::Message if event.name.is_empty() => DEFAULT_MESSAGE,
         _ => &event.name,
+    }
+}
+
+/// A JSON list, because a channel's name may hold any character that a list could be parted with.
+fn channels(hello: Option<&Hello>) -> Cow<'static, [u8]> {
+    match hello {
+        Some(hello) if !hello.channels.is_empty() => {
+            let names: Vec<&str> = hello.channels.iter().map(|channel| &**channel).collect();
+            // Invariant: a list of texts always is JSON.
+            Cow::Owned(serde_json::to_vec(&names).unwrap_or_default())
+        }
+        _ => Cow::Borrowed(&[]),
     }
 }
 
@@ -99,13 +112,23 @@ mod tests {
         fields: BTreeMap<String, String>,
     }
 
+    const KINDS: [EventKind; 8] = [
+        EventKind::Connect,
+        EventKind::Disconnect,
+        EventKind::Message,
+        EventKind::Publish,
+        EventKind::Refresh,
+        EventKind::Rpc,
+        EventKind::SubRefresh,
+        EventKind::Subscribe,
+    ];
+
     /// The event behind an example; what is absent there is empty here.
     fn event(fields: &BTreeMap<String, String>) -> Event {
         let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
         let fixed = |name: &str| -> &'static str { field(name).leak() };
-        let kinds = [EventKind::Connect, EventKind::Disconnect, EventKind::Message, EventKind::Rpc];
         let contents = [Content::Binary, Content::Json, Content::Text];
-        let kind = kinds.into_iter().find(|kind| kind.name() == field("type")).unwrap();
+        let kind = KINDS.into_iter().find(|kind| kind.name() == field("type")).unwrap();
         Event {
             id: field("id").parse().unwrap(),
             kind,
@@ -127,13 +150,10 @@ mod tests {
             seq: field("seq").parse().unwrap(),
             time: field("time").parse().unwrap(),
             deadline: fields.get("deadline").map(|deadline| deadline.parse().unwrap()),
-            hello: (kind == EventKind::Connect).then(|| {
-                Box::new(Hello {
-                    token: field("token"),
-                    name: field("name"),
-                    version: field("version"),
-                    ..Hello::default()
-                })
+            hello: matches!(kind, EventKind::Connect | EventKind::Subscribe).then(|| {
+                let channels: Vec<Arc<str>> =
+                    fields.get("channels").map(|list| serde_json::from_str(list).unwrap()).unwrap_or_default();
+                Box::new(Hello { token: field("token"), name: field("name"), version: field("version"), channels })
             }),
         }
     }
@@ -142,7 +162,9 @@ mod tests {
     fn the_examples_of_the_specification_come_out_field_by_field() {
         let text = include_str!("../../../spec/examples/events.json");
         let examples: Vec<Example> = serde_json::from_str(text).unwrap();
-        assert!(examples.len() >= 5);
+        for kind in KINDS {
+            assert!(examples.iter().any(|example| example.fields["type"] == kind.name()), "{}", kind.name());
+        }
         for example in examples {
             let event = event(&example.fields);
             let sender = Sender { node: "n1", answers: "{jackfield}:answers:n1" };

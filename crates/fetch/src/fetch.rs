@@ -87,6 +87,12 @@ impl Fetch {
         Ok(Self { client, slots, body_limit_bytes: options.body_limit_bytes, trusts_somebody })
     }
 
+    /// The same connections and slots, with another limit for bodies.
+    #[must_use]
+    pub fn with_body_limit(&self, body_limit_bytes: usize) -> Self {
+        Self { body_limit_bytes, ..self.clone() }
+    }
+
     /// Asks for what is there. `timeout` is for everything, from the wait for a slot to the last byte.
     pub async fn get(&self, url: &Url, headers: HeaderMap, timeout: Duration) -> Result<Response, FetchError> {
         self.bounded(Method::GET, url, (headers, Bytes::new()), timeout).await

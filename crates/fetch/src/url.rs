@@ -42,6 +42,12 @@ impl Url {
         self.0.scheme_str() == Some("https")
     }
 
+    /// The name or address of the host, an IPv6 address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
     /// Scheme, host and port.
     pub(crate) fn origin(&self) -> String {
         let authority = self.0.authority().map_or("", http::uri::Authority::as_str);
@@ -76,6 +82,8 @@ mod tests {
         }
         assert!(Url::parse("https://a").unwrap().is_https());
         assert!(!Url::parse("http://a").unwrap().is_https());
+        assert_eq!(Url::parse("http://a.b:1/c").unwrap().host(), "a.b");
+        assert_eq!(Url::parse("http://[::1]:1").unwrap().host(), "::1");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Commands of the web application, applied. Two doors (queue and HTTP), one hall.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jackfield_model::app::{Broadcast, Command, Publish};
 use jackfield_model::client::{HistoryPage, PresenceStats};
@@ -29,7 +30,7 @@ pub enum Outcome {
     History(HistoryPage),
     /// How this node is.
     Info(NodeInfo),
-    /// A page of a map.
+    /// A page of a map, or a stretch of its stream.
     MapPage(MapPage),
     /// How many keys a map has.
     MapStats(u64),
@@ -82,8 +83,31 @@ impl From<PublishError> for ControlError {
 /// into. It must not block.
 pub type Done = Box<dyn FnOnce(Result<Outcome, ControlError>) + Send>;
 
-/// Does what the application asks.
+/// Hears every command before it is done, whichever door it came by. It must not block.
+pub type Ear = Box<dyn Fn(&Command) + Send + Sync>;
+
+/// The one who listens, if anybody does.
+#[derive(Default)]
+pub(crate) struct Listener(OnceLock<Ear>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Listener").field(&self.0.get().is_some()).finish()
+    }
+}
+
+impl Hub {
+    /// Has every command told to an ear; false if another listens already.
+    pub fn listen(&self, ear: Ear) -> bool {
+        self.listener.0.set(ear).is_ok()
+    }
+}
+
+/// Does what the application asks. A command that finds a worker busy is told again with each try.
 pub fn apply(hub: &Hub, command: &Command, now: Millis, done: Done) {
+    if let Some(ear) = hub.listener.0.get() {
+        ear(command);
+    }
     match command {
         Command::Broadcast(broadcast) => apply_broadcast(hub, broadcast, now, done),
         Command::Publish(publish) => apply_publish(hub, publish, false, (now, done)),
@@ -126,8 +150,9 @@ fn apply_now(hub: &Hub, command: &Command, now: Millis) -> Result<Outcome, Contr
             Outcome::MapPage(hub.map_page(&query.channel, which, query.revision.as_ref(), now)?)
         }
         Command::MapReadStream(query) => {
-            let way = (query.reverse, now);
-            Outcome::History(hub.map_stream(&query.channel, query.limit, query.since.clone(), way)?)
+            let (start, way) = ((query.since.clone(), query.from), (query.reverse, now));
+            let page = hub.map_stream(&query.channel, query.limit, start, way)?;
+            Outcome::MapPage(MapPage { entries: page.publications, cursor: String::new(), position: page.position })
         }
         Command::MapStats(channel) => Outcome::MapStats(hub.map_keys(channel)?),
         Command::Presence(channel) => Outcome::Presence(hub.presence(channel)?),

@@ -82,9 +82,6 @@ pub(crate) struct More {
     pub(crate) noted: Option<Millis>,
 }
 
-/// Epoch and top of an empty history are kept this long, so that a client that comes back is not fooled by offset 1.
-const META_TTL: Millis = 30 * 24 * 3600 * 1000;
-
 impl Channel {
     pub(crate) fn new(key: u64, name: Arc<str>, options: Arc<Options>) -> Self {
         Self { key, name, workers: 0, stream: None, presence: None, members: 0, life: 0, more: None, options }
@@ -94,13 +91,9 @@ impl Channel {
         self.more.get_or_insert_default()
     }
 
+    /// The values of its keys, where the namespace keeps those. Deltas and versions need a place here too.
     pub(crate) fn state(&self) -> Option<&Keyed> {
-        self.more.as_ref().map(|more| &more.state)
-    }
-
-    /// How long epoch and top outlive the publications.
-    fn meta_ttl(&self) -> Millis {
-        if self.options.meta_ttl == 0 { META_TTL } else { self.options.meta_ttl }
+        self.more.as_ref().filter(|_| self.options.has_state()).map(|more| &more.state)
     }
 
     /// Whether nobody would miss it.
@@ -110,8 +103,8 @@ impl Channel {
             && self.state().is_none_or(Keyed::is_empty)
             && self.stream.as_ref().is_none_or(|stream| {
                 // Why: any client that may read history can name channels; what nobody published into has no past.
-                let ttl = if stream.has_past() { self.meta_ttl() } else { self.options.history_ttl() };
-                stream.is_empty() && stream.touched().saturating_add(ttl) < now
+                let ttl = if stream.has_past() { self.options.meta_ttl() } else { self.options.history_ttl() };
+                stream.is_empty() && !stream.is_awaited() && stream.touched().saturating_add(ttl) < now
             })
     }
 }

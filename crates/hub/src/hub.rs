@@ -9,10 +9,9 @@ use jackfield_model::client::{HistoryPage, PresenceStats, Push};
 use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Position};
 
 use crate::bans::Bans;
-use crate::control::NodeInfo;
+use crate::control::{Listener, NodeInfo};
 use crate::directory::{Channel, Directory, Table};
-use crate::journal::Journal;
-use crate::keyed::Keyed;
+use crate::journal::{Forgetting, Journal};
 use crate::mailbox::{Mail, Mailbox};
 use crate::namespace::{Namespaces, Options};
 use crate::parcel::Parcel;
@@ -37,6 +36,7 @@ pub struct Hub {
     seed: u64,
     history_limit: usize,
     pub(crate) cap: Cap,
+    pub(crate) listener: Listener,
 }
 
 impl Hub {
@@ -46,6 +46,7 @@ impl Hub {
         Self {
             directory: Directory::new(),
             people: People::new(),
+            listener: Listener::default(),
             bans: Bans::default(),
             journal: None,
             mailboxes,
@@ -123,17 +124,7 @@ impl Hub {
     /// Forgets a channel's publications and values; its position stays.
     pub fn forget_history(&self, channel: &str) -> Result<(), ClientError> {
         self.known(channel, |options| options.has_history() || options.has_state())?;
-        let mut table = self.directory.table(channel);
-        if let Some(entry) = table.channels.get_mut(channel) {
-            if let Some(stream) = &mut entry.stream {
-                stream.clear();
-            }
-            if let Some(more) = &mut entry.more {
-                more.state = Keyed::default();
-                more.noted = None;
-            }
-        }
-        Ok(())
+        self.forget(channel, Forgetting::Publications)
     }
 
     /// How this node is.
@@ -261,6 +252,11 @@ impl Hub {
     /// The number of the last push. What it was is only certain under the lock of a table.
     pub(crate) fn last_sequence(&self) -> u64 {
         self.sequence.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_channel_behind(&self, channel: &str) -> bool {
+        let workers = self.directory.table(channel).channels.get(channel).map_or(0, |entry| entry.workers);
+        self.is_behind(workers)
     }
 
     pub(crate) fn is_behind(&self, workers: u64) -> bool {

@@ -7,20 +7,32 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use jackfield_model::app::Answer;
-use jackfield_model::{ClientError, Millis, Position, Publication};
+use jackfield_model::client::Unsubscribed;
+use jackfield_model::{ClientError, Millis, Payload, Position, Publication};
 
 use crate::directory::Channel;
 use crate::hub::Hub;
-use crate::keyed::Value;
+use crate::keyed::{Keyed, Value};
 use crate::mailbox::Mail;
 use crate::people::Address;
-use crate::publish::{PublishError, Published, Publishing, Taken};
+use crate::publish::{PublishError, Published, Publishing, Taken, note_end};
 use crate::stream::Stream;
 
 /// What takes publications and makes them last.
 pub trait Journal: Debug + Send + Sync {
     /// Takes an order and never blocks; gives it back if its queue is full.
     fn take(&self, order: Order) -> Result<(), Order>;
+    /// Has [`Hub::forget_now`] called, after all it has taken before. Never blocks.
+    fn forget(&self, channel: &str, what: Forgetting);
+}
+
+/// What is to be forgotten of a channel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Forgetting {
+    /// Its whole life: it begins a new one, and who listens must begin anew too.
+    Life,
+    /// Its publications and values; its position stays.
+    Publications,
 }
 
 /// A publication that is not yet numbered.
@@ -68,6 +80,33 @@ pub struct Numbered {
     taken: Option<Taken>,
     published: Published,
     ticket: Option<Ticket>,
+    undo: Undo,
+}
+
+/// What numbering has changed beside the number; it must not outlive a publication that is taken back.
+#[derive(Debug, Default)]
+struct Undo {
+    idempotency_key: String,
+    version: Option<(u64, Arc<str>)>,
+}
+
+impl Numbered {
+    /// What the key has from then on, where that is something else than what subscribers hear.
+    #[must_use]
+    pub fn value(&self) -> Option<&Payload> {
+        let taken = self.taken.as_ref()?;
+        let state = taken.state.as_ref()?;
+        (!Arc::ptr_eq(state, &taken.publication)).then_some(&state.data)
+    }
+}
+
+/// The latest value of a key as a log knows it.
+#[derive(Clone, Debug, Default)]
+pub struct RestoredValue {
+    /// What was published.
+    pub publication: Arc<Publication>,
+    /// The publisher's own count, and its life.
+    pub version: (u64, Arc<str>),
 }
 
 /// A channel as a log knows it.
@@ -81,6 +120,8 @@ pub struct Restored {
     pub version: (u64, Arc<str>),
     /// What is kept, oldest first.
     pub publications: Vec<Arc<Publication>>,
+    /// The latest values of all keys, of any age.
+    pub values: Vec<RestoredValue>,
 }
 
 impl Hub {
@@ -94,12 +135,17 @@ impl Hub {
         let Order { channel, publishing, ticket } = order;
         let version = publishing.more.as_ref().filter(|more| more.version > 0);
         let version = version.map(|more| (more.version, Arc::from(more.version_epoch.as_str())));
+        let mut undo = Undo::default();
+        if let Some(more) = &publishing.more {
+            undo.idempotency_key.clone_from(&more.idempotency_key);
+            undo.version = version.is_some().then(|| self.version(&channel));
+        }
         let numbered = self.take(&mut self.directory.table(&channel), &channel, publishing, now);
         match numbered {
             Ok((published, taken)) => {
                 let epoch = published.position.as_ref().map_or_else(|| "".into(), |p| Arc::clone(&p.epoch));
                 let publication = taken.as_ref().map(|taken| Arc::clone(&taken.publication));
-                Some(Numbered { channel, epoch, publication, version, taken, published, ticket })
+                Some(Numbered { channel, epoch, publication, version, taken, published, ticket, undo })
             }
             Err(error) => {
                 self.settle(ticket, Err(error));
@@ -119,17 +165,33 @@ impl Hub {
 
     /// Takes back what could not be written, the whole batch at once: its numbers are given out again, and the tickets
     /// are told to try again.
-    pub fn take_back(&self, batch: impl IntoIterator<Item = Numbered>) {
-        for numbered in batch {
-            let Numbered { channel, taken, ticket, .. } = numbered;
+    pub fn take_back(&self, batch: impl DoubleEndedIterator<Item = Numbered>) {
+        // Backwards, so that what was there before the first of them is there in the end.
+        for numbered in batch.rev() {
+            let Numbered { channel, taken, ticket, undo, .. } = numbered;
             if taken.is_some() {
                 let mut table = self.directory.table(&channel);
-                if let Some(stream) = table.channels.get_mut(&*channel).and_then(|entry| entry.stream.as_mut()) {
-                    stream.take_back();
+                if !undo.idempotency_key.is_empty() {
+                    table.results.remove(&channel, &undo.idempotency_key);
+                }
+                if let Some(entry) = table.channels.get_mut(&*channel) {
+                    if let Some(stream) = &mut entry.stream {
+                        stream.take_back();
+                    }
+                    if let Some(version) = undo.version {
+                        entry.more().version = version;
+                    }
                 }
             }
             self.settle(ticket, Err(PublishError::NotWritten));
         }
+    }
+
+    /// The publisher's own count of a channel.
+    fn version(&self, channel: &str) -> (u64, Arc<str>) {
+        let table = self.directory.table(channel);
+        let more = table.channels.get(channel).and_then(|entry| entry.more.as_ref());
+        more.map_or_else(|| (0, "".into()), |more| more.version.clone())
     }
 
     /// Sets a channel up as the log knows it; before the first connection.
@@ -138,30 +200,60 @@ impl Hub {
         let mut table = self.directory.table(channel);
         let name: Arc<str> = channel.into();
         let mut entry: Channel = self.new_channel(Arc::clone(&name), options);
-        if options.has_state() {
-            for publication in &restored.publications {
-                let Some(key) = publication.key() else { continue };
-                if publication.is_removal() {
-                    entry.more().state.take(key);
-                } else {
-                    let score = publication.rare.as_ref().map_or(0, |rare| rare.score);
-                    let value = Value {
-                        publication: Arc::clone(publication),
-                        ends: options.value_ends(publication.time),
-                        owner: None,
-                        holders: 1,
-                        version: (0, "".into()),
-                    };
-                    entry.more().state.put(key, score, value);
-                }
-            }
+        for RestoredValue { publication, version } in restored.values.into_iter().filter(|_| options.has_state()) {
+            let key = publication.key().cloned().unwrap_or_default();
+            let score = publication.rare.as_ref().map_or(0, |rare| rare.score);
+            let ends = options.value_ends(publication.time);
+            let value = Value { publication, ends, owner: None, holders: 1, version };
+            entry.more().state.put(&key, score, value);
         }
         if restored.version.0 > 0 {
             entry.more().version = restored.version;
         }
         let stream = Stream::restored(restored.position, restored.publications, restored.touched);
         entry.stream = Some(Box::new(stream));
+        note_end(&mut entry, &mut table.ends);
         table.channels.insert(name, entry);
+    }
+
+    /// Forgets, in its turn where a journal has publications under way.
+    pub(crate) fn forget(&self, channel: &str, what: Forgetting) -> Result<(), ClientError> {
+        let is_durable = self.namespaces.of(channel).is_some_and(|options| options.durable);
+        match self.journal.as_ref().filter(|_| is_durable) {
+            Some(journal) => {
+                journal.forget(channel, what);
+                Ok(())
+            }
+            None => self.forget_now(channel, what),
+        }
+    }
+
+    /// Forgets; for a journal, when it has come to it.
+    pub fn forget_now(&self, channel: &str, what: Forgetting) -> Result<(), ClientError> {
+        {
+            let mut table = self.directory.table(channel);
+            let Some(entry) = table.channels.get_mut(channel) else { return Ok(()) };
+            match what {
+                Forgetting::Life => {
+                    entry.more = None;
+                    entry.stream = None;
+                    entry.life += 1;
+                }
+                Forgetting::Publications => {
+                    if let Some(stream) = &mut entry.stream {
+                        stream.clear();
+                    }
+                    if let Some(more) = &mut entry.more {
+                        more.state = Keyed::default();
+                        more.noted = None;
+                    }
+                }
+            }
+        }
+        match what {
+            Forgetting::Life => self.invalidate_state(channel, &Unsubscribed::STATE_INVALIDATED),
+            Forgetting::Publications => Ok(()),
+        }
     }
 
     /// Tells whoever waits.

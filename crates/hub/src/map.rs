@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use jackfield_model::client::{HistoryPage, Unsubscribed};
+use jackfield_model::client::HistoryPage;
 use jackfield_model::{ClientError, Millis, Position, Publication};
 
 use crate::directory::{Joined, Recovery, release};
 use crate::hub::Hub;
+use crate::journal::Forgetting;
 use crate::keyed::{Keyed, Page};
 use crate::namespace::Options;
 use crate::stream::Range;
@@ -63,6 +64,20 @@ impl Hub {
     /// Invariant: as [`Hub::subscribe`]. What changed between two pages is in the stream since the first one; a map
     /// without a stream is told in one page, under one lock.
     pub fn subscribe_map(
+        &self,
+        channel: &str,
+        member: Membership<'_>,
+        wish: MapWish<'_>,
+        now: Millis,
+    ) -> Result<MapStep, ClientError> {
+        let step = self.next_step(channel, member, wish, now)?;
+        if let MapStep::Live { joined, .. } = &step {
+            self.enter_maps(channel, &joined.options, member, now);
+        }
+        Ok(step)
+    }
+
+    fn next_step(
         &self,
         channel: &str,
         member: Membership<'_>,
@@ -146,7 +161,7 @@ impl Hub {
         &self,
         channel: &str,
         limit: i32,
-        since: Option<Position>,
+        (since, from): (Option<Position>, Option<Millis>),
         (reverse, now): (bool, Millis),
     ) -> Result<HistoryPage, ClientError> {
         let options = self.known(channel, |options| options.is_map() && options.has_history())?;
@@ -154,7 +169,7 @@ impl Hub {
         let entry = self.entry(&mut table, channel, options);
         let stream = self.stream(entry, now);
         stream.expire(now, options.history_ttl());
-        stream.read(&Range { limit, since, from: None, reverse }, self.cap.count)
+        stream.read(&Range { limit, since, from, reverse }, self.cap.count)
     }
 
     /// How many keys a map has.
@@ -167,13 +182,6 @@ impl Hub {
     /// Empties a map. Its stream begins a new life, and who listens must begin anew too.
     pub fn clear_map(&self, channel: &str) -> Result<(), ClientError> {
         self.known(channel, Options::is_map)?;
-        {
-            let mut table = self.directory.table(channel);
-            let Some(entry) = table.channels.get_mut(channel) else { return Ok(()) };
-            entry.more = None;
-            entry.stream = None;
-            entry.life += 1;
-        }
-        self.invalidate_state(channel, &Unsubscribed::STATE_INVALIDATED)
+        self.forget(channel, Forgetting::Life)
     }
 }

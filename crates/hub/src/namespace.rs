@@ -215,6 +215,8 @@ pub struct Gauges {
 /// Options of a namespace.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The namespace's name, by which others know what belongs to it; empty for channels without one.
+    pub name: Arc<str>,
     /// What a subscription is.
     pub kind: Kind,
     /// Keeps who is in a channel.
@@ -299,6 +301,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            name: "".into(),
             kind: Kind::Stream,
             presence: false,
             join_leave: false,
@@ -341,6 +344,9 @@ impl Default for Options {
     }
 }
 
+/// Epoch and top of an empty history are kept this long, so that a client that comes back is not fooled by offset 1.
+const META_TTL: Millis = 30 * 24 * 3600 * 1000;
+
 impl Options {
     /// Whether channels keep a history.
     #[must_use]
@@ -349,9 +355,12 @@ impl Options {
     }
 
     /// Whether who comes back with this delivery can be told that nothing is missing.
+    ///
+    /// Where publications pass a reader by, the number that it read last says nothing of other keys: a newer value of one
+    /// may have overtaken the last of another. A snapshot gives it all of them; a map it reads anew.
     #[must_use]
     pub fn can_recover(&self, delivery: Delivery) -> bool {
-        self.has_history() && (!delivery.skips() || self.snapshot || self.is_map())
+        self.has_history() && (!delivery.skips() || (self.snapshot && !self.is_map()))
     }
 
     /// Whether it is a map of any kind.
@@ -376,8 +385,15 @@ impl Options {
         if self.is_map() { self.map.stream_ttl } else { self.history_ttl }
     }
 
+    /// How long epoch and top outlive the publications.
+    #[must_use]
+    pub fn meta_ttl(&self) -> Millis {
+        if self.meta_ttl == 0 { META_TTL } else { self.meta_ttl }
+    }
+
     /// Whether the latest value of every key is kept.
-    pub(crate) fn has_state(&self) -> bool {
+    #[must_use]
+    pub fn has_state(&self) -> bool {
         self.is_map() || self.snapshot
     }
 
@@ -395,7 +411,8 @@ impl Options {
     }
 
     /// Keys that may have a value.
-    pub(crate) fn max_keys(&self) -> usize {
+    #[must_use]
+    pub fn max_keys(&self) -> usize {
         if self.is_map() { self.map.max_keys } else { self.snapshot_keys }
     }
 }
@@ -438,6 +455,10 @@ pub struct Namespaces {
     pub boundary: String,
     /// What marks channels that need a token.
     pub private_prefix: String,
+    /// What stands before the users of a channel that is for them alone.
+    pub user_boundary: String,
+    /// What stands between them.
+    pub user_separator: String,
 }
 
 impl Default for Namespaces {
@@ -449,6 +470,8 @@ impl Default for Namespaces {
             max_length: 255,
             boundary: ":".to_owned(),
             private_prefix: "$".to_owned(),
+            user_boundary: "#".to_owned(),
+            user_separator: ",".to_owned(),
         }
     }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::namespace::Delivery;
-use crate::parcel::Parcel;
+use crate::namespace::{Delivery, Gauges};
 
 const NONE: u32 = u32::MAX;
 
@@ -33,17 +32,26 @@ pub struct Frame {
     pub bytes: Bytes,
     /// `None`: it is kept for the reader, whatever comes after it.
     pub note: Option<Arc<Note>>,
+    /// The reader asked for it: that does not make the reader slow.
+    pub is_answer: bool,
 }
 
 /// What may happen to a publication on its way to a slow reader.
+///
+/// Why not with the parcel: that has room for the frames of all encodings, and what waits would keep it alive.
 #[derive(Debug)]
 pub struct Note {
-    /// The publication.
-    pub parcel: Arc<Parcel>,
+    /// Number of the channel.
+    pub channel: u64,
+    /// What the publication is the latest value of, where a channel carries several side by side.
+    pub key: Option<Arc<str>>,
+    /// What is counted in the namespace.
+    pub gauges: Arc<Gauges>,
     /// Whether it waits, gives way, or is replaced.
     pub delivery: Delivery,
-    /// The frame is a delta; this is the whole, for a reader that may miss what it was made against.
-    pub whole: Option<Bytes>,
+    /// What waits in the place of the frame: the same bytes, or where it is a delta the whole, for a reader that may miss
+    /// what the delta was made against.
+    pub whole: Bytes,
 }
 
 /// Whether a connection takes what it is sent.
@@ -114,7 +122,7 @@ impl Outbox {
 
     /// As [`Self::add`], for a publication that need not wait for ever.
     pub fn add_noted(&mut self, bytes: Bytes, note: Option<Arc<Note>>) -> u32 {
-        self.palette.push(Frame { bytes, note });
+        self.palette.push(Frame { bytes, note, is_answer: false });
         (self.palette.len() - 1) as u32
     }
 
@@ -136,6 +144,13 @@ impl Outbox {
     /// Queues a frame for one connection only.
     pub fn send(&mut self, slot: u32, frame: Bytes) {
         let frame = self.add(frame);
+        self.push(slot, frame);
+    }
+
+    /// Queues a frame for one connection only, which asked for it.
+    pub fn answer(&mut self, slot: u32, bytes: Bytes) {
+        let frame = self.palette.len() as u32;
+        self.palette.push(Frame { bytes, note: None, is_answer: true });
         self.push(slot, frame);
     }
 
@@ -161,6 +176,24 @@ impl Outbox {
     /// Takes the pending frames of a connection out of its lane.
     pub fn take(&mut self, slot: u32) -> Lane {
         self.lanes.get_mut(slot as usize).map_or(Lane::EMPTY, |lane| std::mem::replace(lane, Lane::EMPTY))
+    }
+
+    /// A connection has left a channel: what it has not been sent of it, and need not be, is forgotten.
+    ///
+    /// Why: such publications may be overtaken by replies, and none may come after the reply to `unsubscribe`.
+    pub fn forget(&mut self, slot: u32, channel: u64) {
+        let Some(lane) = self.lanes.get(slot as usize) else { return };
+        let (mut at, mut nothing) = (lane.head, None);
+        while let Some(entry) = self.entries.get_mut(at as usize) {
+            let note = self.palette.get(entry.frame as usize).and_then(|frame| frame.note.as_ref());
+            if note.is_some_and(|note| note.channel == channel) {
+                entry.frame = *nothing.get_or_insert_with(|| {
+                    self.palette.push(Frame { bytes: Bytes::new(), note: None, is_answer: false });
+                    (self.palette.len() - 1) as u32
+                });
+            }
+            at = entry.next;
+        }
     }
 
     /// The only frame of a lane, where it has just one: it is written straight from the shared bytes.

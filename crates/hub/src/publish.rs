@@ -87,7 +87,7 @@ pub(crate) struct Taken {
     /// What subscribers hear.
     pub(crate) publication: Arc<Publication>,
     /// What is kept as the key's value; `None` where it loses it, or has none.
-    state: Option<Arc<Publication>>,
+    pub(crate) state: Option<Arc<Publication>>,
     keeps: bool,
     wants_delta: bool,
     more: Option<Box<PublishMore>>,
@@ -107,6 +107,11 @@ impl Hub {
         if options.durable
             && let Some(journal) = &self.journal
         {
+            if !publishing.pressing && self.is_channel_behind(channel) {
+                return Err(PublishError::Busy);
+            }
+            // It has its place in the order now: were it refused later, what came after it would overtake it.
+            let publishing = Publishing { pressing: true, ..publishing };
             let order = Order { channel: channel.into(), publishing, ticket };
             return journal.take(order).map(|()| Receipt::Later).map_err(|_| PublishError::Busy);
         }
@@ -168,7 +173,7 @@ impl Hub {
     fn number_one(
         &self,
         entry: &mut Channel,
-        publishing: Publishing,
+        mut publishing: Publishing,
         (keeps, now): (bool, Millis),
     ) -> Result<(Published, Option<Taken>), PublishError> {
         let options = Arc::clone(&entry.options);
@@ -177,6 +182,11 @@ impl Hub {
             return Ok((Published { position, suppressed: Some(reason) }, None));
         }
         let key = publishing.more.as_ref().map_or("", |more| &more.key);
+        if publishing.removes && publishing.tags.is_none() {
+            // Whoever's filter let the value in must hear that it is gone.
+            let value = entry.state().and_then(|state| state.get(key));
+            publishing.tags = value.and_then(|value| value.publication.tags.clone());
+        }
         let is_new = !key.is_empty() && entry.state().is_none_or(|state| state.get(key).is_none());
         let has_room = entry.state().map_or(0, |state| state.len()) < options.max_keys();
         if options.is_map() && is_new && !has_room {
@@ -371,7 +381,7 @@ fn keep_state(
 }
 
 /// Remembers when the next value of a channel runs out.
-fn note_end(entry: &mut Channel, ends: &mut BinaryHeap<Reverse<(Millis, Arc<str>)>>) {
+pub(crate) fn note_end(entry: &mut Channel, ends: &mut BinaryHeap<Reverse<(Millis, Arc<str>)>>) {
     let Some(next) = entry.state().and_then(Keyed::next_end) else { return };
     // One note is enough: values that were renewed end later than it says, which is found out then.
     if entry.more().noted.is_none_or(|noted| noted > next) {

@@ -33,6 +33,16 @@ impl Results {
         self.forget(now);
     }
 
+    /// What it was the result of has not happened.
+    pub(crate) fn remove(&mut self, channel: &str, key: &str) {
+        let name = name(channel, key);
+        if self.known.remove(&name).is_some()
+            && let Some(at) = self.order.iter().rposition(|(_, known)| *known == name)
+        {
+            self.order.remove(at);
+        }
+    }
+
     fn forget(&mut self, now: Millis) {
         while let Some((since, _)) = self.order.front()
             // A clock that was set back must not keep them for ever; their number ends that.

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use jackfield_model::Millis;
 
+use crate::filter::Filter;
 use crate::parcel::Parcel;
 use crate::subscribers::{Dense, Special};
 
-/// Those of one channel and worker who want the same rate. They share what waits, so a key costs once for all of them.
+/// Those of one channel and worker who want the same rate of the same publications. They share what waits, so a key costs
+/// once for all of them. Who filters apart waits apart: what one does not want must not take the place of what it waits for.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     pub(crate) rate: u16,
+    pub(crate) filter: Option<Arc<Filter>>,
     pub(crate) listeners: Dense<Special>,
     keys: HashMap<Arc<str>, Slot, ahash::RandomState>,
     /// When which key may speak again; only of keys that want to.
@@ -32,9 +35,10 @@ struct Slot {
 const MANY: usize = 1024;
 
 impl Sampler {
-    pub(crate) fn new(rate: u16) -> Self {
+    pub(crate) fn new(rate: u16, filter: Option<Arc<Filter>>) -> Self {
         Self {
             rate: rate.max(1),
+            filter,
             listeners: Dense::default(),
             keys: HashMap::default(),
             due: BTreeSet::new(),
@@ -45,6 +49,12 @@ impl Sampler {
     fn interval(&self) -> Millis {
         // At least a millisecond: that is how fine the clock is.
         1000_u64.div_ceil(self.rate.into())
+    }
+
+    /// Whether its listeners hear of a publication at all.
+    pub(crate) fn wants(&self, parcel: &Parcel) -> bool {
+        let Some(filter) = &self.filter else { return true };
+        parcel.content().is_none_or(|publication| filter.matches(publication.tags()))
     }
 
     /// Takes a publication; true if it goes out now, else it waits in the place of whatever waited for its key.
@@ -111,7 +121,7 @@ mod tests {
             (state >> 33) % n
         };
         for rate in [1_u16, 3, 10, 1000] {
-            let mut sampler = Sampler::new(rate);
+            let mut sampler = Sampler::new(rate, None);
             let interval = sampler.interval();
             let (mut now, mut sent, mut last) = (0, HashMap::<String, Vec<(u64, u64)>>::new(), HashMap::new());
             for sequence in 1..=5_000_u64 {
@@ -145,7 +155,7 @@ mod tests {
 
     #[test]
     fn silent_keys_are_forgotten() {
-        let mut sampler = Sampler::new(10);
+        let mut sampler = Sampler::new(10, None);
         for n in 0..10 * MANY as u64 {
             assert!(sampler.admit(n, &parcel(&n.to_string()), n * 1000));
         }

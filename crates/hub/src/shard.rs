@@ -41,6 +41,8 @@ pub struct Shard {
     channels: HashMap<u64, Subscribers, ahash::RandomState>,
     /// Channels with publications that wait for their moment.
     due: BTreeSet<(Millis, u64)>,
+    /// Who left a channel of which something may still wait for it: channel and slot.
+    left: Vec<(u64, u32)>,
 }
 
 const UNKNOWN: u32 = u32::MAX;
@@ -52,6 +54,7 @@ impl Shard {
         let Seat { slot, encoding, hears_members, filter, delivery, delta, has_values } = seat;
         let base = Subscriber { from: joined.sequence, slot, encoding, hears_members };
         let subscribers = self.channels.entry(joined.key).or_default();
+        subscribers.is_gentle |= delivery != Delivery::All || joined.options.delivery != Delivery::All;
         let is_sampled = matches!(delivery, Delivery::Sampled(_));
         // A delivery that is the namespace's own needs no word about it, but for one that keeps time.
         if filter.is_none() && !delta && !is_sampled && delivery == joined.options.delivery {
@@ -64,6 +67,9 @@ impl Shard {
     pub fn leave(&mut self, key: u64, slot: u32) -> bool {
         let Entry::Occupied(mut entry) = self.channels.entry(key) else { return false };
         entry.get_mut().remove(slot);
+        if entry.get().is_gentle {
+            self.left.push((key, slot));
+        }
         let last = entry.get().is_empty();
         if last {
             entry.remove();
@@ -72,6 +78,12 @@ impl Shard {
             }
         }
         last
+    }
+
+    /// Channels that somebody has left since this was last asked, and their slots; only of those whose publications need
+    /// not reach everybody. Whoever keeps publications for them calls [`Outbox::forget`].
+    pub fn take_left(&mut self) -> Vec<(u64, u32)> {
+        std::mem::take(&mut self.left)
     }
 
     /// Subscribers of a channel on this worker.
@@ -109,7 +121,7 @@ impl Shard {
             if *known == UNKNOWN {
                 *known = parcel.frame(subscriber.encoding, encoder).map_or(WORDLESS, |frame| {
                     let delivery = parcel.origin().map_or(Delivery::All, |origin| origin.options.delivery);
-                    outbox.add_noted(frame.clone(), note(parcel, delivery, None))
+                    outbox.add_noted(frame.clone(), note(parcel, delivery, frame))
                 });
             }
             if *known == WORDLESS {
@@ -125,7 +137,7 @@ impl Shard {
         }
         for sampler in &mut more.samplers {
             let is_publication = parcel.content().is_some();
-            if !is_publication || sampler.admit(sequence, parcel, now) {
+            if !is_publication || (sampler.wants(parcel) && sampler.admit(sequence, parcel, now)) {
                 for special in sampler.listeners.as_mut_slice() {
                     delivered += usize::from(round.serve(special));
                 }
@@ -163,9 +175,18 @@ impl Shard {
     }
 }
 
-fn note(parcel: &Arc<Parcel>, delivery: Delivery, whole: Option<Bytes>) -> Option<Arc<Note>> {
-    (delivery != Delivery::All && parcel.content().is_some())
-        .then(|| Arc::new(Note { parcel: Arc::clone(parcel), delivery, whole }))
+fn note(parcel: &Parcel, delivery: Delivery, whole: &Bytes) -> Option<Arc<Note>> {
+    if delivery == Delivery::All {
+        return None;
+    }
+    let (publication, origin) = (parcel.content()?, parcel.origin()?);
+    Some(Arc::new(Note {
+        channel: origin.channel,
+        key: publication.key().cloned(),
+        gauges: Arc::clone(&origin.options.gauges),
+        delivery,
+        whole: whole.clone(),
+    }))
 }
 
 /// Which of the three forms of a publication a subscriber hears.
@@ -206,8 +227,13 @@ impl Round<'_> {
 
     /// A delta, if it is certain that the reader has what it is made against.
     fn shape(&self, special: &mut Special) -> Shape {
-        // A sampled reader does not hear every publication, so it never has the one before.
-        let skips = matches!(special.delivery, Delivery::Sampled(_));
+        // Who does not hear every publication may not have the one before; of a map, that is the one of the same key.
+        let is_map = self.parcel.origin().is_some_and(|origin| origin.options.is_map());
+        let skips = match special.delivery {
+            Delivery::Sampled(_) => true,
+            Delivery::DropOldest => is_map,
+            Delivery::All | Delivery::Latest => false,
+        } || special.filter.is_some();
         let stirs = self.outbox.stirs(special.base.slot);
         let is_steady = special.delivery == Delivery::All || stirs == Some(special.stirs);
         let has_before = special.primed && is_steady && !skips;
@@ -245,8 +271,8 @@ impl Round<'_> {
         };
         let Some(frame) = parcel.and_then(|parcel| parcel.frame(encoding, self.encoder)) else { return WORDLESS };
         let whole = match shape {
-            Shape::Patch => self.parcel.whole().frame(encoding, self.encoder).cloned(),
-            Shape::Bare | Shape::Whole => None,
+            Shape::Patch => self.parcel.whole().frame(encoding, self.encoder).unwrap_or(frame),
+            Shape::Bare | Shape::Whole => frame,
         };
         self.outbox.add_noted(frame.clone(), note(self.parcel, delivery, whole))
     }

@@ -62,6 +62,11 @@ impl Stream {
         self.numbered
     }
 
+    /// Whether numbers are given out of which nobody knows yet whether they will be seen.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.numbered != self.top
+    }
+
     /// Takes back every number above the top: nobody has seen what had them.
     pub(crate) fn take_back(&mut self) {
         self.numbered = self.top;
@@ -122,8 +127,12 @@ impl Stream {
         }
         let seen = self.ring.partition_point(|publication| publication.offset <= since.offset);
         let (first, last) = (self.ring.get(seen)?, self.ring.back()?);
-        let is_whole =
-            first.offset - since.offset == 1 && last.offset == self.top && self.ring.len() - seen <= cap.count;
+        // By their number too: a stream that came back from a log may have a gap, where a power cut took something.
+        let is_dense = last.offset - since.offset == (self.ring.len() - seen) as u64;
+        let is_whole = first.offset - since.offset == 1
+            && is_dense
+            && last.offset == self.top
+            && self.ring.len() - seen <= cap.count;
         let bytes = || self.ring.range(seen..).map(|publication| publication.data.bytes.len()).sum::<usize>();
         (is_whole && bytes() <= cap.bytes).then(|| self.ring.range(seen..).cloned().collect())
     }
@@ -137,8 +146,9 @@ impl Stream {
             return Some(Vec::new());
         }
         let seen = self.ring.partition_point(|publication| publication.offset <= since.offset);
-        let first = self.ring.get(seen)?;
-        (first.offset - since.offset == 1).then(|| self.ring.range(seen..).take(limit).cloned().collect())
+        let after: Vec<_> = self.ring.range(seen..).take(limit).cloned().collect();
+        let is_dense = after.last().is_none_or(|last| last.offset - since.offset == after.len() as u64);
+        (is_dense && seen < self.ring.len()).then_some(after)
     }
 
     pub(crate) fn read(&self, range: &Range, cap: usize) -> Result<HistoryPage, ClientError> {
@@ -196,6 +206,20 @@ mod tests {
         assert_eq!(offsets(8, true), [8, 7, 6]);
         assert_eq!(offsets(99, true), [10, 9, 8, 7, 6]);
         assert_eq!(offsets(5, true), [0; 0]);
+    }
+
+    #[test]
+    fn nobody_recovers_over_a_gap() {
+        let publications = [3, 4, 9, 10].map(|offset| Arc::new(Publication { offset, ..Publication::default() }));
+        let stream = Stream::restored(Position { offset: 10, epoch: "e".into() }, publications.into(), 0);
+        let count = |offset| {
+            let since = Position { offset, epoch: "e".into() };
+            let recovered = stream.recover(&since, CAP).map(|publications| publications.len());
+            assert_eq!(recovered, stream.after(&since, 300).map(|publications| publications.len()));
+            recovered
+        };
+        assert_eq!([2, 3, 4, 7].map(count), [None; 4]);
+        assert_eq!([8, 9, 10].map(count), [Some(2), Some(1), Some(0)]);
     }
 
     #[test]

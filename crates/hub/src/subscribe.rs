@@ -156,10 +156,13 @@ impl Hub {
             return (Some(top), begin);
         };
         if since.latest || caches(&options) {
-            let has_it = since.position.offset == top.offset && since.position.epoch == top.epoch;
+            let is_at_top = since.position.offset == top.offset && since.position.epoch == top.epoch;
+            // Where publications may pass it by, it may have the last one and not the one before: a key that waited its
+            // turn while another went out. Only the latest values say what it should have.
+            let has_it = is_at_top && !since.latest && !options.delivery.skips();
             let publications = if has_it { Vec::new() } else { latest(entry) };
             let is_current = publications.last().is_some_and(|last| last.offset == top.offset);
-            let recovered = has_it || is_current || (options.snapshot && top.offset > 0);
+            let recovered = is_at_top || is_current || (options.snapshot && top.offset > 0);
             return (Some(top), Some(Recovery { recovered, publications }));
         }
         match stream.recover(since.position, self.cap) {
@@ -175,27 +178,44 @@ impl Hub {
         }
     }
 
-    /// Keeps the maps of who is in a channel.
-    fn enter_maps(&self, channel: &str, options: &Options, member: Membership<'_>, now: Millis) {
-        let info = member.info;
-        let put = |prefix: &str, key: String, info| {
-            let more = PublishMore { key, key_mode: KeyMode::IfNew, ..PublishMore::default() };
-            let entry = Publishing {
-                info,
-                is_for_map: true,
-                pressing: true,
-                more: Some(Box::new(more)),
-                ..Publishing::default()
-            };
-            if let Err(error) = self.publish_and_forget(&format!("{prefix}{channel}"), entry, now) {
-                tracing::warn!(?channel, prefix, ?error, "a map of who is in a channel is not kept");
+    /// What others are told of a member has changed.
+    pub fn renew_member(&self, channel: &str, member: Membership<'_>, now: Millis) {
+        let Some(options) = self.namespaces.of(channel) else { return };
+        if member.counted {
+            let mut table = self.directory.table(channel);
+            let presence = table.channels.get_mut(channel).and_then(|entry| entry.presence.as_mut());
+            if let Some(presence) = presence {
+                presence.insert(Arc::clone(member.info));
             }
-        };
+        }
         if !options.clients_map_prefix.is_empty() {
-            put(&options.clients_map_prefix, info.client.to_string(), Some(Arc::clone(info)));
+            self.put_client(channel, options, member.info, (KeyMode::IfExists, now));
+        }
+    }
+
+    fn put_client(&self, channel: &str, options: &Options, info: &Arc<ClientInfo>, (mode, now): (KeyMode, Millis)) {
+        let name = format!("{}{channel}", options.clients_map_prefix);
+        self.put_member(&name, (info.client.to_string(), mode), Some(Arc::clone(info)), now);
+    }
+
+    fn put_member(&self, map: &str, (key, key_mode): (String, KeyMode), info: Option<Arc<ClientInfo>>, now: Millis) {
+        let more = PublishMore { key, key_mode, ..PublishMore::default() };
+        let entry =
+            Publishing { info, is_for_map: true, pressing: true, more: Some(Box::new(more)), ..Publishing::default() };
+        if let Err(error) = self.publish_and_forget(map, entry, now) {
+            tracing::warn!(map, ?error, "a map of who is in a channel is not kept");
+        }
+    }
+
+    /// Keeps the maps of who is in a channel.
+    pub(crate) fn enter_maps(&self, channel: &str, options: &Options, member: Membership<'_>, now: Millis) {
+        let info = member.info;
+        if !options.clients_map_prefix.is_empty() {
+            self.put_client(channel, options, info, (KeyMode::IfNew, now));
         }
         if !options.users_map_prefix.is_empty() && !info.user.is_empty() {
-            put(&options.users_map_prefix, info.user.to_string(), None);
+            let name = format!("{}{channel}", options.users_map_prefix);
+            self.put_member(&name, (info.user.to_string(), KeyMode::IfNew), None, now);
         }
     }
 

@@ -129,13 +129,15 @@ pub(crate) struct Subscribers {
     pub(crate) plain: Dense<Subscriber>,
     /// The few.
     pub(crate) more: Option<Box<Wishful>>,
+    /// Some of them, now or before, need not get everything.
+    pub(crate) is_gentle: bool,
 }
 
 /// Subscribers with wishes of their own.
 #[derive(Debug, Default)]
 pub(crate) struct Wishful {
     pub(crate) specials: Dense<Special>,
-    /// Those who hear so many a second, by that number.
+    /// Those who hear so many a second, by that number and what they want to hear.
     pub(crate) samplers: Vec<Sampler>,
 }
 
@@ -162,10 +164,11 @@ impl Subscribers {
     pub(crate) fn insert_special(&mut self, special: Special) {
         let more = self.more.get_or_insert_default();
         let Delivery::Sampled(rate) = special.delivery else { return more.specials.insert(special) };
-        match more.samplers.iter_mut().find(|sampler| sampler.rate == rate) {
+        let is_same = |sampler: &&mut Sampler| sampler.rate == rate && sampler.filter == special.filter;
+        match more.samplers.iter_mut().find(is_same) {
             Some(sampler) => sampler.listeners.insert(special),
             None => {
-                let mut sampler = Sampler::new(rate);
+                let mut sampler = Sampler::new(rate, special.filter.clone());
                 sampler.listeners.insert(special);
                 more.samplers.push(sampler);
             }

@@ -61,6 +61,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it puts something into channels, or takes a key out of one: the next of its kind need not wait for it.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        matches!(self, Self::Broadcast(_) | Self::MapPublish(_) | Self::MapRemove(_) | Self::Publish(_))
+    }
+
     /// The one channel it is about, if it is about one.
     #[must_use]
     pub fn channel(&self) -> Option<&Arc<str>> {
@@ -400,8 +406,8 @@ pub struct ConnectAnswer {
     pub user: Arc<str>,
     /// JSON for presence and publications.
     pub info: Option<Bytes>,
-    /// JSON for the client.
-    pub data: Option<Bytes>,
+    /// For the client.
+    pub data: Option<Payload>,
     /// JSON kept here and handed to each event.
     pub meta: Option<Bytes>,
     /// Seconds since 1970 after which the connection ends.

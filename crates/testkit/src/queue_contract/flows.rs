@@ -150,9 +150,10 @@ pub async fn answers(bench: &mut Bench<'_>) {
     let other = (bench.open)("idle");
     assert!(soon("answers", queue.answers()).await.unwrap().is_empty());
     let mut calls = client_events(Uuid::new_v4(), 1, 20);
-    for call in &mut calls {
-        call.kind = EventKind::Rpc;
-        call.name = "rooms.rename".to_owned();
+    let kinds = [EventKind::Rpc, EventKind::Subscribe, EventKind::Publish, EventKind::Refresh, EventKind::SubRefresh];
+    for (call, kind) in calls.iter_mut().zip(kinds.into_iter().cycle()) {
+        call.kind = kind;
+        call.name = if kind == EventKind::Rpc { "rooms.rename".to_owned() } else { String::new() };
         call.deadline = Some(1_700_000_005_000);
     }
     calls[0].kind = EventKind::Connect;
@@ -160,13 +161,24 @@ pub async fn answers(bench: &mut Bench<'_>) {
         token: "a token".to_owned(),
         name: "js".to_owned(),
         version: "1".to_owned(),
-        ..Hello::default()
+        channels: vec!["news".into(), "a,\"b".into()],
     }));
     let results = soon("send", queue.send(&calls)).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let came = soon("events", bench.app.events(calls.len())).await;
-    for (name, value) in [("token", "a token"), ("name", "js"), ("version", "1"), ("call", "1")] {
+    let hello = [
+        ("type", "connect"),
+        ("token", "a token"),
+        ("name", "js"),
+        ("version", "1"),
+        ("channels", r#"["news","a,\"b"]"#),
+        ("call", "1"),
+    ];
+    for (name, value) in hello {
         assert_eq!(text(&came[0], name), value);
+    }
+    for (call, sent) in came.iter().zip(&calls) {
+        assert_eq!(text(call, "type"), sent.kind.name());
     }
     let mut wanted = Vec::new();
     for call in &came {
