@@ -1,6 +1,6 @@
 """Writes the Protobuf of the transcripts with Google's implementation and the schema of an SDK, or checks what stands there.
 
-Fields that the SDK's schema does not have (yet) are added to it, and two of our own, which have numbers above 100.
+The messages of the sessions are held against the same schema. Fields that it does not have (yet) are added to it, and two of our own, which have numbers above 100.
 
     pip install centrifuge-python
     python spec/transcripts/protobuf.py            # exits with 1 if a case differs
@@ -216,8 +216,34 @@ def expected(case):
     return json_format.ParseDict(case["says"], kind()).SerializeToString(deterministic=True).hex()
 
 
+KINDS = {"uint32": 13, "int32": 5, "int64": 3, "uint64": 4, "sint64": 18, "bool": 8, "string": 9, "data": 12}
+RENAMED = {"Join": ("Join", "Leave"), "Empty": ()}
+
+
+def faults_of_messages():
+    """What `session-messages.json` says otherwise than the schema."""
+    for name, fields in json.loads((HERE / "session-messages.json").read_text()).items():
+        for known in RENAMED.get(name, (name,)):
+            descriptor = getattr(schema, known).DESCRIPTOR
+            for field, number, kind, _ in fields:
+                place = descriptor.fields_by_name.get(field)
+                if place is None:
+                    # Our own numbers are above 100.
+                    if number <= 100:
+                        yield f"{known}.{field} is not in the schema"
+                    continue
+                inside = kind.strip("[]{}")
+                of = place.message_type.fields_by_name["value"] if kind.startswith("{") else place
+                is_kind = of.type == KINDS[inside] if inside in KINDS else of.type == of.TYPE_MESSAGE
+                if place.number != number or not is_kind or kind.startswith(("[", "{")) != place.is_repeated:
+                    yield f"{known}.{field} is number {place.number}, and of another type than {kind} or in another number"
+
+
 def main():
     write, wrong = "--write" in sys.argv, 0
+    for fault in faults_of_messages():
+        wrong += 1
+        print(f"session-messages.json: {fault}")
     for name in ("commands", "replies", "pushes", "requests"):
         path = HERE / ("centrifugo-protobuf-commands.json" if name == "commands" else f"centrifugo-{name}.json")
         lines = path.read_text().split("\n")

@@ -5,14 +5,20 @@
 //! the application is an effect with a call number, and [`Session::resume`] goes on with its answer; pings and other
 //! commands are never held up by one. Time comes in with the turn; there is no clock, socket or thread here.
 
+mod calls;
 mod command;
 mod commands;
+mod deadlines;
 mod endpoint;
+mod entry;
+mod extras;
 mod ids;
 mod limits;
+mod orders;
 mod raw;
 mod session;
 mod settings;
+mod subscription;
 mod token;
 mod turn;
 pub mod wire;
@@ -20,7 +26,7 @@ pub mod wire;
 pub use endpoint::{Dialect, Endpoint, Feed, Framing, Keepalive};
 pub use ids::Ids;
 pub use session::{Hold, Session, Visitor};
-pub use settings::{Settings, Tells};
+pub use settings::{PersonalChannel, Settings, Tells};
 pub use token::{
     Caps, Claims, Key, KeyError, KeySet, KeySetError, Keys, MoreClaims, Pattern, PatternError, Right, Subscriber,
     SubscriptionClaims, TokenError, Verifier,

@@ -8,7 +8,9 @@ use jackfield_hub::{Membership, Publishing, Seat};
 use jackfield_model::Disconnect;
 use jackfield_model::app::EventKind;
 
-use crate::session::{PendingKind, Session, Subscription, bad_request};
+use crate::calls::PendingKind;
+use crate::session::{Session, bad_request};
+use crate::subscription::Subscription;
 use crate::turn::{Effect, Turn};
 
 impl Session {
@@ -35,7 +37,7 @@ impl Session {
                     ..Seat::default()
                 };
                 turn.shard.join(&joined, seat);
-                self.subscriptions.push(Subscription { key: joined.key, name: joined.name });
+                self.keep_subscription(Subscription { key: joined.key, name: joined.name, more: None });
             }
             Err(_) => self.close(bad_request("the channel of this endpoint has no namespace"), turn),
         }

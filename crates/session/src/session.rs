@@ -1,19 +1,20 @@
 //! The session: one client's state, from its first frame to its last.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jackfield_dialects::centrifugo::json;
-use jackfield_hub::{Membership, SessionOrder};
-use jackfield_model::app::{self, Event, EventKind, Hello, Origin, Target};
-use jackfield_model::client::{Answer, Command, Push, Reply, Request, Subscribe, Unsubscribed};
-use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Uuid};
+use jackfield_model::app::EventKind;
+use jackfield_model::client::{Answer, Command, Reply, Request};
+use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Payload, Uuid};
 
+use crate::calls::Pending;
 use crate::command;
 use crate::commands::Commands;
 use crate::endpoint::{Dialect, Endpoint, Keepalive};
+use crate::extras::Extras;
 use crate::limits::{Rate, Verdict};
+use crate::subscription::Subscription;
 use crate::turn::{Effect, Tick, Turn};
 
 /// How far a client has come.
@@ -45,45 +46,6 @@ pub enum Hold {
     UntilAnswer,
 }
 
-/// One subscription of the client.
-#[derive(Clone, Debug)]
-pub(crate) struct Subscription {
-    pub(crate) key: u64,
-    pub(crate) name: Arc<str>,
-}
-
-/// A question to the application that waits for its answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    call: u32,
-    pub(crate) id: u32,
-    pub(crate) kind: PendingKind,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum PendingKind {
-    Connect,
-    Publish,
-    Raw,
-    Rpc,
-    Send,
-}
-
-/// What few sessions have, kept out of the many that do not.
-#[derive(Debug, Default)]
-pub(crate) struct Extras {
-    /// JSON of the application, handed to every event.
-    pub(crate) meta: Option<Bytes>,
-    /// Commands that wait until the client is connected.
-    pub(crate) held: Vec<u8>,
-    /// Channels that it named when it connected, while the application is asked.
-    pub(crate) wanted: Vec<Subscribe<'static>>,
-    /// The secret by which its requests find it, where it has no uplink of its own.
-    pub(crate) uplink: Option<Uuid>,
-    /// The name in its certificate.
-    pub(crate) identity: Option<Arc<str>>,
-}
-
 /// Who comes in, as far as its socket tells.
 #[derive(Clone, Debug)]
 pub struct Visitor {
@@ -109,17 +71,25 @@ pub struct Session {
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) extras: Option<Box<Extras>>,
-    remote: SocketAddr,
-    seq: u64,
-    calls: u32,
+    /// Where it speaks from; apart, because that takes less room than one address.
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) seq: u64,
+    pub(crate) calls: u32,
     rate: Rate,
     pub(crate) state: State,
     /// When the client must have said who it is, or gets its next ping.
-    due: Tick,
+    pub(crate) due: Tick,
     /// When the answer to a ping must be here; 0: no ping is out.
-    pong_due: Tick,
+    pub(crate) pong_due: Tick,
     /// When its token must have been renewed; 0: never.
     pub(crate) expire_due: Tick,
+    /// When the time of one of its subscriptions is up; 0: never.
+    pub(crate) subscription_due: Tick,
+    /// When its token was made, in seconds since 1970; 0: it does not say.
+    pub(crate) issued_at: u32,
+    /// It came by a token.
+    pub(crate) has_token: bool,
 }
 
 impl Session {
@@ -145,7 +115,8 @@ impl Session {
             subscriptions: Vec::new(),
             pending: Vec::new(),
             extras,
-            remote,
+            ip: remote.ip(),
+            port: remote.port(),
             seq: 0,
             calls: 0,
             rate: Rate::default(),
@@ -153,6 +124,9 @@ impl Session {
             due: turn.now.tick.saturating_add(turn.settings.stale_close_delay),
             pong_due: 0,
             expire_due: 0,
+            subscription_due: 0,
+            issued_at: 0,
+            has_token: false,
         };
         if endpoint.dialect.needs_no_connect() {
             session.open_raw(turn);
@@ -225,7 +199,7 @@ impl Session {
         }
     }
 
-    fn commands(&mut self, frame: &[u8], turn: &mut Turn<'_>) {
+    pub(crate) fn commands(&mut self, frame: &[u8], turn: &mut Turn<'_>) {
         // Who reads from a socket waits with the next frame; requests of an emulated transport come all the same.
         if self.state == State::Connecting {
             return self.keep(frame, turn);
@@ -314,51 +288,6 @@ impl Session {
         }
     }
 
-    /// Takes the answer to a question.
-    pub fn resume(&mut self, call: u32, answer: app::Answer, turn: &mut Turn<'_>) {
-        let Some(place) = self.pending.iter().position(|pending| pending.call == call) else { return };
-        let pending = self.pending.swap_remove(place);
-        if self.state == State::Ended {
-            return;
-        }
-        match answer {
-            app::Answer::Disconnect(disconnect) => return self.close(disconnect, turn),
-            app::Answer::Error(error) => self.failed(&pending, error, turn),
-            app::Answer::Connect(answer) if pending.kind == PendingKind::Connect => {
-                command::connect::welcome(self, pending.id, command::connect::Welcome::from(answer), turn);
-            }
-            app::Answer::Rpc(payload) if pending.kind == PendingKind::Rpc => {
-                reply(turn, pending.id, Ok(Answer::Rpc(payload)));
-            }
-            app::Answer::Published => reply(turn, pending.id, Ok(Answer::Publish)),
-            app::Answer::Enqueued => match pending.kind {
-                PendingKind::Publish => reply(turn, pending.id, Ok(Answer::Publish)),
-                PendingKind::Send if pending.id != 0 => reply(turn, pending.id, Ok(Answer::Send)),
-                _ => {}
-            },
-            _ => self.failed(&pending, ClientError::INTERNAL, turn),
-        }
-        if pending.kind == PendingKind::Connect && self.state == State::Connected {
-            let held = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.held)).unwrap_or_default();
-            if !held.is_empty() {
-                self.commands(&held, turn);
-            }
-        }
-    }
-
-    fn failed(&mut self, pending: &Pending, error: ClientError, turn: &mut Turn<'_>) {
-        match pending.kind {
-            PendingKind::Connect => {
-                self.state = State::Refused;
-                self.refuse(pending.id, error, turn);
-            }
-            // Raw clients have no error frame; a message must not vanish in silence, so the connection says it.
-            PendingKind::Raw => self.close(Disconnect::TRY_AGAIN_LATER, turn),
-            PendingKind::Send if pending.id == 0 => {}
-            PendingKind::Publish | PendingKind::Rpc | PendingKind::Send => reply(turn, pending.id, Err(error)),
-        }
-    }
-
     /// Answers a command with an error. A unidirectional client knows no replies: what it hears is why it must go.
     pub(crate) fn refuse(&mut self, id: u32, error: ClientError, turn: &mut Turn<'_>) {
         if self.endpoint.dialect != Dialect::CentrifugoUniJson {
@@ -371,64 +300,6 @@ impl Session {
             _ => Disconnect::INTERNAL,
         };
         self.close(disconnect, turn);
-    }
-
-    /// When [`Self::on_time`] wants to be called.
-    #[must_use]
-    pub fn due(&self) -> Tick {
-        [self.due, self.pong_due, self.expire_due].into_iter().filter(|due| *due != 0).min().unwrap_or(Tick::MAX)
-    }
-
-    /// Does what is due: pings, and the ends of patience.
-    pub fn on_time(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.tick;
-        if self.state == State::Ended {
-            self.due = Tick::MAX;
-            return;
-        }
-        if self.expire_due != 0 && self.expire_due <= now {
-            return self.close(Disconnect::CONNECTION_EXPIRED, turn);
-        }
-        if self.pong_due != 0 && self.pong_due <= now {
-            let disconnect = match self.endpoint.idle_limit {
-                0 => Disconnect::NO_PONG,
-                _ => Disconnect { reason: "nothing was heard for too long".into(), ..Disconnect::NO_PONG },
-            };
-            return self.close(disconnect, turn);
-        }
-        if self.due > now {
-            return;
-        }
-        match self.state {
-            // The call to the application has a deadline of its own.
-            State::Connecting => self.due = now.saturating_add(turn.settings.stale_close_delay),
-            State::Fresh | State::Refused => self.close(Disconnect::STALE, turn),
-            State::Connected | State::Ended => {
-                turn.effects.push(Effect::Ping);
-                self.due = now.saturating_add(turn.settings.ping_interval);
-                if matches!(self.endpoint.keepalive, Keepalive::Frames | Keepalive::Messages) && self.pong_due == 0 {
-                    self.pong_due = now.saturating_add(turn.settings.pong_timeout).max(1);
-                }
-            }
-        }
-    }
-
-    /// The client is in: pings begin.
-    ///
-    /// The first falls at a random point between half an interval and a whole one, so that the pings of a herd that
-    /// came together do not stay together.
-    pub(crate) fn begin(&mut self, turn: &mut Turn<'_>) {
-        self.state = State::Connected;
-        if self.endpoint.idle_limit != 0 {
-            self.pong_due = turn.now.tick.saturating_add(self.endpoint.idle_limit);
-        }
-        let interval = turn.settings.ping_interval;
-        self.due = if self.endpoint.keepalive == Keepalive::Tcp || interval == 0 {
-            Tick::MAX
-        } else {
-            let half = interval / 2;
-            turn.now.tick.saturating_add(half + (turn.ids.random() % u64::from(half + 1)) as Tick)
-        };
     }
 
     /// Ends the session for a reason; the worker sends the last words and closes the socket.
@@ -449,6 +320,7 @@ impl Session {
         self.due = Tick::MAX;
         self.pong_due = 0;
         self.expire_due = 0;
+        self.subscription_due = 0;
         if let Some(uplink) = self.extras.as_ref().and_then(|extras| extras.uplink) {
             turn.hub.close_uplink(uplink);
         }
@@ -470,100 +342,9 @@ impl Session {
         self.close(disconnect, turn);
     }
 
-    /// Does what the application wants of it, if it is still the one that is meant.
-    pub fn obey(&mut self, order: &SessionOrder, turn: &mut Turn<'_>) {
-        if let SessionOrder::Disconnect(ejection) = order
-            && self.is_meant(&ejection.target)
-            && !ejection.whitelist.contains(&self.id())
-        {
-            self.close(ejection.disconnect.clone(), turn);
-        }
-    }
-
-    /// What it knows of a channel is not enough, or void.
-    pub fn lose(&mut self, key: u64, unsubscribed: &Unsubscribed, turn: &mut Turn<'_>) {
-        let Some(place) = self.subscriptions.iter().position(|one| one.key == key) else { return };
-        let subscription = self.subscriptions.swap_remove(place);
-        self.leave(&subscription, turn);
-        turn.effects.push(Effect::Push(Push::Unsubscribe(subscription.name, unsubscribed.clone())));
-    }
-
-    fn is_meant(&self, target: &Target) -> bool {
-        target.user.as_ref().is_none_or(|user| **user == *self.user())
-            && target.client.is_none_or(|client| client == self.id())
-    }
-
-    pub(crate) fn leave(&self, subscription: &Subscription, turn: &mut Turn<'_>) {
-        let last = turn.shard.leave(subscription.key, turn.address.slot);
-        let options = turn.hub.namespaces().of(&subscription.name);
-        let (counted, announced) = options.map_or((false, false), |options| (options.presence, options.join_leave));
-        let member = Membership { worker: turn.address.worker, info: &self.who, counted, announced };
-        turn.hub.unsubscribe(&subscription.name, member, last, turn.now.millis);
-    }
-
-    /// Asks the application; `false` (and nothing happened) when too many questions wait already.
-    pub(crate) fn ask(&mut self, event: Event, id: u32, kind: PendingKind, turn: &mut Turn<'_>) -> bool {
-        if kind != PendingKind::Raw && self.pending.len() >= turn.settings.calls_in_flight {
-            // The event was numbered and goes nowhere; the next one takes its number.
-            self.seq = self.seq.saturating_sub(1);
-            return false;
-        }
-        self.calls = self.calls.wrapping_add(1);
-        self.pending.push(Pending { call: self.calls, id, kind });
-        turn.effects.push(Effect::Event(Box::new(event), Some(self.calls)));
-        true
-    }
-
-    /// The number under which the outcome of a publication comes.
-    pub(crate) fn await_publication(&mut self, id: u32) -> u32 {
-        self.calls = self.calls.wrapping_add(1);
-        self.pending.push(Pending { call: self.calls, id, kind: PendingKind::Publish });
-        self.calls
-    }
-
-    /// It came at once.
-    pub(crate) fn forget(&mut self, call: u32) {
-        self.pending.retain(|pending| pending.call != call);
-    }
-
-    /// An event about this client, with the next number of its sequence.
-    pub(crate) fn event(&mut self, kind: EventKind, name: String, data: Payload, turn: &mut Turn<'_>) -> Event {
-        self.seq += 1;
-        Event {
-            id: turn.ids.next(turn.now.millis),
-            kind,
-            origin: Origin {
-                client: self.who.client,
-                user: Arc::clone(&self.who.user),
-                meta: self.extras.as_ref().and_then(|extras| extras.meta.clone()),
-                transport: self.endpoint.transport(),
-                protocol: self.endpoint.dialect.name(),
-                remote: self.remote.to_string(),
-                listener: Arc::clone(&self.endpoint.listener),
-            },
-            channel: None,
-            name,
-            data,
-            seq: self.seq,
-            time: turn.now.millis,
-            deadline: None,
-            hello: None::<Box<Hello>>,
-        }
-    }
-
-    pub(crate) fn is_in(&self, channel: &str) -> bool {
-        self.subscriptions.iter().any(|subscription| &*subscription.name == channel)
-    }
-
     /// Counts one raw message.
     pub(crate) fn count(&mut self, turn: &Turn<'_>) {
         let _paused_by_hold = self.rate.count(turn.now.tick, turn.settings.message_rate);
-    }
-
-    /// When a moment of the calendar comes, on the clock of deadlines.
-    pub(crate) fn tick_of(at_seconds: u64, now: (Tick, Millis)) -> Tick {
-        let wait = at_seconds.saturating_mul(1000).saturating_sub(now.1) / 100;
-        now.0.saturating_add(Tick::try_from(wait).unwrap_or(Tick::MAX))
     }
 }
 
@@ -575,4 +356,9 @@ pub(crate) fn reply(turn: &mut Turn<'_>, id: u32, outcome: Result<Answer, Client
 /// Close 3501 with what was wrong.
 pub(crate) fn bad_request(what: &str) -> Disconnect {
     Disconnect { reason: format!("bad request: {what}").into(), ..Disconnect::BAD_REQUEST }
+}
+
+/// Error 107 with what was wrong.
+pub(crate) fn bad(what: &str) -> ClientError {
+    ClientError { message: format!("bad request: {what}").into(), ..ClientError::BAD_REQUEST }
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub stale_close_delay: Tick,
     /// Time to refresh an expired token.
     pub expired_close_delay: Tick,
+    /// Time to refresh an expired subscription token.
+    pub expired_sub_close_delay: Tick,
     /// Channels per connection.
     pub channel_limit: usize,
     /// Connections per user; 0: any number.
@@ -49,10 +51,25 @@ pub struct Settings {
     pub message_rate: u32,
     /// The application is asked about clients without a token; milliseconds it has.
     pub connect_call: Option<u64>,
+    /// The application is asked when a connection's time is up; milliseconds it has.
+    pub refresh_call: Option<u64>,
     /// The application answers `rpc`; milliseconds it has.
     pub rpc_call: Option<u64>,
+    /// Each user is put into a channel of its own.
+    pub personal_channel: Option<PersonalChannel>,
+    /// Clients are told the server's time when they connect.
+    pub time_in_connect: bool,
     /// Events the application wants.
     pub tells: Tells,
+}
+
+/// The channel that every connection of a user is put into: `NAMESPACE:#USER`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PersonalChannel {
+    /// Its namespace; empty: none.
+    pub namespace: String,
+    /// A user has one connection: a new one ends those before.
+    pub single_connection: bool,
 }
 
 impl Default for Settings {
@@ -69,12 +86,16 @@ impl Default for Settings {
             pong_timeout: 80,
             stale_close_delay: 100,
             expired_close_delay: 250,
+            expired_sub_close_delay: 250,
             channel_limit: 128,
             user_connection_limit: 0,
             calls_in_flight: 32,
             message_rate: 200,
             connect_call: None,
+            refresh_call: None,
             rpc_call: None,
+            personal_channel: None,
+            time_in_connect: false,
             tells: Tells::default(),
         }
     }

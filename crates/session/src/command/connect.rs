@@ -3,14 +3,18 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use jackfield_model::app::{ConnectAnswer, EventKind, Hello};
+use jackfield_hub::TokenMarks;
+use jackfield_model::app::{ConnectAnswer, Ejection, EventKind, Hello, Target};
 use jackfield_model::client::{Answer, Connect, Connected, Subscribe, Subscribed};
-use jackfield_model::{ClientError, ClientInfo, Disconnect, Payload};
+use jackfield_model::subscription::Granted;
+use jackfield_model::{ClientError, ClientInfo, Disconnect, Grant, Payload};
 
-use super::{Outcome, subscribe};
+use super::{Outcome, Refusal, subscribe};
+use crate::calls::PendingKind;
 use crate::endpoint::{Dialect, Keepalive};
-use crate::session::{PendingKind, Session, State, bad_request, reply};
+use crate::entry::{self, Door};
+use crate::orders::revoked;
+use crate::session::{Session, State, bad_request, reply};
 use crate::token::{Claims, TokenError};
 use crate::turn::{Effect, Turn};
 
@@ -18,25 +22,22 @@ use crate::turn::{Effect, Turn};
 #[derive(Debug, Default)]
 pub(crate) struct Welcome {
     claims: Claims,
-    data: Option<Bytes>,
+    data: Option<Payload>,
     /// What the client sent along, for the application's notice; `None` if the application was asked and knows.
     notice: Option<Payload>,
-    /// The client itself is to renew its token.
-    renews: bool,
+    /// It came by a token, which the client itself is to renew.
+    has_token: bool,
+    /// Channels it is put into.
+    granted: Vec<Granted>,
     /// Channels it named along with it.
     wanted: Vec<Subscribe<'static>>,
 }
 
 impl From<ConnectAnswer> for Welcome {
     fn from(answer: ConnectAnswer) -> Self {
-        let ConnectAnswer { user, info, data, meta, expire_at, subs: _ } = answer;
-        Self {
-            claims: Claims { user, info, meta, expire_at, ..Claims::default() },
-            data,
-            notice: None,
-            renews: false,
-            wanted: Vec::new(),
-        }
+        let ConnectAnswer { user, info, data, meta, expire_at, subs } = answer;
+        let claims = Claims { user, info, meta, expire_at, ..Claims::default() };
+        Self { claims, data, granted: subs, ..Self::default() }
     }
 }
 
@@ -78,9 +79,10 @@ pub(super) fn run(session: &mut Session, id: u32, connect: &Connect<'_>, turn: &
             return Ok(None);
         }
     };
-    let renews = claims.expire_at.is_some();
+    let has_token = !connect.token.is_empty() && settings.verifier.is_some();
     let wanted = wanted(connect, turn.settings.channel_limit);
-    welcome(session, id, Welcome { claims, data: None, notice: Some(data), renews, wanted }, turn);
+    let welcome_by = Welcome { claims, data: None, notice: Some(data), has_token, granted: Vec::new(), wanted };
+    welcome(session, id, welcome_by, turn);
     Ok(None)
 }
 
@@ -113,45 +115,31 @@ fn ask(session: &mut Session, id: u32, connect: &Connect<'_>, with: (Payload, &m
 }
 
 /// Lets a client in.
-pub(crate) fn welcome(session: &mut Session, id: u32, welcome: Welcome, turn: &mut Turn<'_>) {
-    let Welcome { claims, data, notice, renews, mut wanted } = welcome;
-    let client = session.id();
-    let who = ClientInfo { user: claims.user, client, conn_info: claims.info, chan_info: None };
-    if !turn.hub.arrive(&who, turn.address, turn.settings.user_connection_limit) {
-        session.close(Disconnect::CONNECTION_LIMIT, turn);
-        return;
+pub(crate) fn welcome(session: &mut Session, id: u32, mut welcome: Welcome, turn: &mut Turn<'_>) {
+    if let Err(refusal) = admit(session, &mut welcome, turn) {
+        return turn_away(session, id, refusal, turn);
     }
-    session.who = Arc::new(who);
-    if claims.meta.is_some() {
-        session.extras.get_or_insert_default().meta = claims.meta;
-    }
+    let Welcome { claims, data, notice, has_token, granted, mut wanted } = welcome;
     if let Some(extras) = &mut session.extras {
         wanted.append(&mut extras.wanted);
     }
+    let mut subs = match put_in(session, granted, &mut wanted, turn) {
+        Ok(subs) => subs,
+        Err(refusal) => {
+            for subscription in std::mem::take(&mut session.subscriptions) {
+                session.leave(&subscription, turn);
+            }
+            session.note_ends();
+            turn.hub.depart(&session.who, turn.address);
+            return turn_away(session, id, refusal, turn);
+        }
+    };
     session.begin(turn);
-    let subs = join(session, &wanted, turn);
-    let ttl = claims.expire_at.map(|at| renew_by(session, at, turn));
-    let settings = turn.settings;
-    reply(
-        turn,
-        id,
-        Ok(Answer::Connect(Box::new(Connected {
-            client,
-            version: settings.version,
-            ttl: ttl.filter(|_| renews),
-            data: data.map(Payload::json),
-            subs,
-            // Pings of the framing are nothing that a client must know of.
-            ping_seconds: match session.endpoint.keepalive {
-                Keepalive::Frames => 0,
-                _ => settings.ping_interval.div_ceil(10),
-            },
-            pong: session.endpoint.keepalive == Keepalive::Messages,
-            session: session_name(session),
-            node: session.endpoint.is_emulated().then(|| Arc::clone(&settings.node)),
-            time: None,
-        }))),
-    );
+    subs.append(&mut join(session, &wanted, turn));
+    let ttl = claims.expire_at.map(|at| session.renew_by(at, turn));
+    let ttl = ttl.filter(|_| has_token && turn.settings.refresh_call.is_none());
+    let connected = connected(session, ttl, (data, subs), turn);
+    reply(turn, id, Ok(Answer::Connect(Box::new(connected))));
     if let Some(data) = notice
         && turn.settings.tells.connect
     {
@@ -160,13 +148,135 @@ pub(crate) fn welcome(session: &mut Session, id: u32, welcome: Welcome, turn: &m
     }
 }
 
+/// Whether the user is not blocked, and the token not revoked.
+fn stands(claims: &Claims, has_token: bool, turn: &Turn<'_>) -> Result<(), Refusal> {
+    if turn.hub.is_blocked(&claims.user, turn.now.millis) {
+        let reason = "user blocked".into();
+        return Err(Refusal::Close(Disconnect { reason, ..Disconnect::PERMISSION_DENIED }));
+    }
+    let uid = claims.more.as_ref().and_then(|more| more.token_id.as_deref()).unwrap_or_default();
+    let marks = TokenMarks { uid, issued_at: claims.issued_at };
+    if has_token && turn.hub.is_void(&claims.user, marks, turn.now.millis) {
+        return Err(Refusal::Close(revoked()));
+    }
+    Ok(())
+}
+
+/// Registers a client that may come in, unless something speaks against it.
+fn admit(session: &mut Session, welcome: &mut Welcome, turn: &Turn<'_>) -> Result<(), Refusal> {
+    let Welcome { claims, has_token, granted, .. } = welcome;
+    let settings = turn.settings;
+    stands(claims, *has_token, turn)?;
+    if let Some(more) = &mut claims.more {
+        granted.append(&mut more.subs);
+    }
+    let personal = settings.personal_channel.as_ref().filter(|_| !claims.user.is_empty());
+    if let Some(personal) = personal {
+        let namespaces = turn.hub.namespaces();
+        let namespace = match &*personal.namespace {
+            "" => String::new(),
+            namespace => format!("{namespace}{}", namespaces.boundary),
+        };
+        let channel: Arc<str> = format!("{namespace}{}{}", namespaces.user_boundary, claims.user).into();
+        if granted.iter().all(|(known, _)| *known != channel) {
+            granted.push((channel, Grant::default()));
+        }
+    }
+    if granted.len() > settings.channel_limit {
+        return Err(Refusal::Close(Disconnect::CHANNEL_LIMIT));
+    }
+    let is_single = personal.is_some_and(|personal| personal.single_connection);
+    let client = session.id();
+    let who = ClientInfo { user: Arc::clone(&claims.user), client, conn_info: claims.info.take(), chan_info: None };
+    if is_single {
+        // Before it is registered itself: of two that come at once, neither may end the other and itself be ended.
+        let target = Target { user: Some(Arc::clone(&claims.user)), ..Target::default() };
+        turn.hub.eject(Ejection { target, whitelist: vec![client], disconnect: Disconnect::CONNECTION_LIMIT });
+    }
+    let limit = if is_single { 0 } else { settings.user_connection_limit };
+    if !turn.hub.arrive(&who, turn.address, limit) {
+        return Err(Refusal::Close(Disconnect::CONNECTION_LIMIT));
+    }
+    // Whoever was blocked before it was registered was not found by who blocked it.
+    if let Err(refusal) = stands(claims, *has_token, turn) {
+        turn.hub.depart(&who, turn.address);
+        return Err(refusal);
+    }
+    session.who = Arc::new(who);
+    session.has_token = *has_token;
+    session.remember_token(claims);
+    if claims.meta.is_some() {
+        session.extras.get_or_insert_default().meta = claims.meta.take();
+    }
+    Ok(())
+}
+
+/// Tells a client that it may not come in.
+fn turn_away(session: &mut Session, id: u32, refusal: Refusal, turn: &mut Turn<'_>) {
+    match refusal {
+        Refusal::Close(disconnect) => session.close(disconnect, turn),
+        Refusal::Error(error) => {
+            session.state = State::Refused;
+            session.due = turn.now.tick.saturating_add(turn.settings.stale_close_delay);
+            session.refuse(id, error, turn);
+        }
+    }
+}
+
+/// Puts the client into the channels that it was granted; what it said of them tells from where it recovers. If one
+/// fails, all fail.
+fn put_in(
+    session: &mut Session,
+    granted: Vec<Granted>,
+    wanted: &mut Vec<Subscribe<'static>>,
+    turn: &mut Turn<'_>,
+) -> Result<Vec<(Arc<str>, Subscribed)>, Refusal> {
+    let mut subs = Vec::with_capacity(granted.len());
+    for (channel, grant) in granted {
+        let place = wanted.iter().position(|wish| wish.channel == *channel);
+        let wish = match place {
+            Some(place) => wanted.swap_remove(place),
+            None => Subscribe { channel: Cow::Owned(channel.to_string()), ..Subscribe::default() },
+        };
+        let subscribed = entry::enter(session, &wish, (&grant, Door::Server), turn)?;
+        subs.push((channel, subscribed));
+    }
+    Ok(subs)
+}
+
+/// The subscriptions that a client finds itself in.
+type ServerSide = Vec<(Arc<str>, Subscribed)>;
+
+/// What the client is told.
+fn connected(
+    session: &Session,
+    ttl: Option<u64>,
+    (data, subs): (Option<Payload>, ServerSide),
+    turn: &Turn<'_>,
+) -> Connected {
+    let settings = turn.settings;
+    Connected {
+        client: session.id(),
+        version: settings.version,
+        ttl,
+        data,
+        subs,
+        // Pings of the framing are nothing that a client must know of.
+        ping_seconds: match session.endpoint.keepalive {
+            Keepalive::Frames => 0,
+            _ => settings.ping_interval.div_ceil(10),
+        },
+        pong: session.endpoint.keepalive == Keepalive::Messages,
+        session: session_name(session),
+        node: session.endpoint.is_emulated().then(|| Arc::clone(&settings.node)),
+        time: settings.time_in_connect.then_some(turn.now.millis),
+    }
+}
+
 /// Lets the client into the channels it named, as far as it may; the others are passed over in silence, as the protocol has it.
 fn join(session: &mut Session, wanted: &[Subscribe<'_>], turn: &mut Turn<'_>) -> Vec<(Arc<str>, Subscribed)> {
     let mut subs = Vec::with_capacity(wanted.len());
     for subscribe in wanted {
-        if session.state == State::Ended {
-            break;
-        }
         if let Ok(subscribed) = subscribe::join(session, subscribe, turn) {
             subs.push((Arc::from(&*subscribe.channel), subscribed));
         }
@@ -181,11 +291,19 @@ fn session_name(session: &Session) -> Option<String> {
     uplink.or_else(|| is_uni.then(|| session.id())).map(|name| name.to_string())
 }
 
-/// Sets the end of the connection's time; returns the seconds until then.
-pub(super) fn renew_by(session: &mut Session, at_seconds: u64, turn: &Turn<'_>) -> u64 {
-    const YEAR: u64 = 365 * 24 * 3600;
-    let ttl = at_seconds.saturating_sub(turn.now.millis / 1000).clamp(1, YEAR);
-    let due = Session::tick_of(at_seconds, (turn.now.tick, turn.now.millis));
-    session.expire_due = due.saturating_add(turn.settings.expired_close_delay).max(1);
-    ttl
+impl Session {
+    /// Keeps what a token says beyond who the client is.
+    pub(crate) fn remember_token(&mut self, claims: &Claims) {
+        self.issued_at = claims.issued_at.map_or(0, |at| u32::try_from(at).unwrap_or(u32::MAX));
+        let (caps, token_id) = match &claims.more {
+            Some(more) => (more.caps.clone(), more.token_id.clone()),
+            None => (None, None),
+        };
+        if caps.is_some() || token_id.is_some() {
+            let rare = self.extras.get_or_insert_default().rare();
+            (rare.caps, rare.token_id) = (caps, token_id);
+        } else if let Some(rare) = self.extras.as_mut().and_then(|extras| extras.rare.as_mut()) {
+            (rare.caps, rare.token_id) = (None, None);
+        }
+    }
 }

@@ -3,8 +3,9 @@
 use jackfield_model::ClientError;
 use jackfield_model::client::{Answer, History};
 
-use super::{Outcome, may, options};
+use super::{Outcome, entitled, options};
 use crate::session::Session;
+use crate::token::Right;
 use crate::turn::Turn;
 
 pub(super) fn run(session: &mut Session, history: History<'_>, turn: &mut Turn<'_>) -> Outcome {
@@ -13,7 +14,7 @@ pub(super) fn run(session: &mut Session, history: History<'_>, turn: &mut Turn<'
     if !options.has_history() {
         return Err(ClientError::NOT_AVAILABLE);
     }
-    if !may(session, options.read_history, name, turn) {
+    if !entitled(session, options.read_history, Right::History, name, turn) {
         return Err(ClientError::PERMISSION_DENIED);
     }
     let page =

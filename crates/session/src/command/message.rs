@@ -5,7 +5,8 @@ use jackfield_model::client::Data;
 use jackfield_model::{ClientError, Disconnect};
 
 use super::Outcome;
-use crate::session::{PendingKind, Session};
+use crate::calls::PendingKind;
+use crate::session::Session;
 use crate::turn::Turn;
 
 pub(super) fn run(session: &mut Session, id: u32, data: Data<'_>, turn: &mut Turn<'_>) -> Outcome {

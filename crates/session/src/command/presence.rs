@@ -4,8 +4,9 @@ use jackfield_hub::namespace::Options;
 use jackfield_model::ClientError;
 use jackfield_model::client::Answer;
 
-use super::{Outcome, may, options};
+use super::{Outcome, entitled, options};
 use crate::session::Session;
+use crate::token::Right;
 use crate::turn::Turn;
 
 pub(super) fn members(session: &mut Session, name: &str, turn: &mut Turn<'_>) -> Outcome {
@@ -21,7 +22,7 @@ pub(super) fn stats(session: &mut Session, name: &str, turn: &mut Turn<'_>) -> O
 }
 
 fn allowed(session: &Session, name: &str, options: &Options, turn: &Turn<'_>) -> Result<(), ClientError> {
-    match (options.presence, may(session, options.read_presence, name, turn)) {
+    match (options.presence, entitled(session, options.read_presence, Right::Presence, name, turn)) {
         (false, _) => Err(ClientError::NOT_AVAILABLE),
         (true, false) => Err(ClientError::PERMISSION_DENIED),
         (true, true) => Ok(()),

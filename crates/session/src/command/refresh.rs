@@ -1,11 +1,11 @@
 //! `refresh`: a new connection token in time.
 
-use jackfield_model::ClientError;
-use jackfield_model::Disconnect;
+use jackfield_hub::TokenMarks;
 use jackfield_model::client::{Answer, Refreshed};
+use jackfield_model::{ClientError, Disconnect};
 
 use super::Outcome;
-use super::connect::renew_by;
+use crate::orders::revoked;
 use crate::session::{Session, bad_request};
 use crate::token::TokenError;
 use crate::turn::Turn;
@@ -13,6 +13,10 @@ use crate::turn::Turn;
 pub(super) fn run(session: &mut Session, token: &str, turn: &mut Turn<'_>) -> Outcome {
     if token.is_empty() {
         session.close(bad_request("`refresh` needs a token"), turn);
+        return Ok(None);
+    }
+    if turn.settings.refresh_call.is_some() {
+        session.close(bad_request("`refresh` is not for clients here: the server renews connections itself"), turn);
         return Ok(None);
     }
     let Some(verifier) = &turn.settings.verifier else { return Err(ClientError::NOT_AVAILABLE) };
@@ -34,8 +38,15 @@ pub(super) fn run(session: &mut Session, token: &str, turn: &mut Turn<'_>) -> Ou
         session.close(Disconnect { reason, ..Disconnect::INVALID_TOKEN }, turn);
         return Ok(None);
     }
+    let uid = claims.more.as_ref().and_then(|more| more.token_id.as_deref()).unwrap_or_default();
+    if turn.hub.is_void(&claims.user, TokenMarks { uid, issued_at: claims.issued_at }, turn.now.millis) {
+        session.close(revoked(), turn);
+        return Ok(None);
+    }
+    session.remember_token(&claims);
+    session.take_info(claims.info.clone(), turn);
     let ttl = match claims.expire_at {
-        Some(at) => Some(renew_by(session, at, turn)),
+        Some(at) => Some(session.renew_by(at, turn)),
         None => {
             session.expire_due = 0;
             None

@@ -5,13 +5,15 @@ use jackfield_model::app::EventKind;
 use jackfield_model::client::Rpc;
 
 use super::Outcome;
-use crate::session::{PendingKind, Session};
+use crate::calls::PendingKind;
+use crate::session::{Session, bad};
 use crate::turn::Turn;
 
 pub(super) fn run(session: &mut Session, id: u32, rpc: &Rpc<'_>, turn: &mut Turn<'_>) -> Outcome {
     let timeout = turn.settings.rpc_call.ok_or(ClientError::NOT_AVAILABLE)?;
-    if rpc.method.len() > turn.hub.namespaces().max_length {
-        return Err(ClientError::BAD_REQUEST);
+    let most = turn.hub.namespaces().max_length;
+    if rpc.method.len() > most {
+        return Err(bad(&format!("a method's name must have at most {most} bytes")));
     }
     let mut event = session.event(EventKind::Rpc, rpc.method.clone().into_owned(), rpc.data.to_payload(), turn);
     event.deadline = Some(turn.now.millis + timeout);

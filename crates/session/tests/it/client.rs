@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use jackfield_hub::namespace::Permission;
-use jackfield_hub::{Address, Encoder, Hub, Mail, Mailbox, Namespaces, Options, Outbox, Shard, Wake};
+use jackfield_hub::{Address, Encoder, Hub, Mail, Mailbox, Namespaces, Options, Outbox, SessionOrder, Shard, Wake};
 use jackfield_model::app::{Answer, Event};
+use jackfield_model::client::Unsubscribed;
 use jackfield_model::{Disconnect, Uuid};
 use jackfield_session::wire::{self, Wires};
 use jackfield_session::{
@@ -137,6 +138,17 @@ impl House {
         client
     }
 
+    /// The orders that lie in the mailbox; other mail is thrown away.
+    pub(crate) fn orders(&self) -> Vec<SessionOrder> {
+        let mut mail = Vec::new();
+        self.mailbox.take(&mut mail);
+        let order = |letter| match letter {
+            Mail::Order(_, order) => Some(SessionOrder::clone(&order)),
+            _ => None,
+        };
+        mail.into_iter().filter_map(order).collect()
+    }
+
     pub(crate) fn pass(&mut self, ticks: Tick) {
         self.now.tick += ticks;
         self.now.millis += u64::from(ticks) * 100;
@@ -238,6 +250,29 @@ impl Client {
         self.with(house, |session, turn| session.resume(call, answer, turn));
     }
 
+    pub(crate) fn obey(&mut self, house: &mut House, order: &SessionOrder) {
+        self.with(house, |session, turn| session.obey(order, turn));
+    }
+
+    /// The mail that says that what it knows of a channel is void; the first channel of the house has number 1.
+    pub(crate) fn lose(&mut self, house: &mut House, key: u64, unsubscribed: &Unsubscribed) {
+        self.with(house, |session, turn| session.lose(key, unsubscribed, turn));
+    }
+
+    /// The one reply to a frame, read.
+    pub(crate) fn read(&mut self, house: &mut House, frame: &Value) -> Value {
+        serde_json::from_str(&self.ask(house, &frame.to_string())).unwrap()
+    }
+
+    /// Sends what makes the application be asked; the number of the question.
+    pub(crate) fn provoke(&mut self, house: &mut House, frame: &str) -> (Event, u32) {
+        self.say(house, frame);
+        let heard = self.take();
+        assert!(heard.lines.is_empty() && heard.closed.is_none(), "{frame} got {heard:?}");
+        let (event, call) = heard.events.into_iter().next().unwrap();
+        (event, call.unwrap())
+    }
+
     pub(crate) fn time(&mut self, house: &mut House) {
         self.with(house, Session::on_time);
     }
@@ -249,6 +284,15 @@ impl Client {
         house.pass(due - house.now.tick);
         self.time(house);
         due
+    }
+
+    /// As [`Self::wait`], for a client that does not take what it is sent as fast as it comes.
+    pub(crate) fn wait_behind(&mut self, house: &mut House) {
+        house.pass(self.session.due() - house.now.tick);
+        self.with(house, |session, turn| {
+            session.excuse(turn);
+            session.on_time(turn);
+        });
     }
 
     pub(crate) fn end(&mut self, house: &mut House) {

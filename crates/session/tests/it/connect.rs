@@ -1,7 +1,7 @@
 //! `connect` and `refresh`: by token, as nobody, by the application's leave.
 
 use jackfield_model::app::{Answer, ConnectAnswer, EventKind};
-use jackfield_model::{ClientError, Disconnect};
+use jackfield_model::{ClientError, Disconnect, Payload};
 use jackfield_session::{Hold, Settings, Tells};
 use serde_json::json;
 
@@ -131,7 +131,7 @@ fn the_application_decides_and_what_came_along_waits() {
     assert_eq!(client.hold(&mut house), Hold::UntilAnswer);
     let answer = ConnectAnswer {
         user: "ann".into(),
-        data: Some(r#"{"hi":1}"#.into()),
+        data: Some(Payload::json(r#"{"hi":1}"#)),
         meta: Some("5".into()),
         expire_at: Some(now() + 60),
         ..ConnectAnswer::default()
@@ -176,7 +176,7 @@ fn the_application_refuses_or_throws_out() {
     let mut confused = house.guest();
     confused.say(&mut house, HELLO);
     let call = confused.take().events[0].1.unwrap();
-    confused.answer(&mut house, call, Answer::Rpc(jackfield_model::Payload::json("1")));
+    confused.answer(&mut house, call, Answer::Rpc(Payload::json("1")));
     assert!(confused.take().lines[0].contains(r#""code":100"#));
     assert_eq!(house.hub.connections(), 0);
 }

@@ -85,6 +85,23 @@ fn other_words_are_no_pong() {
 }
 
 #[test]
+fn a_ping_that_is_long_under_way_is_one_ping() {
+    let mut house = House::open();
+    let mut client = house.member();
+    let first = ping(&mut client, &mut house);
+    while house.now.tick < first + 2000 {
+        client.wait_behind(&mut house);
+        let heard = client.take();
+        assert!(heard.closed.is_none() && heard.lines.is_empty(), "{:?}", heard.lines);
+    }
+    client.say(&mut house, "{}");
+    assert!(client.is_open());
+    ping(&mut client, &mut house);
+    client.wait(&mut house);
+    assert_eq!(client.take().closed.unwrap().code, 3012, "who is not behind any more must answer");
+}
+
+#[test]
 fn people_who_type_need_not_answer() {
     let mut house = House::open();
     let mut client = house.visit(&endpoint(Keepalive::MessagesUnanswered), None);

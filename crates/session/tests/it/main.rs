@@ -2,13 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod asked;
 mod calls;
 mod client;
 mod commands;
 mod connect;
 mod deadlines;
+mod maps;
+mod orders;
 mod rates;
 mod raw;
 mod recovery;
 mod rights;
+mod scripts;
+mod server_side;
+mod tokens;
+mod transcripts;
 mod transports;
+mod wishes;

@@ -1,0 +1,110 @@
+//! What the application does to a client that is in.
+
+use jackfield_hub::{SessionOrder, TokenMarks};
+use jackfield_model::app::{Refresh, Subscribe as Order, Target};
+use jackfield_model::client::{Push, Subscribe};
+use jackfield_model::{ClientError, Disconnect};
+
+use crate::endpoint::Dialect;
+use crate::entry::{self, Door};
+use crate::session::{Session, State};
+use crate::turn::{Effect, Turn};
+
+impl Session {
+    /// Does what the application wants of it, if it is still the one that is meant.
+    pub fn obey(&mut self, order: &SessionOrder, turn: &mut Turn<'_>) {
+        if self.state != State::Connected {
+            return;
+        }
+        match order {
+            SessionOrder::Disconnect(ejection) => {
+                if self.is_meant(&ejection.target) && !ejection.whitelist.contains(&self.id()) {
+                    self.close(ejection.disconnect.clone(), turn);
+                }
+            }
+            SessionOrder::Refresh(refresh) if self.is_meant(&refresh.target) => self.move_expiry(refresh, turn),
+            SessionOrder::Subscribe(order) if self.is_meant(&order.target) => self.be_subscribed(order, turn),
+            SessionOrder::Unsubscribe(order) if self.is_meant(&order.target) => {
+                self.stop_entering(&order.channel);
+                self.unsubscribe(&order.channel, order.unsubscribed.clone(), turn);
+            }
+            SessionOrder::VoidToken if self.has_token && self.is_void(turn) => {
+                self.close(revoked(), turn);
+            }
+            SessionOrder::Refresh(_)
+            | SessionOrder::Subscribe(_)
+            | SessionOrder::Unsubscribe(_)
+            | SessionOrder::VoidToken => {}
+        }
+    }
+
+    fn is_meant(&self, target: &Target) -> bool {
+        let uplink = || self.extras.as_ref().and_then(|extras| extras.uplink);
+        // A unidirectional client's session is named by its id.
+        let is_session = |session| uplink() == Some(session) || (uplink().is_none() && session == self.id());
+        target.user.as_ref().is_none_or(|user| **user == *self.user())
+            && target.client.is_none_or(|client| client == self.id())
+            && target.session.is_none_or(is_session)
+    }
+
+    /// Whether the token that the client came by is void now.
+    fn is_void(&self, turn: &Turn<'_>) -> bool {
+        let rare = self.extras.as_ref().and_then(|extras| extras.rare.as_ref());
+        let uid = rare.and_then(|rare| rare.token_id.as_deref()).unwrap_or_default();
+        let issued_at = (self.issued_at != 0).then(|| self.issued_at.into());
+        turn.hub.is_void(self.user(), TokenMarks { uid, issued_at }, turn.now.millis)
+    }
+
+    fn be_subscribed(&mut self, order: &Order, turn: &mut Turn<'_>) {
+        if self.is_in(&order.channel) {
+            return;
+        }
+        // What the client asked for itself it now has.
+        self.stop_entering(&order.channel);
+        if self.channels() >= turn.settings.channel_limit {
+            return self.close(Disconnect::CHANNEL_LIMIT, turn);
+        }
+        let wish = Subscribe {
+            channel: (*order.channel).into(),
+            recover: order.recover_since.is_some(),
+            since: order.recover_since.clone().unwrap_or_default(),
+            ..Subscribe::default()
+        };
+        match entry::enter(self, &wish, (&order.grant, Door::Server), turn) {
+            Ok(mut subscribed) => {
+                let missed = std::mem::take(&mut subscribed.publications);
+                let name = &order.channel;
+                turn.effects.push(Effect::Push(Push::Subscribe(name.clone(), Box::new(subscribed))));
+                // The push has no room for what was missed: it follows, as if it were published now.
+                let pushes = missed.into_iter().map(|one| Effect::Push(Push::Publication(name.clone(), one)));
+                turn.effects.extend(pushes);
+            }
+            Err(error) => {
+                // Nobody waits for an answer; whoever gave the order was told how many it reached.
+                let ClientError { code, message, .. } = error;
+                tracing::debug!(channel = %order.channel, code, %message, "a client was not put into a channel");
+            }
+        }
+    }
+
+    fn move_expiry(&mut self, refresh: &Refresh, turn: &mut Turn<'_>) {
+        let now = turn.now.millis / 1000;
+        if refresh.expired || refresh.expire_at.is_some_and(|at| at <= now) {
+            return self.close(Disconnect::CONNECTION_EXPIRED, turn);
+        }
+        let ttl = refresh.expire_at.map(|at| self.renew_by(at, turn));
+        if ttl.is_none() {
+            self.expire_due = 0;
+        }
+        self.take_info(refresh.info.clone(), turn);
+        // The others have a timer of their own, which their token set.
+        if self.endpoint.dialect == Dialect::CentrifugoUniJson {
+            turn.effects.push(Effect::Push(Push::Refresh(ttl)));
+        }
+    }
+}
+
+/// The token is void, whatever it says.
+pub(crate) fn revoked() -> Disconnect {
+    Disconnect { reason: "invalid token: it was revoked".into(), ..Disconnect::INVALID_TOKEN }
+}
