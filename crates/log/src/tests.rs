@@ -1,0 +1,5 @@
+//! Tests of the log as a whole, on a disk that loses power, runs full and breaks.
+
+mod crashes;
+mod faults;
+mod memory;
