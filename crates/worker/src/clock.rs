@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jackfield_model::Millis;
 use jackfield_session::{Now, Tick};
 
 /// Milliseconds of one tick.
@@ -24,9 +25,18 @@ impl Clock {
         Now { tick: self.tick(), millis: u64::try_from(millis).unwrap_or(u64::MAX) }
     }
 
+    /// Milliseconds since the start; never jumps.
+    pub(crate) fn fine(&self) -> Millis {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn tick(&self) -> Tick {
-        let ticks = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX) / TICK;
-        Tick::try_from(ticks + 1).unwrap_or(Tick::MAX)
+        Tick::try_from(self.fine() / TICK + 1).unwrap_or(Tick::MAX)
+    }
+
+    /// How long until so many milliseconds have passed since the start.
+    pub(crate) fn until_fine(&self, due: Millis) -> Duration {
+        Duration::from_millis(due).saturating_sub(self.start.elapsed())
     }
 
     /// How long until a tick has come; `None` for never.

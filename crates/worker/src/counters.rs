@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::blocked::Staleness;
+
 /// One count.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -12,6 +14,26 @@ impl Count {
     }
 
     /// How many until now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How many there are now.
+#[derive(Debug, Default)]
+pub struct Level(AtomicU64);
+
+impl Level {
+    pub(crate) fn rise(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fall(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -39,4 +61,8 @@ pub struct Counters {
     pub handed_over: Count,
     /// Connections that were closed because they read too slowly.
     pub slow: Count,
+    /// Connections that do not take what they are sent.
+    pub blocked: Level,
+    /// How old what waits for them is, by worker and namespace.
+    pub(crate) staleness: Staleness,
 }

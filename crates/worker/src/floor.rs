@@ -7,7 +7,7 @@ use jackfield_framing::forwarded::is_trusted;
 use jackfield_framing::websocket::deflate::Inflater;
 use jackfield_hub::{Address, Encoder, Hub, Outbox, Shard};
 use jackfield_model::app::Answer;
-use jackfield_model::{ClientError, Disconnect};
+use jackfield_model::{ClientError, Disconnect, Millis};
 use jackfield_session::wire::{self, Wires};
 use jackfield_session::{Effect, Ids, Now, Settings, Tick, Turn};
 
@@ -21,7 +21,7 @@ pub(crate) const GOODBYE: Tick = 50;
 /// What sessions touch: everything of a worker but its connections.
 #[derive(Debug)]
 pub(crate) struct Floor {
-    index: u16,
+    pub(crate) index: u16,
     pub(crate) hub: Arc<Hub>,
     pub(crate) shard: Shard,
     settings: Arc<Settings>,
@@ -34,6 +34,8 @@ pub(crate) struct Floor {
     addresses: Arc<Addresses>,
     pub(crate) outbox: Outbox,
     pub(crate) now: Now,
+    /// Milliseconds since the server started; never jumps.
+    pub(crate) fine: Millis,
     pub(crate) plan: Plan,
 }
 
@@ -52,6 +54,7 @@ impl Floor {
             addresses,
             outbox: Outbox::default(),
             now,
+            fine: 0,
             plan: plan.clone(),
         }
     }
@@ -97,11 +100,17 @@ impl Floor {
     }
 
     /// Carries out what a session left in its turn.
-    pub(crate) fn carry_out(&mut self, slot: usize, connection: &mut Connection) {
+    pub(crate) fn carry_out(&mut self, at: usize, connection: &mut Connection) {
+        for (channel, slot) in self.shard.take_left() {
+            self.outbox.forget(slot, channel);
+            if let Some(backlog) = connection.backlog.as_mut().filter(|_| slot as usize == at) {
+                backlog.forget(channel);
+            }
+        }
         let mut effects = std::mem::take(&mut self.effects);
         while !effects.is_empty() {
             for effect in effects.drain(..) {
-                self.carry_out_one(slot, connection, effect);
+                self.carry_out_one(at, connection, effect);
             }
             // A full door answers at once, and the answer may have effects of its own.
             std::mem::swap(&mut effects, &mut self.effects);
@@ -122,7 +131,7 @@ impl Floor {
         match effect {
             Effect::Reply(reply) => {
                 if let Some(frame) = self.wires.reply(encoding, &reply) {
-                    self.outbox.send(slot as u32, frame);
+                    self.outbox.answer(slot as u32, frame);
                 }
             }
             Effect::Push(push) => {
@@ -142,6 +151,9 @@ impl Floor {
                     if let Some(backlog) = &mut connection.backlog {
                         backlog.cut_short();
                     }
+                }
+                if let Some(backlog) = &mut connection.backlog {
+                    backlog.close();
                 }
                 if let Some(frame) = self.wires.close(session.endpoint(), &disconnect) {
                     self.outbox.send(slot as u32, frame);

@@ -1,6 +1,5 @@
 //! From the outbox to the socket: one write per connection and round.
 
-use bytes::Bytes;
 use jackfield_hub::{Lane, Outbox};
 use jackfield_model::Disconnect;
 use jackfield_session::{Dialect, Tick};
@@ -8,6 +7,7 @@ use jackfield_tls::Scratch;
 
 use crate::arrival::IDLE;
 use crate::backlog::Backlog;
+use crate::blocked::Blocked;
 use crate::connection::Phase;
 use crate::pipe::{Pipe, Written};
 use crate::worker::Worker;
@@ -24,7 +24,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let outbox = &self.floor.outbox;
         if let Some(backlog) = &mut connection.backlog {
-            backlog.extend(outbox.frames(lane).map(|frame| &frame.bytes), 0);
+            backlog.extend(outbox.frames(lane), 0, self.floor.fine as u32);
             return self.watch(slot);
         }
         let written = match outbox.single(lane) {
@@ -35,10 +35,16 @@ impl Worker {
             Written::All if connection.is_closing() => self.say_goodbye(slot),
             Written::All => {}
             Written::Part(bytes) => {
-                let mut backlog = Backlog::new(self.floor.now.tick);
-                backlog.extend(outbox.frames(lane).map(|frame| &frame.bytes), bytes);
+                let now = self.floor.fine as u32;
+                let mut backlog = Backlog::new(self.floor.now.tick, now);
+                if connection.is_closing() {
+                    backlog.close();
+                }
+                backlog.extend(outbox.frames(lane), bytes, now);
                 connection.backlog = Some(Box::new(backlog));
                 connection.patience = connection.patience.min(self.floor.now.tick + STALLED);
+                self.floor.outbox.block(slot as u32);
+                self.blocked.add(slot, &self.floor);
                 self.watch(slot);
                 self.settle(slot);
             }
@@ -46,12 +52,16 @@ impl Worker {
         }
     }
 
-    /// Ends a connection whose backlog is too long.
+    /// Ends a connection whose backlog is too long, unless something in it may give way.
     fn watch(&mut self, slot: usize) {
         let limit = self.floor.plan.backlog_bytes;
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(backlog) = &connection.backlog else { return };
-        if backlog.bytes() <= limit {
+        let Some(backlog) = &mut connection.backlog else { return };
+        if !backlog.is_over(limit) {
+            return;
+        }
+        backlog.give_way(limit);
+        if !backlog.is_over(limit) {
             return;
         }
         if let Phase::Open(session, _) = &mut connection.phase
@@ -74,12 +84,14 @@ impl Worker {
             }
             return;
         };
+        let limit = self.floor.plan.backlog_bytes;
+        let was_held = backlog.answers() > limit;
         loop {
             backlog.fill(&mut self.cork, CORK);
             match connection.pipe.send(&self.cork, &mut self.scratch) {
-                Written::All => backlog.advance(self.cork.len()),
+                Written::All => backlog.advance(self.cork.len(), self.floor.fine as u32),
                 Written::Part(bytes) => {
-                    backlog.advance(bytes);
+                    backlog.advance(bytes, self.floor.fine as u32);
                     if bytes > 0 {
                         // It moves: patience begins anew.
                         backlog.since = self.floor.now.tick;
@@ -87,20 +99,34 @@ impl Worker {
                             connection.patience = backlog.since + STALLED;
                         }
                     }
+                    let is_held = backlog.answers() > limit;
                     connection.backlog = Some(backlog);
+                    if was_held && !is_held {
+                        self.go_on(slot);
+                    }
                     return self.settle(slot);
                 }
-                Written::Dead => return self.drop_connection(slot),
+                Written::Dead => {
+                    // It goes with its connection, or it would be counted for ever.
+                    connection.backlog = Some(backlog);
+                    return self.drop_connection(slot);
+                }
             }
             if backlog.is_empty() {
                 break;
             }
         }
+        self.floor.outbox.unblock(slot as u32);
+        Blocked::relieve(slot, &backlog, &self.floor);
         if connection.is_closing() {
             self.say_goodbye(slot);
         } else {
-            connection.patience = match connection.phase {
+            connection.patience = match &mut connection.phase {
                 Phase::Arriving(_) => self.floor.now.tick + IDLE,
+                Phase::Open(session, _) => {
+                    session.excuse(&self.floor.turn(slot, connection.generation));
+                    Tick::MAX
+                }
                 _ => Tick::MAX,
             };
             // An echo may have waited for this.
@@ -143,8 +169,8 @@ fn gather(pipe: &mut Pipe, outbox: &Outbox, lane: Lane, room: (&mut Vec<u8>, &mu
         Written::Part(count) => Some(Written::Part(total + count)),
         Written::Dead => Some(Written::Dead),
     };
-    let frames: &mut dyn Iterator<Item = &Bytes> = &mut outbox.frames(lane).map(|frame| &frame.bytes);
-    for frame in frames {
+    for frame in outbox.frames(lane) {
+        let frame = &frame.bytes;
         if cork.len() + frame.len() > CORK {
             if let Some(stop) = put(cork) {
                 return stop;

@@ -10,6 +10,7 @@ mod accepting;
 mod addresses;
 mod arrival;
 mod backlog;
+mod blocked;
 mod clock;
 mod connection;
 mod counters;
@@ -22,9 +23,11 @@ mod gate;
 mod listener;
 mod pipe;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod worker;
 
-pub use counters::{Count, Counters};
+pub use counters::{Count, Counters, Level};
 pub use crew::{Compression, Crew, Plan, Seat};
 pub use door::{
     Binding, Challenges, Emulation, HandOver, HttpDoor, Origins, Page, StreamKind, StreamRoute, Visit, WebSocketRoute,

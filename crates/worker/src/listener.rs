@@ -26,7 +26,7 @@ impl Default for SocketOptions {
     fn default() -> Self {
         Self {
             backlog: 4096,
-            notsent_lowat: 131_072,
+            notsent_lowat: 16_384,
             user_timeout: Duration::from_secs(30),
             keepalive: Duration::from_secs(60),
         }

@@ -130,6 +130,10 @@ fn is_held(connection: &mut Connection, floor: &mut Floor, slot: usize) -> bool 
     if session.endpoint().dialect == Dialect::Echo && connection.backlog.is_some() {
         return true;
     }
+    // Who does not take its answers may go on asking when it has.
+    if connection.backlog.as_ref().is_some_and(|backlog| backlog.answers() > floor.plan.backlog_bytes) {
+        return true;
+    }
     match session.hold(&floor.turn(slot, generation)) {
         Hold::No => false,
         Hold::Until(tick) => {

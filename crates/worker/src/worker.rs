@@ -16,6 +16,7 @@ use slab::Slab;
 
 use crate::accepting::Intake;
 use crate::addresses::Addresses;
+use crate::blocked::Blocked;
 use crate::clock::Clock;
 use crate::connection::{Connection, Phase, Stage};
 use crate::crew::{Plan, Seat, WAKE};
@@ -34,6 +35,9 @@ const HANDSHAKES: usize = 64;
 pub(crate) const LISTENERS: usize = usize::MAX - 1024;
 /// Pending frames that make the next flush a whole one, whatever else waits.
 const PRESSURE: usize = 1 << 20;
+/// Pending frames beyond which no more mail is delivered before they are flushed: they are memory, and what is read
+/// meanwhile goes first.
+const ENOUGH: usize = 1 << 18;
 
 /// What all workers share beside their plan.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) poll: Poll,
     mailbox: Arc<Mailbox>,
+    /// Mail that was taken, the oldest last.
     mail: Vec<Mail>,
     pub(crate) listeners: Vec<(TcpListener, Arc<Gate>)>,
     pub(crate) connections: Slab<Connection>,
@@ -69,6 +74,7 @@ pub(crate) struct Worker {
     pub(crate) intakes: Arc<[Intake]>,
     pub(crate) total: Arc<AtomicUsize>,
     pub(crate) accept_again: Tick,
+    pub(crate) blocked: Blocked,
     pub(crate) ending: Option<Tick>,
 }
 
@@ -109,6 +115,7 @@ impl Worker {
             intakes: Arc::clone(&shared.intakes),
             total: Arc::clone(&shared.total),
             accept_again: Tick::MAX,
+            blocked: Blocked::default(),
             ending: None,
         })
     }
@@ -117,9 +124,7 @@ impl Worker {
     pub(crate) fn run(&mut self) {
         let mut events = Events::with_capacity(1024);
         loop {
-            let busy = !self.ready.is_empty() || self.floor.outbox.is_dirty() || !self.mailbox.is_empty();
-            let next = self.deadlines.next().min(self.accept_again).min(self.ending.unwrap_or(Tick::MAX));
-            let wait = if busy { Some(Duration::ZERO) } else { self.clock.until(next) };
+            let wait = self.wait();
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -127,6 +132,7 @@ impl Worker {
                 return;
             }
             self.floor.now = self.clock.now();
+            self.floor.fine = self.clock.fine();
             self.handshakes = HANDSHAKES;
             let mut woken = false;
             let left_over = std::mem::take(&mut self.ready);
@@ -161,6 +167,18 @@ impl Worker {
         }
     }
 
+    /// How long nothing is to be done unless something comes; `None`: for ever.
+    fn wait(&self) -> Option<Duration> {
+        let has_mail = !self.mail.is_empty() || !self.mailbox.is_empty();
+        if has_mail || !self.ready.is_empty() || self.floor.outbox.is_dirty() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.deadlines.next().min(self.accept_again).min(self.blocked.due());
+        let coarse = self.clock.until(next.min(self.ending.unwrap_or(Tick::MAX)));
+        let fine = self.floor.shard.next_due().map(|due| self.clock.until_fine(due));
+        coarse.into_iter().chain(fine).min()
+    }
+
     /// Goes on with what one turn of the last round left.
     fn look(&mut self, token: usize) {
         if token >= LISTENERS {
@@ -179,47 +197,54 @@ impl Worker {
         }
     }
 
-    /// Takes all mail: pushes for channels first come, first delivered; the rest goes to its session.
+    /// Takes mail, first come, first delivered, until there is enough to be written.
+    ///
+    /// Why not all: a storm in a channel of a hundred thousand would fill the memory before anything of it is written.
     fn take_mail(&mut self) {
-        if self.mailbox.is_empty() {
-            return;
+        if self.mail.is_empty() && !self.mailbox.is_empty() {
+            self.mailbox.take(&mut self.mail);
+            self.mail.reverse();
         }
-        let mut mail = std::mem::take(&mut self.mail);
-        self.mailbox.take(&mut mail);
-        for letter in mail.drain(..) {
-            match letter {
-                Mail::Channel { key, sequence, parcel } => {
-                    let out = (&mut self.floor.outbox, &self.floor.wires as &dyn Encoder);
-                    self.floor.shard.deliver(key, sequence, &parcel, self.floor.now.millis, out);
-                }
-                Mail::Direct(address, parcel) => {
-                    let Some(connection) = self.connections.get_mut(address.slot as usize) else { continue };
-                    if let Phase::Open(session, _) = &connection.phase
-                        && connection.generation == address.generation
-                        && let Some(frame) = parcel.frame(session.encoding(), &self.floor.wires)
-                    {
-                        self.floor.outbox.send(address.slot, frame.clone());
-                    }
-                }
-                Mail::Uplink(address, secret, data) => {
-                    self.with_session(address, |session, turn| session.receive_uplink(secret, &data, turn));
-                }
-                Mail::Order(address, order) => self.with_session(address, |session, turn| session.obey(&order, turn)),
-                Mail::OrderAll(order) => self.with_all(|session, turn| session.obey(&order, turn)),
-                Mail::Lost { key, unsubscribed } => {
-                    for slot in self.floor.shard.slots(key) {
-                        let Some(connection) = self.connections.get(slot as usize) else { continue };
-                        let address = self.floor.address(slot as usize, connection.generation);
-                        self.with_session(address, |session, turn| session.lose(key, &unsubscribed, turn));
-                    }
-                }
-                Mail::Resume(address, call, answer) => {
-                    self.with_session(address, |session, turn| session.resume(call, *answer, turn));
-                }
-                Mail::Shutdown(disconnect) => self.shut_down(&disconnect),
+        while self.floor.outbox.pressure() < ENOUGH
+            && let Some(letter) = self.mail.pop()
+        {
+            self.deliver(letter);
+        }
+    }
+
+    /// A push goes to its channel, the rest to its session.
+    fn deliver(&mut self, letter: Mail) {
+        match letter {
+            Mail::Channel { key, sequence, parcel } => {
+                let out = (&mut self.floor.outbox, &self.floor.wires as &dyn Encoder);
+                self.floor.shard.deliver(key, sequence, &parcel, self.floor.fine, out);
             }
+            Mail::Direct(address, parcel) => {
+                let Some(connection) = self.connections.get_mut(address.slot as usize) else { return };
+                if let Phase::Open(session, _) = &connection.phase
+                    && connection.generation == address.generation
+                    && let Some(frame) = parcel.frame(session.encoding(), &self.floor.wires)
+                {
+                    self.floor.outbox.send(address.slot, frame.clone());
+                }
+            }
+            Mail::Uplink(address, secret, data) => {
+                self.with_session(address, |session, turn| session.receive_uplink(secret, &data, turn));
+            }
+            Mail::Order(address, order) => self.with_session(address, |session, turn| session.obey(&order, turn)),
+            Mail::OrderAll(order) => self.with_all(|session, turn| session.obey(&order, turn)),
+            Mail::Lost { key, unsubscribed } => {
+                for slot in self.floor.shard.slots(key) {
+                    let Some(connection) = self.connections.get(slot as usize) else { continue };
+                    let address = self.floor.address(slot as usize, connection.generation);
+                    self.with_session(address, |session, turn| session.lose(key, &unsubscribed, turn));
+                }
+            }
+            Mail::Resume(address, call, answer) => {
+                self.with_session(address, |session, turn| session.resume(call, *answer, turn));
+            }
+            Mail::Shutdown(disconnect) => self.shut_down(&disconnect),
         }
-        self.mail = mail;
     }
 
     fn with_all(&mut self, mut step: impl FnMut(&mut Session, &mut Turn<'_>)) {
@@ -272,6 +297,11 @@ impl Worker {
             self.accept_again = Tick::MAX;
             self.ready.extend((0..self.listeners.len()).map(|nth| LISTENERS + nth));
         }
+        let out = (&mut self.floor.outbox, &self.floor.wires as &dyn Encoder);
+        self.floor.shard.keep_time(self.floor.fine, out);
+        if self.blocked.due() <= now {
+            self.blocked.look(&mut self.connections, &self.floor);
+        }
         let mut due = std::mem::take(&mut self.due);
         self.deadlines.sweep(now, &mut due);
         for slot in due.drain(..) {
@@ -297,6 +327,9 @@ impl Worker {
             }
             Phase::Open(session, _) => {
                 let mut turn = self.floor.turn(slot, connection.generation);
+                if connection.backlog.is_some() {
+                    session.excuse(&turn);
+                }
                 if impatient {
                     session.disconnect(Disconnect::SLOW, &mut turn);
                 } else {
@@ -363,6 +396,9 @@ impl Worker {
         self.deadlines.set(slot, Tick::MAX);
         self.one_less();
         self.floor.leave(slot);
+        if let Some(backlog) = connection.backlog.take() {
+            Blocked::relieve(slot, &backlog, &self.floor);
+        }
         if let Phase::Open(session, _) = &mut connection.phase {
             session.end(&GONE, &mut self.floor.turn(slot, connection.generation));
             self.floor.carry_out(slot, &mut connection);
