@@ -20,21 +20,15 @@ REDIS_COMMANDS = [
 """What the embedded queue knows (spec/app-link.md): the tests' user may run nothing else."""
 
 
-given = set()
-
-
 def free_port():
     """A port below those that outgoing connections get: nobody takes it before the server binds it."""
     while True:
         port = random.randrange(10_000, 30_000)
-        if port in given:
-            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            given.add(port)
             return port
 
 

@@ -23,7 +23,13 @@ from django_jackfield.command import (
 EXAMPLES = json.loads(
     (Path(__file__).parents[2] / "spec" / "examples" / "commands.json").read_text()
 )
-GOOD = [one for one in EXAMPLES if one["ok"]]
+BUILT = ("publish", "broadcast", "send", "disconnect", "presence", "presence_stats", "history")
+"""The methods that this package has functions for."""
+BY_HAND = {"disconnect all but one", "disconnect a session"}
+"""Forms that its functions do not make."""
+GOOD = [
+    one for one in EXAMPLES if one["ok"] and one["method"] in BUILT and one["name"] not in BY_HAND
+]
 REFUSED_HERE = {
     "two kinds of data",
     "empty channel",
@@ -77,6 +83,24 @@ def test_partition_of_every_example(example):
 def test_refuses_what_the_server_would_bury(example):
     with pytest.raises((TypeError, ValueError)):
         built(example["method"], example["payload"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"version": 0}, "from 1"),
+        ({"version": True}, "from 1"),
+        ({"version": 1 << 64}, "from 1"),
+        ({"version": 1.5}, "from 1"),
+        ({"version_epoch": "e"}, "give version too"),
+        ({"idempotency_key": ""}, "idempotency_key must be"),
+        ({"key": ""}, "key must be"),
+    ],
+    ids=str,
+)
+def test_what_few_publications_have_is_checked(wrong, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        publication("a", 1, **wrong)
 
 
 def test_ids_are_version_7_and_sort_by_time():

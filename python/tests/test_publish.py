@@ -155,6 +155,24 @@ def test_a_list_is_a_broadcast(jackfield_outbox):
     assert [(one.method, one.channels) for one in jackfield_outbox] == [("broadcast", ["a", "b"])]
 
 
+def test_what_few_publications_have(jackfield_outbox):
+    rare = {
+        "key": "k",
+        "delta": True,
+        "idempotency_key": "i",
+        "version": 2,
+        "version_epoch": "e",
+    }
+    publish("a", b"1", **rare)
+    publish(["a", "b"], 1, **rare)
+    publish_many([("a", 1, rare)])
+    asyncio.run(apublish("a", 1, **rare))
+    assert len(jackfield_outbox) == 4
+    for command in jackfield_outbox:
+        assert {name: command.fields[name] for name in rare} == rare
+    assert jackfield_outbox[0].data == b"1"
+
+
 def test_publish_many_is_one_pipeline(jackfield_outbox, pipelines):
     publish_many(("a", n) for n in range(3))
     assert pipelines == [[0, 1, 2]]

@@ -1,12 +1,20 @@
-//! Reads the application's answer to a call, strictly.
+//! Reads the application's answer to a call, strictly: over the link with the id of its call, over HTTP without.
+
+mod grants;
+mod results;
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_model::app::{Answer, ConnectAnswer, EventKind};
-use jackfield_model::{ClientError, Disconnect, Payload, Uuid};
+use jackfield_model::app::{Answer, EventKind};
+use jackfield_model::{ClientError, Disconnect, Uuid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::command::{close_code, object};
+
+/// Longest that an answer may be remembered.
+const LONGEST_CACHE_SECONDS: u64 = 3600;
 
 /// An answer whose meaning depends on the call it belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,10 +30,17 @@ pub(crate) struct Said {
 pub(crate) enum Verdict {
     /// The connection ends.
     Disconnect(Disconnect),
-    /// The command fails.
-    Error(ClientError),
+    /// The command fails, and the same command fails again as long as `cache_for` says.
+    Error(ClientError, Option<u64>),
     /// What came of it, as JSON.
     Result(Bytes),
+}
+
+/// An answer, and for how long it is one to the same question too.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Read {
+    pub(crate) answer: Answer,
+    pub(crate) cache_for: Option<Duration>,
 }
 
 /// Why an answer cannot be used.
@@ -38,11 +53,24 @@ pub(crate) struct AnswerError {
     pub(crate) reason: String,
 }
 
+/// An answer over the link.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields<'a> {
+struct LinkFields<'a> {
     v: u32,
     id: Uuid,
+    #[serde(default, borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    disconnect: Option<&'a RawValue>,
+}
+
+/// An answer over HTTP, where the response itself tells which request it belongs to.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpFields<'a> {
     #[serde(default, borrow)]
     result: Option<&'a RawValue>,
     #[serde(default, borrow)]
@@ -63,6 +91,8 @@ struct ErrorFields {
     message: String,
     #[serde(default)]
     temporary: bool,
+    #[serde(default)]
+    cache_for: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -73,29 +103,7 @@ struct DisconnectFields {
     reason: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConnectFields<'a> {
-    #[serde(default)]
-    user: String,
-    #[serde(default, borrow)]
-    info: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    meta: Option<&'a RawValue>,
-    #[serde(default)]
-    expire_at: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RpcFields<'a> {
-    #[serde(default, borrow)]
-    data: Option<&'a RawValue>,
-}
-
-/// Reads one answer.
+/// Reads an answer that came over the link.
 pub(crate) fn parse(body: &[u8]) -> Result<Said, AnswerError> {
     read(body).map_err(|reason| {
         let id = serde_json::from_slice::<OnlyId>(body).ok().map(|only| only.id);
@@ -104,28 +112,40 @@ pub(crate) fn parse(body: &[u8]) -> Result<Said, AnswerError> {
 }
 
 fn read(body: &[u8]) -> Result<Said, String> {
-    let fields: Fields<'_> = object(body)?;
-    if fields.v != 1 {
-        return Err(format!("`v` is {}; this server speaks version 1", fields.v));
+    let LinkFields { v, id, result, error, disconnect } = object(body)?;
+    if v != 1 {
+        return Err(format!("`v` is {v}; this server speaks version 1"));
     }
-    let verdict = match (fields.result, fields.error, fields.disconnect) {
-        (Some(result), None, None) => Verdict::Result(copied(result)),
-        (None, Some(error), None) => Verdict::Error(error_of(error)?),
-        (None, None, Some(disconnect)) => Verdict::Disconnect(disconnect_of(disconnect)?),
-        (None, None, None) => {
-            return Err("one of `result`, `error` and `disconnect` is needed".to_owned());
-        }
-        _ => return Err("only one of `result`, `error` and `disconnect` may be given".to_owned()),
-    };
-    Ok(Said { id: fields.id, verdict })
+    Ok(Said { id, verdict: verdict(result, error, disconnect)? })
 }
 
-fn error_of(json: &RawValue) -> Result<ClientError, String> {
+/// Reads the body of a response.
+pub(crate) fn parse_response(body: &[u8]) -> Result<Verdict, String> {
+    let HttpFields { result, error, disconnect } = object(body)?;
+    verdict(result, error, disconnect)
+}
+
+fn verdict(
+    result: Option<&RawValue>,
+    error: Option<&RawValue>,
+    disconnect: Option<&RawValue>,
+) -> Result<Verdict, String> {
+    match (result, error, disconnect) {
+        (Some(result), None, None) => Ok(Verdict::Result(copied(result))),
+        (None, Some(error), None) => error_of(error),
+        (None, None, Some(disconnect)) => Ok(Verdict::Disconnect(disconnect_of(disconnect)?)),
+        (None, None, None) => Err("one of `result`, `error` and `disconnect` is needed".to_owned()),
+        _ => Err("only one of `result`, `error` and `disconnect` may be given".to_owned()),
+    }
+}
+
+fn error_of(json: &RawValue) -> Result<Verdict, String> {
     let fields: ErrorFields = object(json.get().as_bytes()).map_err(|error| format!("`error`: {error}"))?;
     if !(100..=1999).contains(&fields.code) {
         return Err(format!("`error.code` is {}; an application's own are 400 to 1999", fields.code));
     }
-    Ok(ClientError { code: fields.code, message: fields.message.into(), temporary: fields.temporary })
+    let error = ClientError { code: fields.code, message: fields.message.into(), temporary: fields.temporary };
+    Ok(Verdict::Error(error, fields.cache_for))
 }
 
 fn disconnect_of(json: &RawValue) -> Result<Disconnect, String> {
@@ -136,35 +156,30 @@ fn disconnect_of(json: &RawValue) -> Result<Disconnect, String> {
 
 impl Verdict {
     /// The answer for a call of this kind.
-    pub(crate) fn answer(self, kind: EventKind) -> Result<Answer, String> {
-        match (self, kind) {
-            (Self::Disconnect(disconnect), _) => Ok(Answer::Disconnect(disconnect)),
-            (Self::Error(error), _) => Ok(Answer::Error(error)),
-            (Self::Result(json), EventKind::Connect) => connect_of(&json),
-            // Calls of the other kinds are not made yet.
-            (Self::Result(json), _) => {
-                let fields: RpcFields<'_> =
-                    object(&json).map_err(|error| format!("the `result` of an rpc: {error}"))?;
-                let data = fields.data.map_or(Bytes::from_static(b"null"), copied);
-                Ok(Answer::Rpc(Payload::json(data)))
+    pub(crate) fn read(self, kind: EventKind) -> Result<Read, String> {
+        let (answer, seconds) = match self {
+            Self::Disconnect(disconnect) => (Answer::Disconnect(disconnect), None),
+            Self::Error(error, seconds) => (Answer::Error(error), seconds),
+            Self::Result(json) => results::read(&json, kind)
+                .map_err(|error| format!("the `result` of a call `{}`: {error}", kind.name()))?,
+        };
+        let cache_for = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        match (cache_for, seconds) {
+            (Some(_), _) if !is_cached(kind) => Err(format!(
+                "`cache_for` is for answers to `subscribe` and `rpc`; the question here was `{}`",
+                kind.name()
+            )),
+            (Some(_), Some(seconds)) if seconds > LONGEST_CACHE_SECONDS => {
+                Err(format!("`cache_for` is {seconds}; it is at most {LONGEST_CACHE_SECONDS} seconds"))
             }
+            _ => Ok(Read { answer, cache_for }),
         }
     }
 }
 
-fn connect_of(json: &[u8]) -> Result<Answer, String> {
-    let fields: ConnectFields<'_> = object(json).map_err(|error| format!("the `result` of a connect: {error}"))?;
-    if fields.meta.is_some_and(|meta| !meta.get().starts_with('{')) {
-        return Err("the `result` of a connect: `meta` must be a JSON object".to_owned());
-    }
-    Ok(Answer::Connect(ConnectAnswer {
-        user: fields.user.into(),
-        info: fields.info.map(copied),
-        data: fields.data.map(copied),
-        meta: fields.meta.map(copied),
-        expire_at: fields.expire_at,
-        subs: Vec::new(),
-    }))
+/// Whether answers to such a call may be remembered. A connect decides who somebody is, a publish does something.
+pub(crate) fn is_cached(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Rpc | EventKind::Subscribe)
 }
 
 /// Why: an answer lives on in the session, and must not keep the whole body with it.
@@ -173,48 +188,4 @@ fn copied(json: &RawValue) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Deserialize)]
-    struct Example {
-        name: String,
-        answer: serde_json::Value,
-        ok: bool,
-    }
-
-    #[test]
-    fn examples() {
-        let examples: Vec<Example> = serde_json::from_str(include_str!("../../../spec/examples/answers.json")).unwrap();
-        for example in examples {
-            let read = parse(example.answer.to_string().as_bytes());
-            assert_eq!(read.is_ok(), example.ok, "{}: {read:?}", example.name);
-            let Ok(said) = read else { continue };
-            let kind = if example.name.contains("rpc") { EventKind::Rpc } else { EventKind::Connect };
-            said.verdict.answer(kind).unwrap_or_else(|error| panic!("{}: {error}", example.name));
-        }
-    }
-
-    fn result(json: &str, kind: EventKind) -> Result<Answer, String> {
-        Verdict::Result(Bytes::copy_from_slice(json.as_bytes())).answer(kind)
-    }
-
-    #[test]
-    fn results_by_kind() {
-        assert_eq!(result("{}", EventKind::Rpc), Ok(Answer::Rpc(Payload::json("null"))));
-        assert_eq!(result(r#"{"data":[1, 2]}"#, EventKind::Rpc), Ok(Answer::Rpc(Payload::json("[1, 2]"))));
-        assert!(result(r#"{"dat":1}"#, EventKind::Rpc).is_err());
-        assert_eq!(result("{}", EventKind::Connect), Ok(Answer::Connect(ConnectAnswer::default())));
-        assert!(result(r#"{"meta":[]}"#, EventKind::Connect).is_err());
-        assert!(result(r#"{"user":1}"#, EventKind::Connect).is_err());
-    }
-
-    #[test]
-    fn a_spoilt_answer_still_names_its_call() {
-        let id = Uuid::from_u128(7);
-        let error = parse(format!(r#"{{"v":2,"id":"{id}","result":{{}}}}"#).as_bytes()).unwrap_err();
-        assert_eq!(error.id, Some(id));
-        assert!(error.reason.contains("version 1"));
-        assert_eq!(parse(b"[]").unwrap_err().id, None);
-    }
-}
+mod tests;

@@ -10,9 +10,11 @@ use tracing::{info, warn};
 
 use crate::answer::{self, Said};
 use crate::breaker::Backoff;
+use crate::bridge::millis;
 use crate::calls::Calls;
 use crate::counters::{Counters, count};
 use crate::queue::Queue;
+use crate::remembered::Remembered;
 use crate::seldom::Seldom;
 
 /// The task that reads answers.
@@ -20,6 +22,7 @@ pub(crate) struct Answers {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) remembered: Arc<Remembered>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) backoff: Backoff,
     pub(crate) spoilt: Seldom,
@@ -57,10 +60,11 @@ impl Answers {
                     count(&self.counters.answers_late);
                     return;
                 };
-                let answer = match verdict.answer(pending.kind) {
-                    Ok(answer) => {
+                let answer = match verdict.read(pending.kind) {
+                    Ok(read) => {
                         count(&self.counters.answers);
-                        answer
+                        self.remembered.keep(pending.asked, &read, (Instant::now(), millis()));
+                        read.answer
                     }
                     Err(reason) => {
                         self.complain(Some(id), &reason);

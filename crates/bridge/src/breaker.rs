@@ -53,6 +53,18 @@ impl Breaker {
         !self.open || now >= self.until
     }
 
+    /// Like `lets_through`, for attempts that overlap: while it is open one trial at a time, which has so long.
+    pub(crate) fn tries(&mut self, now: Instant, patience: Duration) -> bool {
+        if !self.open {
+            return true;
+        }
+        let may = now >= self.until;
+        if may {
+            self.until = now + patience;
+        }
+        may
+    }
+
     /// Whether the last attempt failed.
     pub(crate) fn is_open(&self) -> bool {
         self.open
@@ -85,6 +97,21 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_trial_at_a_time() {
+        let (half, second) = (Duration::from_millis(500), Duration::from_secs(1));
+        let start = Instant::now();
+        let mut breaker = Breaker::new(half, second, start);
+        assert!(breaker.tries(start, second) && breaker.tries(start, second));
+        breaker.failed(start);
+        assert!(!breaker.tries(start, second));
+        assert!(breaker.tries(start + half, second));
+        assert!(!breaker.tries(start + half, second));
+        assert!(breaker.tries(start + half + second, second), "whose trial never came back is followed by another");
+        breaker.worked(start);
+        assert!(breaker.tries(start, second));
+    }
 
     #[test]
     fn opens_pauses_longer_and_closes() {

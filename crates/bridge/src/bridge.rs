@@ -6,26 +6,32 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jackfield_hub::Hub;
 use jackfield_model::Millis;
+use jackfield_model::app::Command;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, timeout_at};
 use tracing::warn;
 
 use crate::answers::Answers;
 use crate::breaker::Backoff;
-use crate::calls::Calls;
 use crate::counters::Counters;
-use crate::door::Door;
+use crate::courier::{Courier, Office};
+use crate::door::{Door, Ends, Request};
 use crate::inbound::Inbound;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Shared};
+use crate::outcome::Node;
+use crate::proxy::Proxy;
 use crate::queue::Queue;
 use crate::recent::Recent;
+use crate::routes::Routes;
 use crate::seldom::Seldom;
 
 /// What may be set; the defaults are the specification's.
 #[derive(Clone, Debug)]
 pub struct BridgeOptions {
+    /// Which node it is, for who asks.
+    pub node: Node,
     /// Larger commands are dead letters.
     pub max_payload_bytes: usize,
     /// Events that may wait for the next batch; beyond that the door is full.
@@ -42,11 +48,16 @@ pub struct BridgeOptions {
     pub recent: Duration,
     /// How many ids are known at most, twice over.
     pub recent_bound: usize,
+    /// Which way each call goes.
+    pub routes: Routes,
+    /// What answers calls over HTTP.
+    pub proxies: Vec<Proxy>,
 }
 
 impl Default for BridgeOptions {
     fn default() -> Self {
         Self {
+            node: Node::default(),
             max_payload_bytes: 1 << 20,
             door_capacity: 16_384,
             held_notices: 65_536,
@@ -55,16 +66,26 @@ impl Default for BridgeOptions {
             send_timeout: Duration::from_secs(15),
             recent: Duration::from_secs(300),
             recent_bound: 1 << 20,
+            routes: Routes::default(),
+            proxies: Vec::new(),
         }
     }
 }
 
-/// The tasks between one queue and one hub. Dropping it ends them at once; [`Bridge::stop`] is gentler.
+/// The tasks between the application and one hub. Dropping it ends them at once; [`Bridge::stop`] is gentler.
 #[derive(Debug)]
 pub struct Bridge {
-    queue: DescribedQueue,
     counters: Arc<Counters>,
     stop: watch::Sender<bool>,
+    link: Option<Link>,
+    /// Never waited for: whoever asked is gone before the bridge is.
+    courier: Task,
+}
+
+/// The tasks of the queue.
+#[derive(Debug)]
+struct Link {
+    queue: DescribedQueue,
     outbound: Task,
     inbound: Task,
     /// Ended last, and never waited for.
@@ -90,46 +111,45 @@ impl Drop for Task {
 }
 
 impl Bridge {
-    /// Starts the tasks on a runtime; the door is for the workers.
-    pub fn start(queue: Arc<dyn Queue>, hub: Arc<Hub>, options: BridgeOptions, runtime: &Handle) -> (Door, Self) {
-        let counters = Arc::new(Counters::default());
-        let calls = Arc::new(Calls::default());
+    /// Starts the tasks on a runtime; the door is for the workers. Without a queue only calls over HTTP go through it.
+    pub fn start(
+        queue: Option<Arc<dyn Queue>>,
+        hub: Arc<Hub>,
+        options: BridgeOptions,
+        runtime: &Handle,
+    ) -> (Door, Self) {
+        let shared = Shared {
+            hub,
+            calls: Arc::default(),
+            counters: Arc::default(),
+            routes: Arc::new(options.routes.clone()),
+            remembered: Arc::default(),
+        };
+        let capacity = options.door_capacity.max(1);
+        let counters = Arc::clone(&shared.counters);
+        let remembered = Arc::clone(&shared.remembered);
+        if !shared.hub.listen(Box::new(move |command: &Command| remembered.hear(command))) {
+            warn!("two bridges share one hub; only the first hears what makes its answers forgotten");
+        }
         let (stop, stopped) = watch::channel(false);
-        let (door, receiver) = Door::open(options.door_capacity.max(1), Arc::clone(&counters));
-        let retry = || Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-        let shared = (Arc::clone(&calls), Arc::clone(&counters));
-        let outbound = Outbound::new(Arc::clone(&queue), Arc::clone(&hub), shared, receiver, &options, stopped.clone());
-        let inbound = Inbound {
-            queue: Arc::clone(&queue),
-            hub: Arc::clone(&hub),
+        let (courier, calls) = mpsc::channel(capacity);
+        let (to_queue, events) = mpsc::channel(capacity);
+        let ends = Ends {
+            hub: Arc::clone(&shared.hub),
+            routes: Arc::clone(&shared.routes),
+            link: queue.is_some().then_some(to_queue),
+            courier,
             counters: Arc::clone(&counters),
-            stop: stopped,
-            recent: Recent::new(options.recent, options.recent_bound, Instant::now()),
-            backoff: retry(),
-            buried: Seldom::default(),
-            max_payload_bytes: options.max_payload_bytes,
-            done: Vec::new(),
         };
-        let answers = Answers {
-            queue: Arc::clone(&queue),
-            hub: Arc::clone(&hub),
-            calls: Arc::clone(&calls),
+        let office = Office {
+            hub: Arc::clone(&shared.hub),
             counters: Arc::clone(&counters),
-            backoff: retry(),
-            spoilt: Seldom::default(),
+            remembered: Arc::clone(&shared.remembered),
+            routes: Arc::clone(&shared.routes),
         };
-        let watcher = Arc::clone(&counters);
-        let watch = async move { calls.watch(&hub, &watcher).await };
-        let spawn = |task| Task(task);
-        let bridge = Self {
-            queue: DescribedQueue(queue),
-            counters,
-            stop,
-            outbound: spawn(runtime.spawn(outbound.run())),
-            inbound: spawn(runtime.spawn(inbound.run())),
-            readers: [spawn(runtime.spawn(answers.run())), spawn(runtime.spawn(watch))],
-        };
-        (door, bridge)
+        let courier = Task(runtime.spawn(Courier::new(office, &options, calls).run()));
+        let link = queue.map(|queue| Link::start(queue, shared, &options, (events, stopped), runtime));
+        (Door::open(ends), Self { counters, stop, link, courier })
     }
 
     /// What was done so far.
@@ -144,7 +164,9 @@ impl Bridge {
         let until = Instant::now() + grace;
         // Nobody listens any more if both tasks ended already.
         let _ = self.stop.send(true);
-        for task in [&mut self.inbound, &mut self.outbound] {
+        self.courier.0.abort();
+        let Some(link) = &mut self.link else { return };
+        for task in [&mut link.inbound, &mut link.outbound] {
             // A task that panicked has nothing left to wait for.
             let _ = timeout_at(until, &mut task.0).await;
             task.0.abort();
@@ -153,12 +175,54 @@ impl Bridge {
         if waiting > 0 {
             warn!(waiting, "notices to the application are lost; its queue was not back before the end");
         }
-        for task in &self.readers {
+        for task in &link.readers {
             task.0.abort();
         }
         let least = Instant::now() + Duration::from_secs(1);
-        if timeout_at(until.max(least), self.queue.0.close()).await.is_err() {
-            warn!(queue = ?self.queue, "application queue could not be closed in time");
+        if timeout_at(until.max(least), link.queue.0.close()).await.is_err() {
+            warn!(queue = ?link.queue, "application queue could not be closed in time");
+        }
+    }
+}
+
+impl Link {
+    fn start(
+        queue: Arc<dyn Queue>,
+        shared: Shared,
+        options: &BridgeOptions,
+        (events, stopped): (mpsc::Receiver<Request>, watch::Receiver<bool>),
+        runtime: &Handle,
+    ) -> Self {
+        let retry = || Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        let (hub, calls, counters) = (Arc::clone(&shared.hub), Arc::clone(&shared.calls), Arc::clone(&shared.counters));
+        let inbound = Inbound {
+            queue: Arc::clone(&queue),
+            hub: Arc::clone(&hub),
+            counters: Arc::clone(&counters),
+            stop: stopped.clone(),
+            recent: Recent::new(options.recent, options.recent_bound, Instant::now()),
+            backoff: retry(),
+            buried: Seldom::default(),
+            max_payload_bytes: options.max_payload_bytes,
+            node: options.node.clone(),
+            done: Vec::new(),
+        };
+        let answers = Answers {
+            queue: Arc::clone(&queue),
+            hub: Arc::clone(&hub),
+            calls: Arc::clone(&calls),
+            remembered: Arc::clone(&shared.remembered),
+            counters: Arc::clone(&counters),
+            backoff: retry(),
+            spoilt: Seldom::default(),
+        };
+        let watch = async move { calls.watch(&hub, &counters).await };
+        let outbound = Outbound::new(Arc::clone(&queue), shared, events, options, stopped);
+        Self {
+            queue: DescribedQueue(queue),
+            outbound: Task(runtime.spawn(outbound.run())),
+            inbound: Task(runtime.spawn(inbound.run())),
+            readers: [Task(runtime.spawn(answers.run())), Task(runtime.spawn(watch))],
         }
     }
 }

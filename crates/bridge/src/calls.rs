@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::counters::{Counters, count};
+use crate::remembered::Asked;
 
 /// Beyond this many the application is not there, whatever the queue says.
 const MOST: usize = 65_536;
 
 /// One call under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pending {
     /// The connection.
     pub(crate) from: Address,
@@ -25,6 +26,8 @@ pub(crate) struct Pending {
     pub(crate) kind: EventKind,
     /// When waiting ends.
     pub(crate) deadline: Instant,
+    /// To keep the answer by.
+    pub(crate) asked: Option<Asked>,
 }
 
 #[derive(Debug, Default)]
@@ -50,8 +53,8 @@ impl Calls {
         if table.by_id.len() >= MOST || table.by_id.contains_key(&id) {
             return false;
         }
-        table.by_id.insert(id, pending);
         table.by_deadline.insert((pending.deadline, id));
+        table.by_id.insert(id, pending);
         if table.by_deadline.first().is_some_and(|(_, first)| *first == id) {
             self.earlier.notify_one();
         }
@@ -99,9 +102,10 @@ mod tests {
     #[test]
     fn a_call_is_taken_once() {
         let calls = Calls::default();
-        let pending = Pending { from: Address::default(), call: 1, kind: EventKind::Rpc, deadline: Instant::now() };
+        let pending =
+            Pending { from: Address::default(), call: 1, kind: EventKind::Rpc, deadline: Instant::now(), asked: None };
         let id = Uuid::from_u128(1);
-        assert!(calls.insert(id, pending));
+        assert!(calls.insert(id, pending.clone()));
         assert!(!calls.insert(id, pending));
         assert!(calls.take(id).is_some());
         assert!(calls.take(id).is_none());

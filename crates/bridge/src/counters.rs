@@ -21,6 +21,8 @@ pub struct Counters {
     pub notices_lost: AtomicU64,
     /// Answers that came home.
     pub answers: AtomicU64,
+    /// Calls answered from memory, as the application allowed.
+    pub answers_remembered: AtomicU64,
     /// Answers for nobody: too late, twice, or of another life of the node.
     pub answers_late: AtomicU64,
     /// Answers that made no sense.

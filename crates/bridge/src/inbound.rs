@@ -1,6 +1,9 @@
 //! The way in: commands are applied in order and settled, each either done or buried.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use jackfield_hub::Hub;
 use jackfield_hub::control::{ControlError, Outcome};
@@ -15,13 +18,15 @@ use crate::breaker::Backoff;
 use crate::bridge::{millis, told};
 use crate::command;
 use crate::counters::{Counters, count};
-use crate::outcome::{outcome_json, reply_json};
+use crate::outcome::{Node, outcome_json, reply_json};
 use crate::queue::{Delivery, Queue, Receipt};
 use crate::recent::Recent;
 use crate::seldom::Seldom;
 
 /// How long a command waits for a worker that is behind, before it is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// Commands that wait for the log at once.
+const MOST_UNDER_WAY: usize = 1024;
 /// Tries to bury a command; after that it stays where it is and comes again with the next owner of its partition.
 const BURIALS: usize = 3;
 /// Receipts whose acknowledgement failed and is tried again; beyond that they are left to the next redelivery.
@@ -37,16 +42,26 @@ pub(crate) struct Inbound {
     pub(crate) backoff: Backoff,
     pub(crate) buried: Seldom,
     pub(crate) max_payload_bytes: usize,
+    pub(crate) node: Node,
     /// Done, and not yet acknowledged.
     pub(crate) done: Vec<Receipt>,
 }
 
-/// What became of one command.
-enum Fate {
-    /// It is settled with the batch.
-    Done,
-    /// It goes to the dead letters.
-    Hopeless(String),
+type Awaited = Pin<Box<dyn Future<Output = Result<Outcome, ControlError>> + Send>>;
+
+/// A command that has its place in the order, and is done when the log has it.
+struct UnderWay<'d> {
+    delivery: &'d Delivery,
+    command: Command,
+    outcome: Awaited,
+}
+
+/// What became of one command at once.
+enum Begun {
+    /// It is done, or cannot be.
+    Over(Result<Outcome, ClientError>),
+    /// It waits for the log; why not wait with it: the log makes many safe as quickly as one.
+    UnderWay(Awaited),
     /// The server goes down before it could be done; it stays in the queue.
     Interrupted,
 }
@@ -85,36 +100,57 @@ impl Inbound {
     }
 
     async fn work(&mut self, deliveries: &[Delivery]) {
+        let mut under_way: Vec<UnderWay<'_>> = Vec::new();
         for delivery in deliveries {
-            match self.fate(delivery).await {
-                Fate::Done => self.settle(delivery),
-                Fate::Hopeless(reason) => self.bury(delivery, &reason).await,
-                Fate::Interrupted => return,
+            let is_doubled = !delivery.id.is_empty() && under_way.iter().any(|one| one.delivery.id == delivery.id);
+            if is_doubled {
+                self.finish(&mut under_way).await;
             }
+            if self.recent.knows(&delivery.id) {
+                count(&self.counters.commands_repeated);
+                self.settle(delivery);
+                continue;
+            }
+            let command = match self.parse(delivery) {
+                Ok(command) => command,
+                Err(error) => {
+                    let reason = error.message.to_string();
+                    self.end(delivery, Err((reason, error))).await;
+                    continue;
+                }
+            };
+            // What asks about publications, or takes them away, comes after those before it.
+            if !command.publishes() || under_way.len() == MOST_UNDER_WAY {
+                self.finish(&mut under_way).await;
+            }
+            match self.begin(&command).await {
+                Begun::Over(outcome) => {
+                    let result = outcome.map_err(|error| (explained(&command, &error), error));
+                    self.end(delivery, result).await;
+                }
+                Begun::UnderWay(outcome) => under_way.push(UnderWay { delivery, command, outcome }),
+                Begun::Interrupted => break,
+            }
+        }
+        self.finish(&mut under_way).await;
+    }
+
+    /// Waits for the log, which answers in the order in which it was asked.
+    async fn finish(&mut self, under_way: &mut Vec<UnderWay<'_>>) {
+        for UnderWay { delivery, command, outcome } in under_way.drain(..) {
+            let outcome = outcome.await.map_err(|error| refusal(&error));
+            self.end(delivery, outcome.map_err(|error| (explained(&command, &error), error))).await;
         }
     }
 
-    async fn fate(&self, delivery: &Delivery) -> Fate {
-        if self.recent.knows(&delivery.id) {
-            count(&self.counters.commands_repeated);
-            return Fate::Done;
-        }
-        let result = match self.parse(delivery) {
-            Ok(command) => match self.apply(&command).await {
-                Some(Ok(outcome)) => Ok(outcome),
-                Some(Err(error)) => Err((explained(&command, &error), error)),
-                None => return Fate::Interrupted,
-            },
-            Err(reason) => {
-                let message = reason.clone().into();
-                Err((reason, ClientError { message, ..ClientError::BAD_REQUEST }))
-            }
-        };
+    /// Tells whoever asked, and settles.
+    async fn end(&mut self, delivery: &Delivery, result: Result<Outcome, (String, ClientError)>) {
         if delivery.reply_to.is_empty() {
             match result {
-                Err((reason, _)) => return Fate::Hopeless(reason),
+                Err((reason, _)) => return self.bury(delivery, &reason).await,
                 Ok(Outcome::Broadcast(results)) if results.iter().all(Result::is_err) => {
-                    return Fate::Hopeless("unknown channels: none of their namespaces is configured".to_owned());
+                    let reason = "unknown channels: none of their namespaces is configured";
+                    return self.bury(delivery, reason).await;
                 }
                 Ok(_) => {}
             }
@@ -122,31 +158,34 @@ impl Inbound {
             self.reply(delivery, result.map_err(|(_, error)| error)).await;
         }
         count(&self.counters.commands_applied);
-        Fate::Done
+        self.settle(delivery);
     }
 
-    fn parse(&self, delivery: &Delivery) -> Result<Command, String> {
+    fn parse(&self, delivery: &Delivery) -> Result<Command, ClientError> {
         let (size, most) = (delivery.payload.len(), self.max_payload_bytes);
         if size > most {
-            return Err(format!("the payload has {size} bytes; the limit max_payload_bytes is {most}"));
+            let message = format!("the payload has {size} bytes; the limit max_payload_bytes is {most}").into();
+            return Err(ClientError { message, ..ClientError::BAD_REQUEST });
         }
-        command::parse(&delivery.method, &delivery.payload).map_err(|error| error.to_string())
+        command::parse(&delivery.method, &delivery.payload).map_err(|error| ClientError::from(&error))
     }
 
     /// Waits for workers that are behind, and everything after this command with it: order goes before speed.
-    async fn apply(&self, command: &Command) -> Option<Result<Outcome, ClientError>> {
+    async fn begin(&self, command: &Command) -> Begun {
         loop {
-            match apply(&self.hub, command, millis()).await {
-                Ok(outcome) => return Some(Ok(outcome)),
-                Err(ControlError::Refused(error)) => return Some(Err(error)),
-                Err(ControlError::Busy) if *self.stop.borrow() => return None,
-                Err(ControlError::Busy) => sleep(BUSY_PAUSE).await,
+            let mut outcome: Awaited = Box::pin(apply(&self.hub, command, millis()));
+            match at_once(&mut outcome).await {
+                None => return Begun::UnderWay(outcome),
+                Some(Ok(outcome)) => return Begun::Over(Ok(outcome)),
+                Some(Err(ControlError::Refused(error))) => return Begun::Over(Err(error)),
+                Some(Err(ControlError::Busy)) if *self.stop.borrow() => return Begun::Interrupted,
+                Some(Err(ControlError::Busy)) => sleep(BUSY_PAUSE).await,
             }
         }
     }
 
     async fn reply(&self, delivery: &Delivery, result: Result<Outcome, ClientError>) {
-        let result = result.as_ref().map(outcome_json);
+        let result = result.as_ref().map(|outcome| outcome_json(outcome, &self.node));
         let body = reply_json(&delivery.id, result);
         if let Err(error) = self.queue.reply(delivery, body).await {
             let (id, reply_to) = (&delivery.id, &delivery.reply_to);
@@ -189,6 +228,22 @@ impl Inbound {
                 self.done.truncate(MOST_UNSETTLED);
             }
         }
+    }
+}
+
+/// What comes of it, if that is known already.
+async fn at_once(outcome: &mut Awaited) -> Option<Result<Outcome, ControlError>> {
+    poll_fn(|context| match outcome.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn refusal(error: &ControlError) -> ClientError {
+    match error {
+        ControlError::Refused(error) => error.clone(),
+        ControlError::Busy => ClientError::TOO_MANY_REQUESTS,
     }
 }
 

@@ -4,6 +4,9 @@
 //! tells the session, through the hub, what came of it. The way in: one task receives commands, [`command::parse`]s
 //! and applies them in order, and settles each; another receives the answers to calls and brings them home.
 //!
+//! A call goes the way that the [`Routes`] say: over the queue, or as a signed request to a [`Proxy`]. What the application
+//! allows to be answered again is remembered.
+//!
 //! Nothing here knows a product; `brokers` does.
 
 mod answer;
@@ -14,16 +17,22 @@ mod bridge;
 mod calls;
 pub mod command;
 mod counters;
+mod courier;
 mod door;
 mod inbound;
 mod outbound;
 pub mod outcome;
+pub mod proxy;
 pub mod queue;
 mod recent;
+mod remembered;
+mod routes;
 mod seldom;
 
 pub use apply::apply;
 pub use bridge::{Bridge, BridgeOptions};
 pub use counters::Counters;
 pub use door::{Door, DoorError, Request};
+pub use proxy::{Proxy, ProxyOptions};
 pub use queue::{Delivery, Queue, QueueError, Receipt};
+pub use routes::{Carrier, Routes, Way, Ways};

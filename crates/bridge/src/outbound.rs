@@ -21,6 +21,8 @@ use crate::calls::{Calls, Pending};
 use crate::counters::{Counters, count};
 use crate::door::Request;
 use crate::queue::{Queue, QueueError};
+use crate::remembered::{Asked, Remembered};
+use crate::routes::Routes;
 use crate::seldom::Seldom;
 
 /// What a client hears whose event the queue does not take.
@@ -30,6 +32,15 @@ pub(crate) const UNAVAILABLE: ClientError =
 const BATCH_EVENTS: usize = 512;
 const BATCH_BYTES: usize = 1 << 20;
 
+/// What the way out shares with the other tasks.
+pub(crate) struct Shared {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) remembered: Arc<Remembered>,
+}
+
 /// The task that owns the way out.
 pub(crate) struct Outbound {
     queue: Arc<dyn Queue>,
@@ -38,6 +49,8 @@ pub(crate) struct Outbound {
     counters: Arc<Counters>,
     receiver: Receiver<Request>,
     stop: watch::Receiver<bool>,
+    routes: Arc<Routes>,
+    remembered: Arc<Remembered>,
     breaker: Breaker,
     held: VecDeque<Request>,
     /// How many notices of each connection are held back.
@@ -52,13 +65,12 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn new(
         queue: Arc<dyn Queue>,
-        hub: Arc<Hub>,
-        shared: (Arc<Calls>, Arc<Counters>),
+        shared: Shared,
         receiver: Receiver<Request>,
         options: &BridgeOptions,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (calls, counters) = shared;
+        let Shared { hub, calls, counters, routes, remembered } = shared;
         Self {
             queue,
             hub,
@@ -66,6 +78,8 @@ impl Outbound {
             counters,
             receiver,
             stop,
+            routes,
+            remembered,
             breaker: Breaker::new(options.least_retry, options.most_retry, Instant::now()),
             held: VecDeque::new(),
             holding: HashMap::new(),
@@ -124,7 +138,7 @@ impl Outbound {
                 batch.push(request);
             } else if request.is_notice() {
                 self.hold(request);
-            } else {
+            } else if self.recall(&request).is_err() {
                 self.refuse(&request);
             }
         }
@@ -141,7 +155,7 @@ impl Outbound {
 
     /// One batch to the queue, and what came of it to whoever waits.
     async fn transmit(&mut self, batch: Vec<Request>) {
-        let batch: Vec<Request> = batch.into_iter().filter(|request| self.register(request)).collect();
+        let batch: Vec<Request> = batch.into_iter().filter_map(|request| self.register(request)).collect();
         if batch.is_empty() {
             return;
         }
@@ -165,27 +179,43 @@ impl Outbound {
         self.hold_again(failed);
     }
 
-    /// Whether to send it; a call is put among those that wait, unless it is too late for it.
-    fn register(&self, request: &Request) -> bool {
-        let (Some(call), Some(deadline)) = (request.call, request.event.deadline) else { return true };
-        let left = deadline.saturating_sub(millis());
+    /// What is to be sent; a call is put among those that wait, unless its answer is known or it is too late for it.
+    fn register(&self, mut request: Request) -> Option<Request> {
+        let (Some(call), Some(latest)) = (request.call, request.event.deadline) else { return Some(request) };
+        let asked = self.recall(&request).err()?;
+        let now = millis();
+        let timeout = self.routes.way(&request.event, self.hub.namespaces()).map_or(Duration::MAX, |way| way.timeout);
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let deadline = latest.min(now.saturating_add(timeout));
+        request.event.deadline = Some(deadline);
+        let left = deadline.saturating_sub(now);
         let pending = Pending {
             from: request.from,
             call,
             kind: request.event.kind,
             deadline: Instant::now() + Duration::from_millis(left),
+            asked,
         };
         if left == 0 {
             count(&self.counters.calls_timed_out);
             self.hub.resume(request.from, call, Answer::Error(ClientError::INTERNAL));
-            return false;
+            return None;
         }
         if !self.calls.insert(request.event.id, pending) {
             count(&self.counters.events_refused);
             self.hub.resume(request.from, call, Answer::Error(UNAVAILABLE));
-            return false;
+            return None;
         }
-        true
+        Some(request)
+    }
+
+    /// Answers a call whose answer is remembered; else what to keep its answer by.
+    fn recall(&self, request: &Request) -> Result<(), Option<Asked>> {
+        let Some(call) = request.call.filter(|_| request.is_call()) else { return Err(None) };
+        let answer = self.remembered.recall(&request.event, Instant::now())?;
+        count(&self.counters.answers_remembered);
+        self.hub.resume(request.from, call, answer);
+        Ok(())
     }
 
     /// Sets the breaker by the results of a batch; returns whether the queue took anything.

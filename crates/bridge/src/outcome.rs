@@ -2,17 +2,37 @@
 //!
 //! Written by hand, because most of it is JSON already: payloads and infos go out as they came in, unread.
 
+use std::time::Instant;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use jackfield_hub::Published;
-use jackfield_hub::control::Outcome;
+use jackfield_hub::control::{NodeInfo, Outcome};
+use jackfield_hub::{MapPage, Published};
 use jackfield_model::client::HistoryPage;
-use jackfield_model::{ClientError, ClientInfo, Content, Publication};
+use jackfield_model::{ClientError, ClientInfo, Content, Position, Publication};
+use uuid::Uuid;
+
+/// Which node it is that speaks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What tells this life of the node from any other.
+    pub uid: String,
+    /// When this life began.
+    pub started: Instant,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "jackfield".to_owned(), uid: Uuid::new_v4().to_string(), started: Instant::now() }
+    }
+}
 
 /// The `result` of a command.
 #[must_use]
-pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
+pub fn outcome_json(outcome: &Outcome, node: &Node) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     match outcome {
         Outcome::Broadcast(results) => {
@@ -23,8 +43,28 @@ pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
             });
             out.push(b'}');
         }
+        Outcome::Channels(channels) => {
+            out.extend_from_slice(b"{\"channels\":");
+            list(&mut out, b"{}", channels, |out, (name, count)| {
+                string(out, name);
+                put(out, &format!(":{{\"num_clients\":{count}}}"));
+            });
+            out.push(b'}');
+        }
         Outcome::Connections(count) => put(&mut out, &format!("{{\"connections\":{count}}}")),
+        Outcome::Done => out.extend_from_slice(b"{}"),
         Outcome::History(page) => history(&mut out, page),
+        Outcome::Info(info) => self::node(&mut out, info, node),
+        Outcome::MapPage(MapPage { entries, cursor, position }) => {
+            out.extend_from_slice(b"{\"entries\":");
+            list(&mut out, b"[]", entries, |out, entry| publication(out, entry));
+            if !cursor.is_empty() {
+                out.extend_from_slice(b",\"cursor\":");
+                string(&mut out, cursor);
+            }
+            self::position(&mut out, position);
+        }
+        Outcome::MapStats(count) => put(&mut out, &format!("{{\"num_keys\":{count}}}")),
         Outcome::Presence(members) => {
             out.extend_from_slice(b"{\"presence\":");
             list(&mut out, b"{}", members, |out, member| {
@@ -37,16 +77,6 @@ pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
             put(&mut out, &format!("{{\"num_clients\":{},\"num_users\":{}}}", stats.num_clients, stats.num_users))
         }
         Outcome::Published(published) => out = published_json(published),
-        Outcome::Channels(channels) => {
-            out.extend_from_slice(b"{\"channels\":");
-            list(&mut out, b"{}", channels, |out, (name, count)| {
-                string(out, name);
-                put(out, &format!(":{{\"num_clients\":{count}}}"));
-            });
-            out.push(b'}');
-        }
-        // Their fields come with their methods.
-        Outcome::Done | Outcome::Info(_) | Outcome::MapPage(_) | Outcome::MapStats(_) => put(&mut out, "{}"),
     }
     out
 }
@@ -56,6 +86,15 @@ pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
 pub fn response_json(result: Result<Vec<u8>, &ClientError>) -> Vec<u8> {
     let mut out = vec![b'{'];
     verdict(&mut out, result);
+    out.push(b'}');
+    out
+}
+
+/// `{"code":N,"message":".."}`.
+#[must_use]
+pub fn error_json(error: &ClientError) -> Vec<u8> {
+    let mut out = format!("{{\"code\":{},\"message\":", error.code).into_bytes();
+    string(&mut out, &error.message);
     out.push(b'}');
     out
 }
@@ -77,9 +116,8 @@ fn verdict(out: &mut Vec<u8>, result: Result<Vec<u8>, &ClientError>) {
             out.extend_from_slice(&result);
         }
         Err(error) => {
-            put(out, &format!("\"error\":{{\"code\":{},\"message\":", error.code));
-            string(out, &error.message);
-            out.push(b'}');
+            out.extend_from_slice(b"\"error\":");
+            out.extend_from_slice(&error_json(error));
         }
     }
 }
@@ -90,22 +128,49 @@ fn published_json(published: &Published) -> Vec<u8> {
         put(&mut out, &format!("\"offset\":{},\"epoch\":", position.offset));
         string(&mut out, &position.epoch);
     }
+    if let Some(reason) = published.suppressed {
+        let comma = if published.position.is_some() { "," } else { "" };
+        put(&mut out, &format!("{comma}\"suppressed\":true,\"suppress_reason\":\"{reason}\""));
+    }
     out.push(b'}');
     out
+}
+
+fn node(out: &mut Vec<u8>, info: &NodeInfo, node: &Node) {
+    out.extend_from_slice(b"{\"nodes\":[{\"uid\":");
+    string(out, &node.uid);
+    out.extend_from_slice(b",\"name\":");
+    string(out, &node.name);
+    let NodeInfo { clients, users, subscriptions, channels } = info;
+    let (version, uptime) = (env!("CARGO_PKG_VERSION"), node.started.elapsed().as_secs());
+    put(out, &format!(",\"version\":\"{version}\",\"num_clients\":{clients},\"num_users\":{users},"));
+    put(out, &format!("\"num_subs\":{subscriptions},\"num_channels\":{channels},\"uptime\":{uptime}}}]}}"));
+}
+
+/// The end of a result: where the stream stands.
+fn position(out: &mut Vec<u8>, position: &Position) {
+    out.extend_from_slice(b",\"epoch\":");
+    string(out, &position.epoch);
+    put(out, &format!(",\"offset\":{}}}", position.offset));
 }
 
 fn history(out: &mut Vec<u8>, page: &HistoryPage) {
     out.extend_from_slice(b"{\"publications\":");
     list(out, b"[]", &page.publications, |out, publication| self::publication(out, publication));
-    out.extend_from_slice(b",\"epoch\":");
-    string(out, &page.position.epoch);
-    put(out, &format!(",\"offset\":{}}}", page.position.offset));
+    position(out, &page.position);
 }
 
 fn publication(out: &mut Vec<u8>, publication: &Publication) {
     put(out, &format!("{{\"offset\":{},", publication.offset));
+    if let Some(key) = publication.key() {
+        out.extend_from_slice(b"\"key\":");
+        string(out, key);
+        out.push(b',');
+    }
     let bytes = &publication.data.bytes;
     match publication.data.content {
+        // The value is gone, and with it the bytes that would be JSON.
+        Content::Json if bytes.is_empty() => out.extend_from_slice(b"\"data\":null"),
         Content::Binary => put(out, &format!("\"b64data\":\"{}\"", STANDARD.encode(bytes))),
         Content::Json => {
             out.extend_from_slice(b"\"data\":");
@@ -127,6 +192,20 @@ fn publication(out: &mut Vec<u8>, publication: &Publication) {
             out.push(b':');
             string(out, value);
         });
+    }
+    if publication.is_removal() {
+        out.extend_from_slice(b",\"removed\":true");
+    }
+    if let Some(rare) = &publication.rare {
+        if rare.score != 0 {
+            put(out, &format!(",\"score\":{}", rare.score));
+        }
+        if rare.version != 0 {
+            put(out, &format!(",\"version\":{}", rare.version));
+        }
+    }
+    if publication.time != 0 {
+        put(out, &format!(",\"time\":{}", publication.time));
     }
     out.push(b'}');
 }
@@ -173,28 +252,66 @@ mod tests {
     use std::sync::Arc;
 
     use jackfield_model::client::PresenceStats;
-    use jackfield_model::{ClientId, Payload, Position};
+    use jackfield_model::{ClientId, Payload, Position, Rare};
+    use serde_json::Value;
+
+    use crate::command::{Kind, Method, Shape, Told};
 
     use super::*;
 
     fn text(outcome: &Outcome) -> String {
-        let text = String::from_utf8(outcome_json(outcome)).unwrap();
-        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        let node = Node { name: "a\"".to_owned(), uid: "u".to_owned(), started: Instant::now() };
+        let text = String::from_utf8(outcome_json(outcome, &node)).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap();
         text
     }
 
     #[test]
     fn results() {
         let position = Position { offset: 3, epoch: "ab\"c".into() };
-        let published = Published { position: Some(position), ..Published::default() };
+        let published = Published { position: Some(position), suppressed: None };
         assert_eq!(text(&Outcome::Published(Published::default())), "{}");
         assert_eq!(text(&Outcome::Connections(2)), r#"{"connections":2}"#);
         assert_eq!(
             text(&Outcome::Broadcast(vec![Ok(published), Err(ClientError::UNKNOWN_CHANNEL)])),
             r#"{"responses":[{"result":{"offset":3,"epoch":"ab\"c"}},{"error":{"code":102,"message":"unknown channel"}}]}"#
         );
+        let channels = Outcome::Channels(vec![("a\"".into(), 2), ("b".into(), 0)]);
+        assert_eq!(text(&channels), r#"{"channels":{"a\"":{"num_clients":2},"b":{"num_clients":0}}}"#);
+        assert_eq!(text(&Outcome::Done), "{}");
+        assert_eq!(text(&Outcome::MapStats(3)), r#"{"num_keys":3}"#);
+        let late = Published { suppressed: Some("version"), ..Published::default() };
+        assert_eq!(text(&Outcome::Published(late)), r#"{"suppressed":true,"suppress_reason":"version"}"#);
         let stats = PresenceStats { num_clients: 2, num_users: 1 };
         assert_eq!(text(&Outcome::PresenceStats(stats)), r#"{"num_clients":2,"num_users":1}"#);
+    }
+
+    #[test]
+    fn nodes_and_maps() {
+        let info = NodeInfo { clients: 4, users: 3, subscriptions: 2, channels: 1 };
+        let version = env!("CARGO_PKG_VERSION");
+        let counts = r#""num_clients":4,"num_users":3,"num_subs":2,"num_channels":1,"uptime":"#;
+        let expected = format!(r#"{{"nodes":[{{"uid":"u","name":"a\"","version":"{version}",{counts}"#);
+        assert!(text(&Outcome::Info(info)).starts_with(&expected));
+        let entry = |offset, data, rare| {
+            Arc::new(Publication { offset, data, rare: Some(Box::new(rare)), time: 5, ..Publication::default() })
+        };
+        let key = |key: &str| Some(key.into());
+        let page = Outcome::MapPage(MapPage {
+            entries: vec![
+                entry(1, Payload::json("1"), Rare { key: key("a"), score: -7, version: 2, ..Rare::default() }),
+                entry(2, Payload::default(), Rare { key: key("b"), removed: true, ..Rare::default() }),
+            ],
+            cursor: "c".to_owned(),
+            position: Position { offset: 2, epoch: "e".into() },
+        });
+        assert_eq!(
+            text(&page),
+            concat!(
+                r#"{"entries":[{"offset":1,"key":"a","data":1,"score":-7,"version":2,"time":5},"#,
+                r#"{"offset":2,"key":"b","data":null,"removed":true,"time":5}],"cursor":"c","epoch":"e","offset":2}"#
+            )
+        );
     }
 
     #[test]
@@ -227,5 +344,77 @@ mod tests {
                 r#"{"offset":3,"b64data":"AAEC"}],"epoch":"e","offset":3}"#
             )
         );
+    }
+
+    /// What the documents say of a result is what is written.
+    fn conforms(value: &Value, tells: &[Told], at: &str) {
+        let Value::Object(object) = value else { panic!("{at} is no object: {value}") };
+        for told in tells.iter().filter(|told| told.always) {
+            assert!(object.contains_key(told.name), "{at}.{} is missing: {value}", told.name);
+        }
+        for (name, value) in object {
+            let Some(told) = tells.iter().find(|told| told.name == name) else { panic!("{at}.{name} is not told of") };
+            let at = format!("{at}.{name}");
+            match (told.shape, value) {
+                (Shape::List(inner), Value::Array(items)) => items.iter().for_each(|one| conforms(one, inner, &at)),
+                (Shape::Named(inner), Value::Object(items)) => items.values().for_each(|one| conforms(one, inner, &at)),
+                (Shape::Object(inner), value) => conforms(value, inner, &at),
+                (Shape::Plain(Kind::Any), _)
+                | (Shape::Plain(Kind::Base64 | Kind::Choice(_) | Kind::Text | Kind::Uuid), Value::String(_))
+                | (Shape::Plain(Kind::Bool), Value::Bool(_))
+                | (Shape::Plain(Kind::Tags), Value::Object(_)) => {}
+                (Shape::Plain(Kind::Count | Kind::Integer), Value::Number(number)) => assert!(!number.is_f64(), "{at}"),
+                (shape, value) => panic!("{at} is {value} and should be {shape:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn results_are_as_the_tables_tell() {
+        let position = Position { offset: 3, epoch: "e".into() };
+        let info = Arc::new(ClientInfo { conn_info: Some(Bytes::from_static(b"1")), ..ClientInfo::default() });
+        let rare = Rare { key: Some("k".into()), removed: true, score: 1, version: 2, ..Rare::default() };
+        let full = Publication {
+            offset: 1,
+            info: Some(Arc::clone(&info)),
+            tags: Some(Arc::new([("k".to_owned(), "v".to_owned())].into())),
+            time: 1,
+            rare: Some(Box::new(rare)),
+            ..Publication::default()
+        };
+        let binary = Publication { data: Payload::binary(vec![0]), ..Publication::default() };
+        let entries = vec![Arc::new(full), Arc::new(binary)];
+        let page = HistoryPage { publications: entries.clone(), position: position.clone() };
+        let state = Outcome::MapPage(MapPage { entries, cursor: "c".to_owned(), position: position.clone() });
+        let published = Published { position: Some(position), suppressed: Some("version") };
+        let both = Outcome::Broadcast(vec![Ok(published.clone()), Err(ClientError::UNKNOWN_CHANNEL)]);
+        let outcomes = [
+            ("publish", Outcome::Published(published.clone())),
+            ("publish", Outcome::Published(Published::default())),
+            ("map_remove", Outcome::Published(published)),
+            ("broadcast", both),
+            ("send", Outcome::Connections(1)),
+            ("disconnect", Outcome::Connections(1)),
+            ("presence", Outcome::Presence(vec![info])),
+            ("presence_stats", Outcome::PresenceStats(PresenceStats::default())),
+            ("history", Outcome::History(page)),
+            ("history_remove", Outcome::Done),
+            ("channels", Outcome::Channels(vec![("a".into(), 1)])),
+            ("info", Outcome::Info(NodeInfo::default())),
+            ("map_read_state", state.clone()),
+            ("map_read_stream", state),
+            ("map_stats", Outcome::MapStats(1)),
+            ("map_clear", Outcome::Done),
+            ("block_user", Outcome::Connections(1)),
+            ("invalidate_user_tokens", Outcome::Connections(1)),
+        ];
+        for (method, outcome) in outcomes {
+            let mut result: Value = serde_json::from_str(&text(&outcome)).unwrap();
+            if method == "map_read_stream" {
+                // A stream is read in one piece; the sample is a page of the state.
+                result.as_object_mut().unwrap().remove("cursor");
+            }
+            conforms(&result, Method::of(method).unwrap().tells, method);
+        }
     }
 }

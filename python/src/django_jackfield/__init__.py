@@ -16,10 +16,12 @@ from django_jackfield.channel import (
     connecting,
     disconnected,
     on,
+    refreshing,
     rpc,
 )
 from django_jackfield.command import Command, Position
 from django_jackfield.context import Context
+from django_jackfield.decisions import Cached, Renewal, Rewrite, Subscription
 from django_jackfield.errors import (
     AskError,
     AskTimeout,
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AskError",
     "AskTimeout",
+    "Cached",
     "Channel",
     "ClientError",
     "Command",
@@ -54,6 +57,9 @@ __all__ = [
     "Principal",
     "PublishError",
     "Refuse",
+    "Renewal",
+    "Rewrite",
+    "Subscription",
     "adisconnect",
     "ahistory",
     "apresence",
@@ -74,6 +80,7 @@ __all__ = [
     "presence_stats",
     "publish",
     "publish_many",
+    "refreshing",
     "rpc",
     "send",
     "token",

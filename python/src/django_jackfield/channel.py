@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from django.urls.resolvers import RoutePattern
 
+from django_jackfield.decisions import Renewal, Rewrite, Subscription
 from django_jackfield.registry import Function, registry
+
+if TYPE_CHECKING:
+    from django_jackfield.context import Context
 
 F = TypeVar("F", bound=Function)
 _MARK = "_jackfield_on"
@@ -18,25 +22,30 @@ _PARAMETER = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who a connection is: the answer of a `@connecting` function."""
+    """Who a connection is: the answer of a `@connecting` function.
+
+    `subs` are the channels it is in from the start: names, or a dict of names and Subscriptions.
+    """
 
     user: str = ""
     info: Any = None
     data: Any = None
     meta: Mapping[str, Any] | None = None
     expire_at: int | None = None
+    subs: Mapping[str, Subscription] | Iterable[str] | None = None
 
 
 class Channel:
-    """Handlers for the messages of all channels whose name fits `pattern`.
+    """Handlers for the messages of all channels whose name fits `pattern`, and who may do what.
 
     The pattern is a route with Django's path converters: `room:<int:pk>`. Its values are handed
-    to the handlers by name. One object is made per message.
+    to the handlers by name. One object is made per message; `ctx` is what it is told beside them.
     """
 
     pattern: ClassVar[str] = ""
     handlers: ClassVar[dict[str, str]] = {}
     _route: ClassVar[RoutePattern]
+    ctx: Context
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -49,6 +58,28 @@ class Channel:
         if cls.pattern:
             cls._route = RoutePattern(cls.pattern, is_endpoint=True)
             registry.channels.append(cls)
+
+    def can_subscribe(self, user: Any, **params: Any) -> bool | Subscription | None:
+        """Whether a user may come in, where the namespace has `subscribe_proxy_enabled`.
+
+        Override it with the values of the pattern: `(self, user, pk)`. True or a Subscription
+        lets the user in; nobody comes in unless something says so.
+        """
+        return False
+
+    def can_publish(self, user: Any, **params: Any) -> bool | Rewrite | None:
+        """Whether a user may publish `self.ctx.data`, with `publish_proxy_enabled`.
+
+        True publishes it as it is, a Rewrite something else.
+        """
+        return False
+
+    def can_stay(self, user: Any, **params: Any) -> bool | int | Renewal | Subscription | None:
+        """Whether a user whose subscription has expired may stay, with `sub_refresh_proxy_enabled`.
+
+        True or a Renewal keeps the user in; without an override `can_subscribe` is asked again.
+        """
+        return self.can_subscribe(user, **params)
 
     @classmethod
     def match(cls, name: str) -> dict[str, Any] | None:
@@ -110,6 +141,23 @@ def connecting(function: Any = None, *, listener: str = "") -> Any:
 
     def declare(function: F) -> F:
         registry.add("@connecting", registry.connecting, listener, function)
+        return function
+
+    return declare if function is None else declare(function)
+
+
+@overload
+def refreshing(function: F) -> F: ...
+@overload
+def refreshing(*, listener: str) -> Callable[[F], F]: ...
+def refreshing(function: Any = None, *, listener: str = "") -> Any:
+    """Declares the function that decides whether a connection whose time is up stays: `(ctx)`.
+
+    It returns a Renewal, True (for ever) or seconds since 1970; None or False end the connection.
+    """
+
+    def declare(function: F) -> F:
+        registry.add("@refreshing", registry.refreshing, listener, function)
         return function
 
     return declare if function is None else declare(function)

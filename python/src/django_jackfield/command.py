@@ -88,6 +88,11 @@ def publication(
     id: str | None = None,
     tags: Mapping[str, str] | None = None,
     skip_history: bool = False,
+    key: str | None = None,
+    delta: bool = False,
+    idempotency_key: str | None = None,
+    version: int | None = None,
+    version_epoch: str | None = None,
 ) -> Command:
     """A publish, or a broadcast if `channel` is a list."""
     payload: dict[str, Any]
@@ -103,7 +108,13 @@ def publication(
         payload["tags"] = dict(tags)
     if skip_history:
         payload["skip_history"] = True
-    return Command.make(method, payload, id)
+    if key is not None:
+        payload["key"] = _named("key", key)
+    if delta:
+        payload["delta"] = True
+    if idempotency_key is not None:
+        payload["idempotency_key"] = _named("idempotency_key", idempotency_key)
+    return Command.make(method, payload | _version(version, version_epoch), id)
 
 
 def message(user: str, data: Any = None, *, text: str | None, id: str | None = None) -> Command:
@@ -167,6 +178,16 @@ def _content(data: Any, text: str | None) -> dict[str, Any]:
     if isinstance(data, bytes | bytearray | memoryview):
         return {"b64data": base64.b64encode(bytes(data)).decode()}
     return {"data": data}
+
+
+def _version(version: int | None, epoch: str | None) -> dict[str, Any]:
+    if version is None:
+        if epoch is not None:
+            raise TypeError("version_epoch is the life of a count: give version too")
+        return {}
+    if isinstance(version, bool) or not isinstance(version, int) or not 0 < version < 1 << 64:
+        raise ValueError(f"version must be a whole number from 1, not {version!r}")
+    return {"version": version} | ({} if epoch is None else {"version_epoch": epoch})
 
 
 def _named(what: str, value: str) -> str:

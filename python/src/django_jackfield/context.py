@@ -40,6 +40,7 @@ class Context:
         self.token = event.token
         self.name = event.name
         self.version = event.version
+        self.channels = event.channels
 
     def __repr__(self) -> str:
         return f"<Context {self.type} {self.id} of user {self.user_id!r}>"

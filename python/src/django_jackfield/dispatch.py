@@ -5,19 +5,27 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import PermissionDenied
 from django.dispatch import Signal
+from django.utils.functional import SimpleLazyObject
 
-from django_jackfield.channel import Principal
+from django_jackfield.channel import Channel, Principal
 from django_jackfield.context import Context
+from django_jackfield.decisions import (
+    publish_result,
+    refresh_result,
+    rpc_result,
+    subs_result,
+    subscribe_result,
+)
 from django_jackfield.errors import ClientError, EventError, Refuse, UnhandledEvent
 from django_jackfield.event import Event, answer
-from django_jackfield.registry import Function, Registry
+from django_jackfield.registry import Function, Match, Registry
 from django_jackfield.signals import client_connected, client_disconnected
 
 logger = logging.getLogger("django_jackfield.worker")
@@ -44,11 +52,19 @@ class Dispatcher:
     def __init__(self, registry: Registry, via: str = "default") -> None:
         self.registry = registry
         self.via = via
+        self._calls: dict[str, Callable[[Event], dict[str, Any]]] = {
+            "publish": self._publishing,
+            "refresh": self._refreshing,
+            "rpc": self._rpc,
+            "sub_refresh": self._staying,
+            "subscribe": self._subscribing,
+        }
 
     def handle(self, event: Event) -> Outcome:
         """Runs the handler of an event. Raises nothing."""
-        if event.type == "rpc":
-            return self._call(event, self._rpc)
+        call = self._calls.get(event.type)
+        if call is not None:
+            return self._call(event, call)
         if event.type == "message":
             return self._told(event, self._message)
         if event.type == "connect":
@@ -80,7 +96,13 @@ class Dispatcher:
             refusal = {"code": error.code, "reason": error.reason}
             return Outcome(answer(event.id, "disconnect", refusal))
         except ClientError as error:
-            return _error(event, error.code, error.message, temporary=error.temporary)
+            return _error(
+                event,
+                error.code,
+                error.message,
+                temporary=error.temporary,
+                cache_for=error.cache_for,
+            )
         except PermissionDenied:
             return _error(event, 103, "permission denied")
         except UnknownMethod:
@@ -95,8 +117,8 @@ class Dispatcher:
         name, data = _named(event)
         match = self.registry.match(event.channel) if event.channel else None
         if match is not None and name in match.channel.handlers:
-            method = getattr(match.channel(), match.channel.handlers[name])
             ctx = Context(event, params=match.params, via=self.via)
+            method = getattr(_channel(match, ctx), match.channel.handlers[name])
             _run(method, ctx, data, **match.params)
             return
         function = self.registry.message(name, event.listener)
@@ -110,7 +132,41 @@ class Dispatcher:
         if function is None:
             raise UnknownMethod
         arguments = _arguments(function, event.data)
-        return {"data": _run(function, Context(event, via=self.via), **arguments)}
+        return rpc_result(_run(function, Context(event, via=self.via), **arguments))
+
+    def _subscribing(self, event: Event) -> dict[str, Any]:
+        return subscribe_result(self._ask(event, "can_subscribe"))
+
+    def _publishing(self, event: Event) -> dict[str, Any]:
+        return publish_result(self._ask(event, "can_publish"))
+
+    def _staying(self, event: Event) -> dict[str, Any]:
+        try:
+            return refresh_result(self._ask(event, "can_stay"))
+        except PermissionDenied:
+            return {"expired": True}
+
+    def _ask(self, event: Event, question: str) -> Any:
+        """What the class of a channel says; a channel that no class fits is nobody's."""
+        match = self.registry.match(event.channel)
+        if match is None:
+            raise PermissionDenied
+        ctx = Context(event, params=match.params, via=self.via)
+        method = getattr(_channel(match, ctx), question)
+        # Many rules need no more than `self.ctx.user_id`; in async code nothing may be lazy.
+        is_async = inspect.iscoroutinefunction(method)
+        user = ctx.user if is_async else SimpleLazyObject(lambda: ctx.user)
+        return _run(method, user, **match.params)
+
+    def _refreshing(self, event: Event) -> dict[str, Any]:
+        function = self.registry.refreshing_for(event.listener)
+        if function is None:
+            logger.warning("a connection has ended: no function is decorated @refreshing")
+            return {"expired": True}
+        try:
+            return refresh_result(_run(function, Context(event, via=self.via)))
+        except PermissionDenied:
+            return {"expired": True}
 
     def _connecting(self, event: Event) -> dict[str, Any]:
         function = self.registry.connecting_for(event.listener)
@@ -133,6 +189,12 @@ class Dispatcher:
         for function in functions:
             _run(function, ctx)
         signal.send(sender=Dispatcher, ctx=ctx)
+
+
+def _channel(match: Match, ctx: Context) -> Channel:
+    channel = match.channel()
+    channel.ctx = ctx
+    return channel
 
 
 def _run(function: Function, *args: Any, **kwargs: Any) -> Any:
@@ -178,7 +240,7 @@ def _principal(said: Any) -> dict[str, Any]:
     if said is None or said is False:
         raise Refuse(3507, "permission denied")
     if isinstance(said, Principal):
-        said = asdict(said)
+        said = {name: getattr(said, name) for name in PRINCIPAL_FIELDS}
     elif hasattr(said, "is_anonymous"):
         said = {} if said.is_anonymous else {"user": str(said.pk)}
     if not isinstance(said, dict) or not said.keys() <= PRINCIPAL_FIELDS:
@@ -189,9 +251,20 @@ def _principal(said: Any) -> dict[str, Any]:
     result = {name: value for name, value in said.items() if value is not None}
     if "user" in result:
         result["user"] = str(result["user"])
+    if "subs" in result:
+        result |= subs_result(result.pop("subs"))
     return result
 
 
-def _error(event: Event, code: int, message: str, *, temporary: bool = False) -> Outcome:
-    said = {"code": code, "message": message, "temporary": temporary}
+def _error(
+    event: Event,
+    code: int,
+    message: str,
+    *,
+    temporary: bool = False,
+    cache_for: int | None = None,
+) -> Outcome:
+    said: dict[str, Any] = {"code": code, "message": message, "temporary": temporary}
+    if cache_for is not None and event.type in ("rpc", "subscribe"):
+        said["cache_for"] = cache_for
     return Outcome(answer(event.id, "error", said))

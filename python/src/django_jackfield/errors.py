@@ -33,15 +33,21 @@ class UnhandledEvent(JackfieldError):
 
 
 class ClientError(JackfieldError):
-    """Raised by an rpc function: the client gets this code and message."""
+    """Raised by a handler of a call: the client gets this code and message.
 
-    def __init__(self, code: int, message: str, *, temporary: bool = False) -> None:
+    The same question of the same user gets it again for `cache_for` seconds, without a call.
+    """
+
+    def __init__(
+        self, code: int, message: str, *, temporary: bool = False, cache_for: int | None = None
+    ) -> None:
         if not 400 <= code <= 1999:
             raise ValueError(f"ClientError code {code}: use 400 to 1999, the app's own range")
         super().__init__(f"{message} ({code})")
         self.code = code
         self.message = message
         self.temporary = temporary
+        self.cache_for = cache_for
 
 
 class Refuse(JackfieldError):

@@ -11,7 +11,18 @@ from typing import Any
 from django_jackfield.errors import EventError
 from django_jackfield.serialise import to_json
 
-TYPES = frozenset({"connect", "disconnect", "message", "rpc"})
+TYPES = frozenset(
+    {
+        "connect",
+        "disconnect",
+        "message",
+        "publish",
+        "refresh",
+        "rpc",
+        "sub_refresh",
+        "subscribe",
+    }
+)
 CONTENTS = frozenset({"json", "text", "binary"})
 TEXT_FIELDS = (
     "id",
@@ -54,6 +65,7 @@ class Event:
     token: str = ""
     name: str = ""
     version: str = ""
+    channels: tuple[str, ...] = ()
     transport: str = ""
     protocol: str = ""
     remote: str = ""
@@ -99,6 +111,7 @@ class Event:
             time=_number(fields, "time"),
             deadline=_number(fields, "deadline"),
             meta=_object(fields, "meta"),
+            channels=_names(fields, "channels"),
             attempt=attempt,
         )
 
@@ -123,6 +136,17 @@ def _number(fields: Mapping[str, str | bytes], name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 20:
         raise EventError(f"{name} is no number: {text[:20]!r}")
     return int(text)
+
+
+def _names(fields: Mapping[str, str | bytes], name: str) -> tuple[str, ...]:
+    text = _text(fields, name)
+    try:
+        value = json.loads(text) if text else []
+    except (ValueError, RecursionError) as error:
+        raise EventError(f"{name} is no JSON: {error}") from error
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise EventError(f"{name} is no list of texts")
+    return tuple(value)
 
 
 def _object(fields: Mapping[str, str | bytes], name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django_jackfield.command import Command, disconnection, message, publicatio
 from django_jackfield.delivery import deliver
 
 Publishable = tuple[str | Sequence[str], Any] | tuple[str | Sequence[str], Any, Mapping[str, Any]]
-"""`(channel, data)`, or with a dict of `text`, `id`, `tags`, `skip_history` as third."""
+"""`(channel, data)`, or with a dict of what else `publish` takes about the publication as third."""
 
 
 def publish(
@@ -22,6 +22,11 @@ def publish(
     id: str | None = None,
     tags: Mapping[str, str] | None = None,
     skip_history: bool = False,
+    key: str | None = None,
+    delta: bool = False,
+    idempotency_key: str | None = None,
+    version: int | None = None,
+    version_epoch: str | None = None,
     on_commit: bool | None = None,
     using: str | None = None,
     via: str = "default",
@@ -31,8 +36,26 @@ def publish(
     `data` is any JSON value, or bytes; `text` is for clients that read plain text. It is
     serialised here and sent when the transaction on `using` commits. An `id` that the server
     has seen within 5 minutes is dropped there.
+
+    What the server drops without an error: an `idempotency_key` that the channel took within
+    5 minutes, and a `version` (a count of your own, of the life `version_epoch`) that is not
+    newer than the channel's last. `key` names what the data is the latest value of, where a
+    channel carries several side by side. `delta` sends subscribers who asked for it only the
+    difference to the publication before.
     """
-    command = publication(channel, data, text=text, id=id, tags=tags, skip_history=skip_history)
+    command = publication(
+        channel,
+        data,
+        text=text,
+        id=id,
+        tags=tags,
+        skip_history=skip_history,
+        key=key,
+        delta=delta,
+        idempotency_key=idempotency_key,
+        version=version,
+        version_epoch=version_epoch,
+    )
     deliver([command], on_commit=on_commit, using=using, via=via)
     return command
 
@@ -98,6 +121,11 @@ async def apublish(
     id: str | None = None,
     tags: Mapping[str, str] | None = None,
     skip_history: bool = False,
+    key: str | None = None,
+    delta: bool = False,
+    idempotency_key: str | None = None,
+    version: int | None = None,
+    version_epoch: str | None = None,
     on_commit: bool | None = None,
     using: str | None = None,
     via: str = "default",
@@ -110,6 +138,11 @@ async def apublish(
         id=id,
         tags=tags,
         skip_history=skip_history,
+        key=key,
+        delta=delta,
+        idempotency_key=idempotency_key,
+        version=version,
+        version_epoch=version_epoch,
         on_commit=on_commit,
         using=using,
         via=via,

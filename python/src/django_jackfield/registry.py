@@ -32,6 +32,7 @@ class Registry:
     messages: dict[tuple[str, str], Function] = field(default_factory=dict)
     rpcs: dict[str, Function] = field(default_factory=dict)
     connecting: dict[str, Function] = field(default_factory=dict)
+    refreshing: dict[str, Function] = field(default_factory=dict)
     connected: list[Function] = field(default_factory=list)
     disconnected: list[Function] = field(default_factory=list)
 
@@ -51,6 +52,10 @@ class Registry:
         """The function that decides who connects, of this listener or of any."""
         return self.connecting.get(listener) or self.connecting.get("")
 
+    def refreshing_for(self, listener: str) -> Function | None:
+        """The function that decides who stays, of this listener or of any."""
+        return self.refreshing.get(listener) or self.refreshing.get("")
+
     def add(self, kind: str, table: dict[Any, Function], key: Any, function: Function) -> None:
         """Adds a function, and refuses a second one for the same key."""
         other = table.get(key)
@@ -65,6 +70,7 @@ class Registry:
             "message function": len(self.messages),
             "rpc": len(self.rpcs),
             "lifecycle function": len(self.connecting)
+            + len(self.refreshing)
             + len(self.connected)
             + len(self.disconnected),
         }

@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jackfield_bridge::{Bridge, BridgeOptions, Counters, Delivery, Door, Queue, QueueError, Receipt, Request};
-use jackfield_hub::{Address, Hub, Mail, Mailbox, Membership, Namespaces, Options, Wake};
+use jackfield_bridge::{
+    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, Queue, QueueError, Receipt, Request, Routes, Way, Ways,
+};
+use jackfield_hub::{Address, Forgetting, Hub, Journal, Mail, Mailbox, Membership, Namespaces, Options, Order, Wake};
 use jackfield_model::app::{Answer, Event, EventKind, Origin};
 use jackfield_model::{ClientId, ClientInfo, Payload, Uuid};
 use serde_json::Value;
@@ -121,23 +123,76 @@ impl Wake for Asleep {
     fn wake(&self) {}
 }
 
+/// Every call goes over the queue and has a minute.
+fn by_link() -> Routes {
+    let way = Some(Way { by: Carrier::Link, timeout: Duration::from_secs(60) });
+    let ways = Ways { without: way, ..Ways::default() };
+    Routes {
+        connect: way,
+        refresh: way,
+        rpc: ways.clone(),
+        subscribe: ways.clone(),
+        publish: ways.clone(),
+        sub_refresh: ways,
+        ..Routes::default()
+    }
+}
+
+/// A log that is safe when the test says so.
+#[derive(Debug, Default)]
+pub(crate) struct Log(Mutex<Vec<Order>>);
+
+impl Log {
+    /// Orders that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// Shows all that waits.
+    pub(crate) fn write(&self, hub: &Hub) {
+        for order in std::mem::take(&mut *self.0.lock().unwrap()) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+            hub.reveal(hub.number(order, now).unwrap());
+        }
+    }
+}
+
+impl Journal for Log {
+    fn take(&self, order: Order) -> Result<(), Order> {
+        self.0.lock().unwrap().push(order);
+        Ok(())
+    }
+
+    fn forget(&self, _: &str, _: Forgetting) {}
+}
+
 /// The whole of it, with one worker that only reads its mail.
 pub(crate) struct Rig {
     pub(crate) queue: Arc<Fake>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) log: Arc<Log>,
     pub(crate) door: Door,
     pub(crate) bridge: Bridge,
     pub(crate) counters: Arc<Counters>,
 }
 
 impl Rig {
-    pub(crate) fn start(options: BridgeOptions) -> Self {
+    /// Calls go over the queue unless the options say otherwise.
+    pub(crate) fn start(mut options: BridgeOptions) -> Self {
+        if options.routes == Routes::default() {
+            options.routes = by_link();
+        }
         let mailbox = Arc::new(Mailbox::new(Box::new(Asleep)));
         let mut namespaces = Namespaces::default();
         let kept = Options { history_size: 100, history_ttl: 60_000, ..Options::default() };
         namespaces.named.insert("room".to_owned(), Arc::new(kept));
-        let hub = Arc::new(Hub::new(namespaces, vec![Arc::clone(&mailbox)], 100, 1));
+        let durable = Options { durable: true, history_size: 100, history_ttl: 60_000, ..Options::default() };
+        namespaces.named.insert("safe".to_owned(), Arc::new(durable));
+        let mut hub = Hub::new(namespaces, vec![Arc::clone(&mailbox)], 100, 1);
+        let log = Arc::new(Log::default());
+        hub.set_journal(Arc::clone(&log) as Arc<dyn Journal>);
+        let hub = Arc::new(hub);
         let info = Arc::new(ClientInfo::default());
         assert!(
             hub.subscribe("room:1", Membership { worker: 0, info: &info, counted: true, announced: true }, None, 1)
@@ -145,9 +200,9 @@ impl Rig {
         );
         let queue = Arc::new(Fake::default());
         let (door, bridge) =
-            Bridge::start(Arc::clone(&queue) as Arc<dyn Queue>, Arc::clone(&hub), options, &Handle::current());
+            Bridge::start(Some(Arc::clone(&queue) as Arc<dyn Queue>), Arc::clone(&hub), options, &Handle::current());
         let counters = bridge.counters();
-        Self { queue, hub, mailbox, door, bridge, counters }
+        Self { queue, hub, mailbox, log, door, bridge, counters }
     }
 
     pub(crate) fn default() -> Self {

@@ -42,6 +42,30 @@ async fn a_busy_worker_holds_up_what_comes_after() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn publications_wait_for_the_log_together_and_questions_wait_for_them() {
+    let rig = Rig::default();
+    let safe = |number: u64| delivery(number, "publish", &format!(r#"{{"channel":"safe:1","data":{number}}}"#));
+    let ask = Delivery { reply_to: "here".to_owned(), ..delivery(4, "history", r#"{"channel":"safe:1","limit":-1}"#) };
+    // The third is the first one again: it is not begun before that is done.
+    rig.deliver([safe(1), safe(2), safe(1), safe(3), ask, publish(5)]);
+    pass(100).await;
+    assert_eq!(rig.log.waiting(), 2);
+    assert!(rig.queue.with(|state| state.acknowledged.is_empty() && state.replies.is_empty()));
+    rig.log.write(&rig.hub);
+    pass(100).await;
+    assert_eq!(rig.log.waiting(), 1);
+    rig.log.write(&rig.hub);
+    pass(100).await;
+    assert_eq!(rig.queue.with(|state| state.acknowledged.clone()), [1, 2, 1, 3, 4, 5]);
+    let replies = rig.queue.with(|state| state.replies.clone());
+    let told: Vec<_> =
+        replies[0]["result"]["publications"].as_array().unwrap().iter().map(|one| &one["data"]).collect();
+    assert_eq!(told, [1, 2, 3]);
+    assert_eq!(history(&rig), ["5"]);
+    assert_eq!(count(&rig.counters.commands_repeated), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_done_is_buried_and_the_next_goes_on() {
     let rig = Rig::default();
     let mut large = publish(5);
@@ -58,7 +82,7 @@ async fn what_cannot_be_done_is_buried_and_the_next_goes_on() {
     let buried = rig.queue.with(|state| state.buried.clone());
     let reasons: Vec<_> = buried.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!(reasons.len(), 5);
-    assert!(reasons[0].contains("a JSON object is needed"));
+    assert!(reasons[0].contains("`publish` is no JSON object"));
     assert!(reasons[1].contains("the method is missing"));
     assert_eq!(reasons[2], "unknown channel `none:1`: its namespace is not configured");
     assert!(reasons[4].contains("max_payload_bytes"));
@@ -108,7 +132,7 @@ async fn asks_are_replied_to_even_if_refused() {
     assert_eq!(replies[0]["result"]["offset"], 0);
     let refused = json!({"v": 1, "id": "id-2", "error": {"code": 102, "message": "unknown channel"}});
     assert_eq!(replies[1], refused);
-    assert_eq!(replies[2]["error"]["code"], 107);
+    assert_eq!(replies[2]["error"]["code"], 104);
     assert!(rig.queue.with(|state| state.buried.is_empty()));
     assert_eq!(rig.queue.with(|state| state.acknowledged.clone()), [1, 2, 3]);
 }

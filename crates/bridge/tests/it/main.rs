@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod calls;
+mod courier;
 mod fake;
 mod inbound;
 mod outbound;
+mod site;
