@@ -29,6 +29,8 @@ pub struct Sample {
 pub enum Value {
     /// Only grows.
     Counter(u64),
+    /// Time that only adds up, in seconds.
+    Seconds(f64),
     /// Rises and falls.
     Gauge(f64),
 }
@@ -36,7 +38,7 @@ pub enum Value {
 impl Value {
     fn kind(self) -> MetricType {
         match self {
-            Self::Counter(_) => MetricType::Counter,
+            Self::Counter(_) | Self::Seconds(_) => MetricType::Counter,
             Self::Gauge(_) => MetricType::Gauge,
         }
     }
@@ -100,6 +102,7 @@ impl Collector for Taken {
 fn number(encoder: &mut MetricEncoder<'_>, value: Value) -> Result<(), fmt::Error> {
     match value {
         Value::Counter(count) => encoder.encode_counter::<NoLabelSet, u64, f64>(&count, None),
+        Value::Seconds(time) => encoder.encode_counter::<NoLabelSet, f64, f64>(&time, None),
         Value::Gauge(level) => encoder.encode_gauge(&level),
     }
 }

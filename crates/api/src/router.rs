@@ -1,31 +1,25 @@
 //! From a request to a command and back: path, key, body, parser, hub.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use jackfield_bridge::command::{self, METHODS};
-use jackfield_bridge::outcome::{outcome_json, response_json};
+use jackfield_bridge::command::{self, METHODS, NOT_BUILT};
+use jackfield_bridge::outcome::Node;
 use jackfield_hub::Hub;
-use jackfield_hub::control::ControlError;
-use jackfield_model::{ClientError, Millis};
-use tokio::time::timeout;
-use uuid::Uuid;
 
+use crate::body;
+use crate::commands::Commands;
 use crate::key;
 use crate::metrics::{self, Metrics};
+use crate::openapi;
+use crate::reply::{ErrorMode, json};
 
 /// Where it is asked whether the server lives.
 const HEALTH: &str = "/health";
-/// Larger requests are refused. A broadcast into many channels is one payload, so this is plenty.
-const MAX_BODY_BYTES: usize = 8 << 20;
-/// How long a body may take to arrive.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What may be set.
 #[derive(Clone, Debug)]
@@ -38,14 +32,14 @@ pub struct ApiOptions {
     pub insecure: bool,
     /// Before the name of the method: `/api`.
     pub prefix: String,
+    /// How errors of commands are told to who does not say how.
+    pub error_mode: ErrorMode,
     /// Whether `/health` is answered.
     pub health: bool,
     /// What is answered to those who ask for numbers.
     pub metrics: Option<Metrics>,
-    /// Name of this node.
-    pub name: String,
-    /// What tells this life of the node from any other.
-    pub uid: String,
+    /// Which node it is.
+    pub node: Node,
 }
 
 impl Default for ApiOptions {
@@ -55,10 +49,10 @@ impl Default for ApiOptions {
             key: String::new(),
             insecure: false,
             prefix: "/api".to_owned(),
+            error_mode: ErrorMode::default(),
             health: true,
             metrics: None,
-            name: "jackfield".to_owned(),
-            uid: Uuid::new_v4().to_string(),
+            node: Node::default(),
         }
     }
 }
@@ -72,11 +66,23 @@ pub(crate) enum Side {
     Public,
 }
 
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place<'a> {
+    /// Several commands as a list.
+    Batch,
+    /// The document that tells all of this to programs.
+    Document,
+    /// Several commands as lines.
+    Lines,
+    /// One method.
+    One(&'a str),
+}
+
 #[derive(Debug)]
 struct Api {
     hub: Arc<Hub>,
     options: ApiOptions,
-    started: Instant,
 }
 
 /// The routes of the internal port.
@@ -86,7 +92,7 @@ pub fn router(hub: Arc<Hub>, mut options: ApiOptions) -> Router {
         "" => "/".to_owned(),
         prefix => format!("/{prefix}/"),
     };
-    let api = Arc::new(Api { hub, options, started: Instant::now() });
+    let api = Arc::new(Api { hub, options });
     // Why a fallback: the prefix is free text, and a route of it could be no route.
     Router::new().fallback(answer).with_state(api)
 }
@@ -139,36 +145,45 @@ impl Api {
     /// Either way a response; the error is the one that ends it early.
     async fn command(&self, request: Request) -> Result<Response, Response> {
         let (parts, body) = request.into_parts();
-        let method = self.method(parts.uri.path()).ok_or_else(|| self.not_found())?;
-        if parts.method != Method::POST {
+        let place = self.place(parts.uri.path()).ok_or_else(|| self.not_found())?;
+        if place != Place::Document && parts.method != Method::POST {
             let reason = "commands are sent with POST\n";
             return Err((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], reason).into_response());
         }
         if let Some(refusal) = self.stranger(&parts.headers, &parts.uri) {
             return Err(refusal);
         }
-        let body = read(body).await?;
-        if method == "info" {
-            return Ok(json(StatusCode::OK, response_json(Ok(self.info()))));
-        }
-        let command = command::parse(method, &body)
-            .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())?;
-        match jackfield_bridge::apply(&self.hub, &command, millis()).await {
-            Ok(outcome) => Ok(json(StatusCode::OK, response_json(Ok(outcome_json(&outcome))))),
-            Err(ControlError::Refused(error)) => Ok(json(StatusCode::OK, response_json(Err(&error)))),
-            Err(ControlError::Busy) => {
-                let body = response_json(Err(&ClientError::TOO_MANY_REQUESTS));
-                Err(([(RETRY_AFTER, "1")], json(StatusCode::SERVICE_UNAVAILABLE, body)).into_response())
+        let headers = &parts.headers;
+        let commands = Commands { hub: &self.hub, node: &self.options.node, error_mode: self.options.error_mode };
+        Ok(match place {
+            Place::Batch => commands.batch(headers, &body::read(body).await?).await,
+            Place::Document => {
+                let document = || json(StatusCode::OK, openapi::document(&self.options.prefix));
+                not_read(&parts.method).unwrap_or_else(document)
             }
-        }
+            Place::Lines => commands.lines(&body::read(body).await?).await,
+            Place::One(method) => commands.one(method, headers, &body::read(body).await?).await,
+        })
     }
 
-    fn method<'a>(&self, path: &'a str) -> Option<&'a str> {
+    /// What stands at a path below the prefix; the prefix itself is where lines come in.
+    fn place<'a>(&self, path: &'a str) -> Option<Place<'a>> {
         if !self.options.commands {
             return None;
         }
-        let method = path.strip_prefix(self.options.prefix.as_str())?;
-        (method == "info" || METHODS.contains(&method)).then_some(method)
+        if path == self.options.prefix.trim_end_matches('/') {
+            return Some(Place::Lines);
+        }
+        match path.strip_prefix(self.options.prefix.as_str())? {
+            "" => Some(Place::Lines),
+            "batch" => Some(Place::Batch),
+            "openapi.json" => Some(Place::Document),
+            method => {
+                let is_known =
+                    command::Method::of(method).is_some() || NOT_BUILT.iter().any(|(name, _)| *name == method);
+                is_known.then_some(Place::One(method))
+            }
+        }
     }
 
     fn not_found(&self) -> Response {
@@ -178,7 +193,12 @@ impl Api {
         }
         here.extend(self.options.metrics.as_ref().map(|metrics| metrics.path.clone()));
         if self.options.commands {
-            here.push(format!("{}METHOD with {}, info", self.options.prefix, METHODS.join(", ")));
+            let methods: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+            here.push(format!(
+                "{0}METHOD with {1}, batch, and {0}openapi.json",
+                self.options.prefix,
+                methods.join(", ")
+            ));
         }
         let reason = match here.join(" and ") {
             none if none.is_empty() => "nothing is here\n".to_owned(),
@@ -186,47 +206,4 @@ impl Api {
         };
         (StatusCode::NOT_FOUND, reason).into_response()
     }
-
-    /// What this node knows of itself.
-    fn info(&self) -> Vec<u8> {
-        let node = serde_json::json!({
-            "uid": self.options.uid,
-            "name": self.options.name,
-            "version": env!("CARGO_PKG_VERSION"),
-            "num_clients": self.hub.connections(),
-            "num_channels": self.hub.channels(),
-            "uptime": self.started.elapsed().as_secs(),
-        });
-        serde_json::json!({ "nodes": [node] }).to_string().into_bytes()
-    }
-}
-
-async fn read(body: Body) -> Result<axum::body::Bytes, Response> {
-    let too_large = || {
-        let reason = format!("the body is larger than {MAX_BODY_BYTES} bytes\n");
-        (StatusCode::PAYLOAD_TOO_LARGE, reason).into_response()
-    };
-    // What the head announces need not be waited for.
-    if HttpBody::size_hint(&body).lower() > MAX_BODY_BYTES as u64 {
-        return Err(too_large());
-    }
-    match timeout(READ_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early\n").into_response()),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 seconds\n").into_response()),
-    }
-}
-
-/// Axum says it only through the source of the error.
-fn is_too_large(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("length limit exceeded"))
-}
-
-fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-fn millis() -> Millis {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis)
 }

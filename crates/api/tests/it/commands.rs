@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jackfield_api::ApiOptions;
+use jackfield_bridge::outcome::Node;
 use jackfield_hub::{Address, Mail, Membership};
 use jackfield_model::{ClientId, ClientInfo};
 use serde_json::json;
@@ -33,7 +34,8 @@ async fn commands_and_their_results() {
     let sent = server.post("send", json!({"user": "ann", "data": 1})).await;
     assert_eq!(sent, (200, json!({"result": {"connections": 1}})));
     let (_, history) = server.post("history", json!({"channel": "room:1", "limit": -1})).await;
-    assert_eq!(history["result"]["publications"][1], json!({"offset": 2, "data": "hi"}));
+    let second = &history["result"]["publications"][1];
+    assert_eq!((&second["offset"], &second["data"]), (&json!(2), &json!("hi")));
     let (_, presence) = server.post("presence", json!({"channel": "room:1"})).await;
     assert_eq!(presence["result"]["presence"][info.client.to_string()]["user"], "ann");
     let stats = server.post("presence_stats", json!({"channel": "room:1"})).await;
@@ -41,6 +43,10 @@ async fn commands_and_their_results() {
     let (_, about) = server.post("info", json!({})).await;
     assert_eq!(about["result"]["nodes"][0]["num_clients"], 1);
     assert_eq!(about["result"]["nodes"][0]["num_channels"], 1);
+    assert_eq!(
+        (&about["result"]["nodes"][0]["num_users"], &about["result"]["nodes"][0]["num_subs"]),
+        (&json!(1), &json!(1))
+    );
     let ended = server.post("disconnect", json!({"user": "ann"})).await;
     assert_eq!(ended, (200, json!({"result": {"connections": 1}})));
     let mut mail = Vec::new();
@@ -52,10 +58,18 @@ async fn commands_and_their_results() {
 async fn refusals_name_the_remedy() {
     let server = Server::open().await;
     let (status, body) = server.post("publish", json!({"chanel": "a"})).await;
-    assert_eq!(status, 400);
-    assert!(body.as_str().unwrap().contains("unknown field `chanel`"), "{body}");
-    let (status, _, body) = server.raw("POST /api/publish HTTP/1.1", b"{").await;
-    assert_eq!(status, 400, "{body}");
+    assert_eq!((status, &body["error"]["code"]), (200, &json!(107)));
+    assert!(body["error"]["message"].as_str().unwrap().contains("unknown field `chanel`"), "{body}");
+    for unreadable in [&b"{"[..], b"", b"publish", b"{\"channel\":\"\xff\"}"] {
+        let (status, head, body) = server.raw("POST /api/publish HTTP/1.1", unreadable).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(head.contains("text/plain") && body.contains("no JSON object"), "{head} {body}");
+    }
+    for (method, words) in [("rpc", "over the app link"), ("shared_poll_publish", "a map instead")] {
+        let (status, body) = server.post(method, json!({"any": "thing"})).await;
+        assert_eq!((status, &body["error"]["code"]), (200, &json!(108)));
+        assert!(body["error"]["message"].as_str().unwrap().contains(words), "{body}");
+    }
     let (status, head, _) = server.raw("GET /api/publish HTTP/1.1", b"").await;
     assert_eq!(status, 405);
     assert!(head.contains("allow: POST"), "{head}");
@@ -130,8 +144,8 @@ async fn it_ends_when_told() {
 
 #[tokio::test]
 async fn a_node_tells_its_name() {
-    let options =
-        ApiOptions { insecure: true, name: "ann-1".to_owned(), uid: "ann-1-af".to_owned(), ..ApiOptions::default() };
+    let node = Node { name: "ann-1".to_owned(), uid: "ann-1-af".to_owned(), ..Node::default() };
+    let options = ApiOptions { insecure: true, node, ..ApiOptions::default() };
     let server = Server::start(options, None).await;
     let (_, about) = server.post("info", json!({})).await;
     let node = &about["result"]["nodes"][0];
