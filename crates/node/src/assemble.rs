@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use jackfield_hub::namespace::{Permission, PublishTo};
-use jackfield_hub::{Namespaces, Options};
-use jackfield_session::{Settings, Tells, Tick, Verifier};
+use jackfield_hub::Cap;
+use jackfield_hub::namespace::PublishTo;
+use jackfield_session::{PersonalChannel, Settings, Tells, Tick};
 use jackfield_worker::Compression;
 
-use crate::config::{self, Config, Driver, EventType, NamespaceOptions, ip_address};
+use crate::calls::Calls;
+use crate::config::{self, Config, Driver, EventType, ip_address};
+use crate::identity::Identity;
 
 pub(crate) fn ticks(duration: Duration) -> Tick {
     Tick::try_from(duration.as_millis().div_ceil(100)).unwrap_or(Tick::MAX)
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -28,7 +30,7 @@ pub(crate) fn address(name: &str, port: u16) -> anyhow::Result<SocketAddr> {
 }
 
 /// Options of all sessions.
-pub(crate) fn settings(config: &Config, node: Arc<str>) -> Settings {
+pub(crate) fn settings(config: &Config, (calls, identity): (&Calls, &Identity), node: Arc<str>) -> Settings {
     let client = &config.client;
     let linked = config.app_link.driver != Driver::None;
     let tells = |event| linked && config.app_link.events.contains(&event);
@@ -38,18 +40,22 @@ pub(crate) fn settings(config: &Config, node: Arc<str>) -> Settings {
         insecure: client.insecure,
         allow_anonymous_without_token: client.allow_anonymous_connect_without_token,
         disallow_anonymous_tokens: client.disallow_anonymous_connection_tokens,
-        verifier: verifier(config),
-        subscription_verifier: None,
+        verifier: identity.connection.clone(),
+        subscription_verifier: identity.subscription.clone(),
         ping_interval: ticks(client.ping_interval),
         pong_timeout: ticks(client.pong_timeout),
         stale_close_delay: ticks(client.stale_close_delay),
         expired_close_delay: ticks(client.expired_close_delay),
+        expired_sub_close_delay: ticks(client.expired_sub_close_delay),
+        refresh_call: calls.routes.refresh.map(|way| millis(way.timeout)),
+        personal_channel: personal_channel(config),
+        time_in_connect: client.connect_include_server_time,
         channel_limit: client.channel_limit,
         user_connection_limit: client.user_connection_limit,
         calls_in_flight: client.max_calls_in_flight,
         message_rate: u32::try_from(client.message_rate_limit).unwrap_or(u32::MAX),
-        connect_call: (linked && client.proxy.connect.enabled).then(|| millis(client.proxy.connect.timeout)),
-        rpc_call: (linked && config.rpc.without_namespace.proxy_enabled).then(|| millis(config.rpc.timeout)),
+        connect_call: calls.routes.connect.map(|way| millis(way.timeout)),
+        rpc_call: calls.rpc_timeout().map(millis),
         tells: Tells {
             connect: tells(EventType::Connect),
             disconnect: tells(EventType::Disconnect),
@@ -58,65 +64,19 @@ pub(crate) fn settings(config: &Config, node: Arc<str>) -> Settings {
     }
 }
 
-fn verifier(config: &Config) -> Option<Verifier> {
-    let token = &config.client.token;
-    let secrets = [token.hmac_secret_key.expose(), token.hmac_previous_secret_key.expose()];
-    let mut secrets = secrets.into_iter().filter(|secret| !secret.is_empty()).peekable();
-    secrets.peek()?;
-    Some(Verifier::hmac(secrets).audience(&token.audience).issuer(&token.issuer).user_claim(&token.user_id_claim))
+fn personal_channel(config: &Config) -> Option<PersonalChannel> {
+    let personal = &config.client.subscribe_to_user_personal_channel;
+    personal.enabled.then(|| PersonalChannel {
+        namespace: personal.personal_channel_namespace.clone(),
+        single_connection: personal.single_connection,
+    })
 }
 
-/// The namespaces.
-pub(crate) fn namespaces(config: &Config) -> Namespaces {
-    let channel = &config.channel;
-    Namespaces {
-        without: Some(Arc::new(options(&channel.without_namespace))),
-        named: channel
-            .namespaces
-            .iter()
-            .map(|namespace| (namespace.name.clone(), Arc::new(options(&namespace.options))))
-            .collect(),
-        patterns: Vec::new(),
-        max_length: channel.max_length,
-        boundary: channel.namespace_boundary.clone(),
-        private_prefix: channel.private_prefix.clone(),
-    }
-}
-
-fn options(from: &NamespaceOptions) -> Options {
-    Options {
-        presence: from.presence,
-        join_leave: from.join_leave,
-        force_push_join_leave: from.force_push_join_leave,
-        history_size: from.history_size,
-        history_ttl: millis(from.history_ttl),
-        allow_recovery: from.allow_recovery,
-        force_recovery: from.force_recovery,
-        allow_positioning: from.allow_positioning,
-        force_positioning: from.force_positioning,
-        subscribe: Permission {
-            client: from.allow_subscribe_for_client,
-            subscriber: false,
-            anonymous: from.allow_subscribe_for_anonymous,
-        },
-        publish: Permission {
-            client: from.allow_publish_for_client,
-            subscriber: from.allow_publish_for_subscriber,
-            anonymous: from.allow_publish_for_anonymous,
-        },
-        read_presence: Permission {
-            client: from.allow_presence_for_client,
-            subscriber: from.allow_presence_for_subscriber,
-            anonymous: from.allow_presence_for_anonymous,
-        },
-        read_history: Permission {
-            client: from.allow_history_for_client,
-            subscriber: from.allow_history_for_subscriber,
-            anonymous: from.allow_history_for_anonymous,
-        },
-        publish_to: publish_to(from.publish_to),
-        ..Options::default()
-    }
+/// How much a client may recover at once: more than what may wait for it, or who was closed for being slow could never
+/// recover; and less than what may wait of answers.
+pub(crate) fn recovery_cap(config: &Config) -> Cap {
+    let client = &config.client;
+    Cap { count: client.recovery_max_publication_limit, bytes: client.queue_max_size.saturating_mul(4) }
 }
 
 pub(crate) fn publish_to(from: config::PublishTo) -> PublishTo {

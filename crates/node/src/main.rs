@@ -2,11 +2,15 @@
 
 mod activation;
 mod assemble;
+mod calls;
 mod certificates;
 mod cli;
 mod config;
 mod doors;
+mod history;
+mod identity;
 mod metrics;
+mod namespaces;
 mod page;
 mod publish;
 mod serve;

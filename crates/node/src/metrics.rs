@@ -1,9 +1,12 @@
 //! The numbers that the node tells its operators.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jackfield_api::{Sample, Value};
 use jackfield_hub::Hub;
+use jackfield_hub::namespace::{Gauges, Options};
+use jackfield_log::Inbox;
 use jackfield_worker::Counters;
 
 /// Reads all numbers of this moment.
@@ -11,10 +14,10 @@ pub(crate) fn samples(hub: &Hub, counters: &Counters) -> Vec<Sample> {
     let sample = |name, help, value| Sample { name, help, labels: Vec::new(), value };
     let count = |count: &jackfield_worker::Count| Value::Counter(count.get());
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 of them")]
-    let gauge = |number: usize| Value::Gauge(number as f64);
+    let gauge = |number: u64| Value::Gauge(number as f64);
     vec![
-        sample("jackfield_connections", "Clients that are connected.", gauge(hub.connections())),
-        sample("jackfield_channels", "Channels that are in use.", gauge(hub.channels())),
+        sample("jackfield_connections", "Clients that are connected.", gauge(hub.connections() as u64)),
+        sample("jackfield_channels", "Channels that are in use.", gauge(hub.channels() as u64)),
         sample("jackfield_accepted", "Connections that were accepted.", count(&counters.accepted)),
         sample(
             "jackfield_refused",
@@ -39,12 +42,95 @@ pub(crate) fn samples(hub: &Hub, counters: &Counters) -> Vec<Sample> {
             count(&counters.uplinks),
         ),
         sample("jackfield_handed_over", "Connections handed to the control plane.", count(&counters.handed_over)),
+        sample(
+            "jackfield_backlog_connections",
+            "Connections for which something waits now because they read slowly.",
+            gauge(counters.blocked.get()),
+        ),
         sample("jackfield_slow", "Connections that were closed because they read too slowly.", count(&counters.slow)),
     ]
 }
 
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 of them")]
+fn seconds(millis: &AtomicU64) -> f64 {
+    millis.load(Ordering::Relaxed) as f64 / 1000.0
+}
+
+/// Reads what slow readers make of the deliveries of each namespace.
+pub(crate) fn delivery_samples(hub: &Hub) -> Vec<Sample> {
+    let namespaces = hub.namespaces();
+    let patterns = namespaces.patterns.iter().map(|(_, options)| options);
+    let all: Vec<&Arc<Options>> = namespaces.without.iter().chain(namespaces.named.values()).chain(patterns).collect();
+    let mut out = Vec::with_capacity(all.len() * 5);
+    // All samples of one name stand together.
+    let mut tell = |name, help, read: &dyn Fn(&Gauges) -> Value| {
+        for options in &all {
+            let labels = vec![("namespace", options.name.to_string())];
+            out.push(Sample { name, help, labels, value: read(&options.gauges) });
+        }
+    };
+    let counter = |number: &AtomicU64| Value::Counter(number.load(Ordering::Relaxed));
+    tell(
+        "jackfield_delivery_conflated",
+        "Publications that a slow reader was not sent because a newer one of the same key took their place.",
+        &|gauges| counter(&gauges.conflated),
+    );
+    tell(
+        "jackfield_delivery_dropped",
+        "Publications that a slow reader was not sent because its backlog was full.",
+        &|gauges| counter(&gauges.dropped),
+    );
+    tell("jackfield_delivery_late", "Publications that waited for a slow reader and were sent.", &|gauges| {
+        counter(&gauges.late)
+    });
+    tell(
+        "jackfield_delivery_late_seconds",
+        "How long the publications that waited for slow readers waited, together.",
+        &|gauges| Value::Seconds(seconds(&gauges.late_millis)),
+    );
+    tell(
+        "jackfield_delivery_stalest_seconds",
+        "Age of the oldest publication that waits for a slow reader now.",
+        &|gauges| Value::Gauge(seconds(&gauges.stalest_millis)),
+    );
+    out
+}
+
+/// Reads the numbers of the log.
+pub(crate) fn log_samples(log: &Inbox) -> Vec<Sample> {
+    let sample = |name, help, value| Sample { name, help, labels: Vec::new(), value };
+    let counters = &log.counters;
+    let counter = |number: &AtomicU64| Value::Counter(number.load(Ordering::Relaxed));
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 of them")]
+    let gauge = |number: u64| Value::Gauge(number as f64);
+    vec![
+        sample(
+            "jackfield_log_publications",
+            "Publications of durable channels that were written to the log.",
+            counter(&counters.publications),
+        ),
+        sample("jackfield_log_syncs", "How often the disk made the log safe.", counter(&counters.syncs)),
+        sample(
+            "jackfield_log_failures",
+            "Publications that could not be written to the log, and syncs that failed.",
+            counter(&counters.failures),
+        ),
+        sample("jackfield_log_bytes", "Size of the log on the disk.", gauge(counters.bytes.load(Ordering::Relaxed))),
+        sample("jackfield_log_queue", "Publications that wait for the log.", gauge(log.queue())),
+    ]
+}
+
 /// The same as a function for the HTTP door.
-pub(crate) fn source(hub: &Arc<Hub>, counters: &Arc<Counters>) -> Arc<dyn Fn() -> Vec<Sample> + Send + Sync> {
+pub(crate) fn source(
+    hub: &Arc<Hub>,
+    counters: &Arc<Counters>,
+    log: Option<Arc<Inbox>>,
+) -> Arc<dyn Fn() -> Vec<Sample> + Send + Sync> {
     let (hub, counters) = (Arc::clone(hub), Arc::clone(counters));
-    Arc::new(move || samples(&hub, &counters))
+    Arc::new(move || {
+        let mut all = samples(&hub, &counters);
+        all.extend(delivery_samples(&hub));
+        all.extend(log.iter().flat_map(|log| log_samples(log)));
+        all
+    })
 }

@@ -1,25 +1,30 @@
 //! `jackfield serve`: starts every part, says where it is, and ends every part in order.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use jackfield_api::{Handover, Metrics};
+use jackfield_bridge::outcome::Node;
 use jackfield_bridge::{Bridge, BridgeOptions, Door, Queue};
 use jackfield_brokers::{Options as QueueOptions, embedded};
 use jackfield_hub::Hub;
+use jackfield_log::Inbox;
 use jackfield_model::Disconnect;
 use jackfield_worker::{Counters, Crew, HandOver, Listener, Plan, Seat};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::activation::Passed;
+use crate::calls::Calls;
 use crate::certificates::Certificates;
 use crate::cli::say;
-use crate::config::{Config, Driver, LogFormat, LogLevel, RawDialect, TcpFraming};
+use crate::config::{Config, Driver, ErrorMode, LogFormat, LogLevel, RawDialect, TcpFraming};
 use crate::doors::{self, Beside};
+use crate::identity::Identity;
+use crate::namespaces::namespaces;
 use crate::shutdown::Signals;
-use crate::{assemble, metrics};
+use crate::{assemble, history, metrics};
 
 /// Files that the server needs besides its connections: listeners, queues, the HTTP API.
 const RESERVED_FILES: u64 = 256;
@@ -30,7 +35,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if config.dev && config.client.token.hmac_secret_key.expose().is_empty() {
+    if config.dev && !config.client.token.has_keys() {
         tracing::warn!(
             "tokens are not read and every client is anonymous until client.token.hmac_secret_key is set; for Django `manage.py jackfield key` prints it"
         );
@@ -40,21 +45,18 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let seats = (0..workers).map(|_| Seat::new()).collect::<Result<Vec<_>, _>>().context("open an epoll instance")?;
     let mailboxes = seats.iter().map(Seat::mailbox).collect();
     let seed = Uuid::new_v4().as_u64_pair().0;
-    let history_limit = config.client.history_max_publication_limit;
-    let hub = Arc::new(Hub::new(assemble::namespaces(config), mailboxes, history_limit, seed));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("control")
-        .enable_all()
-        .build()
-        .context("start the control plane")?;
-
+    let calls = Calls::open(config)?;
+    let (hub, history) = history::hub(config, namespaces(config, &calls.routes), mailboxes, seed)?;
+    let runtime = control_plane()?;
     let (signals, hangup) = runtime.block_on(async { Signals::listen() }).context("listen for signals")?;
     let mut passed = Passed::from_environment()?;
     let certificates = Certificates::open(config, runtime.handle())?;
+    let mut identity = Identity::open(config)?;
     advise(config);
     let counters = Arc::new(Counters::default());
-    let router = router(config, &hub, &counters, &node);
+    let about = about(config, &node);
+    let inbox = history.as_ref().map(|history| Arc::clone(&history.inbox));
+    let router = router(config, (&hub, &counters, inbox), &about);
     let hand_over = config.http_server.api_on_public_port.then(|| {
         let handover = Handover::new(router.clone(), runtime.handle().clone());
         HandOver(Arc::new(move |handed| handover.take_handed(handed)))
@@ -68,10 +70,11 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     };
     let listeners = doors::listeners(config, workers, beside)?;
     passed.all_taken()?;
-    let (door, bridge) = link(config, &hub, &runtime, &node)?;
+    let settings = Arc::new(assemble::settings(config, (&calls, &identity), node.as_str().into()));
+    let (door, bridge) = link(config, calls, (&hub, &runtime), &about)?;
     announce(config, &listeners, workers);
     let plan = Plan {
-        settings: Arc::new(assemble::settings(config, node.as_str().into())),
+        settings,
         hub: Arc::clone(&hub),
         door,
         backlog_bytes: config.client.queue_max_size,
@@ -87,6 +90,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let crew = Crew::start(seats, listeners, &plan).context("start the workers")?;
     runtime.spawn(sweep(Arc::clone(&hub)));
     runtime.spawn(certificates.watch(hangup));
+    identity.follow(runtime.handle());
 
     let signal = runtime.block_on(signals.end());
     tracing::info!(signal, connections = hub.connections(), "the server goes down");
@@ -98,9 +102,20 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     if let Some(api) = api {
         api.abort();
     }
+    // Last of those who publish is the internal port, so what they have published is taken by now.
+    if let Some(history) = history {
+        history.stop();
+    }
     runtime.shutdown_timeout(Duration::from_secs(1));
     tracing::info!("the server has ended");
     Ok(())
+}
+
+/// The runtime of everything that is not a client's socket.
+fn control_plane() -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("control").enable_all();
+    builder.build().context("start the control plane")
 }
 
 fn log(config: &Config) {
@@ -123,6 +138,12 @@ fn log(config: &Config) {
     };
     // A second subscriber in one process happens in tests only.
     drop(done);
+}
+
+/// What is told to who asks for the node.
+fn about(config: &Config, node: &str) -> Node {
+    let name = if config.node.name.is_empty() { node } else { &config.node.name };
+    Node { name: name.to_owned(), uid: node.to_owned(), started: Instant::now() }
 }
 
 fn node_id(config: &Config) -> String {
@@ -177,20 +198,27 @@ fn advise(config: &Config) {
 }
 
 /// What is answered by HTTP to applications and operators.
-fn router(config: &Config, hub: &Arc<Hub>, counters: &Arc<Counters>, node: &str) -> axum::Router {
-    let metrics = config
-        .prometheus
-        .enabled
-        .then(|| Metrics { path: config.prometheus.handler_prefix.clone(), samples: metrics::source(hub, counters) });
+fn router(
+    config: &Config,
+    (hub, counters, log): (&Arc<Hub>, &Arc<Counters>, Option<Arc<Inbox>>),
+    node: &Node,
+) -> axum::Router {
+    let metrics = config.prometheus.enabled.then(|| Metrics {
+        path: config.prometheus.handler_prefix.clone(),
+        samples: metrics::source(hub, counters, log),
+    });
     let options = jackfield_api::ApiOptions {
         commands: !config.http_api.disabled,
         key: config.http_api.key.expose().to_owned(),
         insecure: config.http_api.insecure,
         prefix: "/api".to_owned(),
+        error_mode: match config.http_api.error_mode {
+            ErrorMode::Body => jackfield_api::ErrorMode::Body,
+            ErrorMode::Transport => jackfield_api::ErrorMode::Transport,
+        },
         health: config.health.enabled,
         metrics,
-        name: if config.node.name.is_empty() { node.to_owned() } else { config.node.name.clone() },
-        uid: node.to_owned(),
+        node: node.clone(),
     };
     jackfield_api::router(Arc::clone(hub), options)
 }
@@ -224,20 +252,26 @@ fn internal(
 }
 
 /// The way to the application.
-fn link(config: &Config, hub: &Arc<Hub>, runtime: &Runtime, node: &str) -> anyhow::Result<(Door, Option<Bridge>)> {
+fn link(
+    config: &Config,
+    calls: Calls,
+    (hub, runtime): (&Arc<Hub>, &Runtime),
+    node: &Node,
+) -> anyhow::Result<(Door, Option<Bridge>)> {
     let link = &config.app_link;
     let options = QueueOptions {
         prefix: link.prefix.clone(),
         partitions: u32::try_from(link.partitions).unwrap_or(u32::MAX),
-        node: node.to_owned(),
+        node: node.uid.clone(),
         max_backlog: link.max_backlog as u64,
         max_payload_bytes: link.max_payload_bytes,
         max_memory_bytes: config.embedded.memory_limit,
         listen_beyond_loopback: false,
     };
     let guard = runtime.enter();
-    let queue: Arc<dyn Queue> = match link.driver {
-        Driver::None => return Ok((Door::closed(), None)),
+    let queue: Option<Arc<dyn Queue>> = match link.driver {
+        Driver::None if calls.proxies.is_empty() => return Ok((Door::closed(), None)),
+        Driver::None => None,
         Driver::Embedded => {
             let at = assemble::address(&config.embedded.address, config.embedded.port)?;
             let (queue, listener) =
@@ -245,13 +279,21 @@ fn link(config: &Config, hub: &Arc<Hub>, runtime: &Runtime, node: &str) -> anyho
             if let Some(listener) = listener {
                 runtime.spawn(listener.run());
             }
-            queue
+            Some(queue)
         }
-        Driver::Rabbitmq => jackfield_brokers::open("rabbitmq", link.url.expose(), options).context("open app_link")?,
-        Driver::Redis => jackfield_brokers::open("redis", link.url.expose(), options).context("open app_link")?,
+        Driver::Rabbitmq => {
+            Some(jackfield_brokers::open("rabbitmq", link.url.expose(), options).context("open app_link")?)
+        }
+        Driver::Redis => Some(jackfield_brokers::open("redis", link.url.expose(), options).context("open app_link")?),
     };
     drop(guard);
-    let options = BridgeOptions { max_payload_bytes: link.max_payload_bytes, ..BridgeOptions::default() };
+    let options = BridgeOptions {
+        node: node.clone(),
+        max_payload_bytes: link.max_payload_bytes,
+        routes: calls.routes,
+        proxies: calls.proxies,
+        ..BridgeOptions::default()
+    };
     let (door, bridge) = Bridge::start(queue, Arc::clone(hub), options, runtime.handle());
     Ok((door, Some(bridge)))
 }

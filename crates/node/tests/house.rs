@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Lower floors know nobody above them; crates of one floor do not know each other.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 15] = [
     ("jackfield-model", 1),
     // It knows nobody, so that whoever asks other servers may know it; it is not pure.
     ("jackfield-fetch", 2),
@@ -21,9 +21,12 @@ const FLOORS: [(&str, u8); 13] = [
     ("jackfield-tls", 4),
     ("jackfield-worker", 5),
     ("jackfield-brokers", 5),
+    ("jackfield-log", 5),
     ("jackfield-api", 5),
+    ("jackfield-jwks", 5),
     ("jackfield", 6),
-    // Its commands are the binary's, so it lies just below; it knows the server only by its sockets.
+    // Its commands are the binary's, so it lies just below; it knows the server by its sockets; `inside`
+    // drives hub and sessions without any.
     ("jackfield-bench", 5),
 ];
 /// Beside the house, for tests only: it may know the floors below the brokers, and only tests may know it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
+use super::proxy::{PROXY, Proxy};
 use super::schema::{Key, Kind};
 use super::secret::Secret;
 
@@ -95,25 +96,58 @@ impl Default for Embedded {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Rpc {
-    /// Calls whose method names no namespace.
+    /// The proxy named `default` in namespaces of methods; without an `endpoint` calls go over the app link.
+    pub(crate) proxy: Proxy,
+    /// Methods that name no namespace.
     pub(crate) without_namespace: RpcOptions,
-    /// Time the application has to answer.
+    /// Namespaces: `rooms:rename` is a method of the namespace `rooms`. Each has a `name` and its own options.
+    pub(crate) namespaces: Vec<RpcNamespace>,
+    /// What parts a namespace from the rest of a method's name.
+    pub(crate) namespace_boundary: String,
+    /// Time the application has to answer where `proxy` has no `endpoint`.
     #[serde(with = "duration")]
     pub(crate) timeout: Duration,
 }
 
 impl Default for Rpc {
     fn default() -> Self {
-        Self { without_namespace: RpcOptions::default(), timeout: Duration::from_secs(5) }
+        Self {
+            proxy: Proxy::default(),
+            without_namespace: RpcOptions::default(),
+            namespaces: Vec::new(),
+            namespace_boundary: ":".to_owned(),
+            timeout: Duration::from_secs(5),
+        }
     }
 }
 
-/// What becomes of a client's call.
+/// One namespace of methods: a name and its options.
+///
+/// Why flatten: users write both side by side. Unknown keys are found by `check`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct RpcNamespace {
+    /// Name of the namespace: letters a-z, digits, `_` and `-`.
+    pub(crate) name: String,
+    /// What becomes of its methods.
+    #[serde(flatten)]
+    pub(crate) options: RpcOptions,
+}
+
+/// What becomes of a client's call.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RpcOptions {
     /// Hand calls to the application; without it they are refused.
     pub(crate) proxy_enabled: bool,
+    /// Who answers: the name of one of `proxies`, `default` for `rpc.proxy`, `app` for the app link.
+    pub(crate) proxy_name: String,
+}
+
+impl Default for RpcOptions {
+    fn default() -> Self {
+        Self { proxy_enabled: false, proxy_name: "default".to_owned() }
+    }
 }
 
 /// The keys of `app_link`.
@@ -133,7 +167,15 @@ pub(super) const EMBEDDED: &[Key] =
     &[Key::new("address", Kind::Text), Key::new("port", Kind::Port), Key::new("memory_limit", Kind::Integer)];
 
 /// The keys of `rpc`.
-pub(super) const RPC: &[Key] =
-    &[Key::new("without_namespace", Kind::Section("RpcOptions", RPC_OPTIONS)), Key::new("timeout", Kind::Duration)];
+pub(super) const RPC: &[Key] = &[
+    Key::new("proxy", PROXY),
+    Key::new("without_namespace", Kind::Section("RpcOptions", RPC_OPTIONS)),
+    Key::new("namespaces", Kind::Sections("RpcNamespace", RPC_NAMESPACE)),
+    Key::new("namespace_boundary", Kind::Text),
+    Key::new("timeout", Kind::Duration),
+];
 
-const RPC_OPTIONS: &[Key] = &[Key::new("proxy_enabled", Kind::Bool)];
+const RPC_OPTIONS: &[Key] = &[Key::new("proxy_enabled", Kind::Bool), Key::new("proxy_name", Kind::Text)];
+
+const RPC_NAMESPACE: &[Key] =
+    &[Key::required("name", Kind::Text), Key::new("proxy_enabled", Kind::Bool), Key::new("proxy_name", Kind::Text)];

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
+use super::namespace::{NamespaceOptions, OPTIONS};
+use super::proxy::{CHANNEL, ChannelProxy};
 use super::schema::{Key, Kind};
 
 /// How channel names are read, and what may be done in which namespace.
@@ -17,10 +19,19 @@ pub(crate) struct Channel {
     pub(crate) namespaces: Vec<Namespace>,
     /// Longest channel name, in bytes.
     pub(crate) max_length: usize,
+    /// Time that a channel's position outlives its last publication, so that who comes back late is told the truth.
+    #[serde(with = "duration")]
+    pub(crate) history_meta_ttl: Duration,
     /// What a channel that needs a subscription token of its own begins with.
     pub(crate) private_prefix: String,
     /// What parts a namespace from the rest of a channel's name.
     pub(crate) namespace_boundary: String,
+    /// What parts the users from the rest of a name, where only they may subscribe: `talk#42,43`.
+    pub(crate) user_boundary: String,
+    /// What parts one such user from the next.
+    pub(crate) user_separator: String,
+    /// The proxies named `default` in namespaces.
+    pub(crate) proxy: ChannelProxy,
 }
 
 impl Default for Channel {
@@ -29,8 +40,12 @@ impl Default for Channel {
             without_namespace: NamespaceOptions::default(),
             namespaces: Vec::new(),
             max_length: 255,
+            history_meta_ttl: Duration::from_secs(720 * 3600),
             private_prefix: "$".to_owned(),
             namespace_boundary: ":".to_owned(),
+            user_boundary: "#".to_owned(),
+            user_separator: ",".to_owned(),
+            proxy: ChannelProxy::default(),
         }
     }
 }
@@ -41,112 +56,30 @@ impl Default for Channel {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct Namespace {
-    /// Name of the namespace: letters a-z, digits, `_` and `-`.
+    /// Name of the namespace: letters a-z, digits, `_` and `-`. Or a pattern of whole names, such as
+    /// `/users/:user/inbox`, where each `:part` stands for any one part; the first pattern that fits counts.
     pub(crate) name: String,
     /// What may be done in its channels.
     #[serde(flatten)]
     pub(crate) options: NamespaceOptions,
 }
 
-/// What may be done in the channels of a namespace.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct NamespaceOptions {
-    /// Keep a list of who is in the channel.
-    pub(crate) presence: bool,
-    /// Tell subscribers who joins and leaves.
-    pub(crate) join_leave: bool,
-    /// Tell every subscriber, even one that did not ask.
-    pub(crate) force_push_join_leave: bool,
-    /// Publications kept per channel; 0 for no history.
-    pub(crate) history_size: usize,
-    /// Time a publication is kept.
-    #[serde(with = "duration")]
-    pub(crate) history_ttl: Duration,
-    /// Subscribers may ask for what they missed; needs history.
-    pub(crate) allow_recovery: bool,
-    /// Every subscriber is sent what it missed, even one that did not ask; needs history.
-    pub(crate) force_recovery: bool,
-    /// Subscribers may ask to be told when they have missed something.
-    pub(crate) allow_positioning: bool,
-    /// Every subscriber is told when it has missed something, even one that did not ask.
-    pub(crate) force_positioning: bool,
-    /// Users may subscribe without a subscription token.
-    pub(crate) allow_subscribe_for_client: bool,
-    /// Anonymous users may, too.
-    pub(crate) allow_subscribe_for_anonymous: bool,
-    /// Users may publish.
-    pub(crate) allow_publish_for_client: bool,
-    /// Users may publish to channels that they are in.
-    pub(crate) allow_publish_for_subscriber: bool,
-    /// Anonymous users may publish, too.
-    pub(crate) allow_publish_for_anonymous: bool,
-    /// Users may ask who is in the channel.
-    pub(crate) allow_presence_for_client: bool,
-    /// Users may ask who is in a channel that they are in.
-    pub(crate) allow_presence_for_subscriber: bool,
-    /// Anonymous users may ask who is in the channel, too.
-    pub(crate) allow_presence_for_anonymous: bool,
-    /// Users may read the history.
-    pub(crate) allow_history_for_client: bool,
-    /// Users may read the history of channels that they are in.
-    pub(crate) allow_history_for_subscriber: bool,
-    /// Anonymous users may read the history, too.
-    pub(crate) allow_history_for_anonymous: bool,
-    /// Where goes what clients publish: `channel` to the subscribers, `app` to the application as an event `message`.
-    pub(crate) publish_to: PublishTo,
-}
-
-/// Where a client's message goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum PublishTo {
-    /// To the application, as an event.
-    App,
-    /// To the subscribers of the channel.
-    #[default]
-    Channel,
-}
-
-/// The values of a `publish_to`.
-pub(super) const PUBLISH_TO: Kind = Kind::Choice(&["app", "channel"]);
-
 /// The keys of the section.
 pub(super) const KEYS: &[Key] = &[
     Key::new("without_namespace", Kind::Section("NamespaceOptions", OPTIONS.as_slice())),
     Key::new("namespaces", Kind::Sections("Namespace", NAMESPACE.as_slice())),
     Key::new("max_length", Kind::Integer),
+    Key::new("history_meta_ttl", Kind::Duration),
     Key::new("private_prefix", Kind::Text),
     Key::new("namespace_boundary", Kind::Text),
-];
-
-const OPTIONS: [Key; 21] = [
-    Key::new("presence", Kind::Bool),
-    Key::new("join_leave", Kind::Bool),
-    Key::new("force_push_join_leave", Kind::Bool),
-    Key::new("history_size", Kind::Integer),
-    Key::new("history_ttl", Kind::Duration),
-    Key::new("allow_recovery", Kind::Bool),
-    Key::new("force_recovery", Kind::Bool),
-    Key::new("allow_positioning", Kind::Bool),
-    Key::new("force_positioning", Kind::Bool),
-    Key::new("allow_subscribe_for_client", Kind::Bool),
-    Key::new("allow_subscribe_for_anonymous", Kind::Bool),
-    Key::new("allow_publish_for_client", Kind::Bool),
-    Key::new("allow_publish_for_subscriber", Kind::Bool),
-    Key::new("allow_publish_for_anonymous", Kind::Bool),
-    Key::new("allow_presence_for_client", Kind::Bool),
-    Key::new("allow_presence_for_subscriber", Kind::Bool),
-    Key::new("allow_presence_for_anonymous", Kind::Bool),
-    Key::new("allow_history_for_client", Kind::Bool),
-    Key::new("allow_history_for_subscriber", Kind::Bool),
-    Key::new("allow_history_for_anonymous", Kind::Bool),
-    Key::new("publish_to", PUBLISH_TO),
+    Key::new("user_boundary", Kind::Text),
+    Key::new("user_separator", Kind::Text),
+    Key::new("proxy", Kind::Section("ChannelProxy", CHANNEL)),
 ];
 
 /// A namespace's name, then its options.
-const NAMESPACE: [Key; 22] = {
-    let mut keys = [Key::required("name", Kind::Text); 22];
+const NAMESPACE: [Key; OPTIONS.len() + 1] = {
+    let mut keys = [Key::required("name", Kind::Text); OPTIONS.len() + 1];
     let mut index = 0;
     while index < OPTIONS.len() {
         keys[index + 1] = OPTIONS[index];

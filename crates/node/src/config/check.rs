@@ -68,6 +68,7 @@ impl Check {
                 Some(Value::from(text.as_str()))
             }
             (Kind::Section(_, keys), Item::Table(_)) => Some(self.table(tree, keys, path)),
+            (Kind::Pairs, Item::Table(_)) => Some(self.pairs(tree, path)),
             (Kind::Texts, Item::List(_)) => self.list(tree, Kind::Text, path),
             (Kind::Choices(words), Item::List(_)) => self.list(tree, Kind::Choice(words), path),
             (Kind::Sections(name, keys), Item::List(_)) => {
@@ -77,6 +78,21 @@ impl Check {
             }
             _ => wrong(self, &tree),
         }
+    }
+
+    /// A table of texts; its values may be secrets, so no fault repeats one.
+    fn pairs(&mut self, tree: Tree, path: &str) -> Value {
+        let Item::Table(entries) = tree.item else { return Value::Null };
+        let mut known = Map::new();
+        for (name, value) in entries {
+            let key = join(path, &shorten(&name).escape_debug().to_string());
+            match value.item {
+                _ if known.contains_key(&name) => self.faults.push(Fault::new(key, "is given twice").at(&value.place)),
+                Item::Text(text) => _ = known.insert(name, Value::from(text)),
+                _ => self.faults.push(Fault::new(key, "the value is no text; write it in quotes").at(&value.place)),
+            }
+        }
+        Value::Object(known)
     }
 
     /// The values of a list that are of the right kind.
@@ -115,7 +131,7 @@ pub(super) fn unknown(name: &str, keys: &[Key], above: &str) -> String {
 
 /// The value as a fault repeats it; never a secret.
 fn shown(tree: &Tree, kind: Kind) -> String {
-    if matches!(kind, Kind::Secret) {
+    if matches!(kind, Kind::Pairs | Kind::Secret) {
         return "the value".to_owned();
     }
     match &tree.item {
@@ -154,6 +170,7 @@ fn remedy(item: &Item, kind: Kind, path: &str) -> String {
             format!("is a text; write {text} without quotes")
         }
         (Kind::Integer, _) => "is no number; write a whole number, 0 or more".to_owned(),
+        (Kind::Pairs, _) => format!("is no table; write [{path}] above lines such as Name = \"value\""),
         (Kind::Port, _) => "is no port; write a number from 1 to 65535, or 0 for any free one".to_owned(),
         (Kind::Secret | Kind::Text, _) => "is no text; write it in quotes".to_owned(),
         (Kind::Section(..), _) if path.ends_with(']') => "is no table".to_owned(),

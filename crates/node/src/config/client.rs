@@ -7,8 +7,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
+use super::proxy::{CLIENT, ClientProxy};
 use super::schema::{Key, Kind};
-use super::secret::Secret;
+use super::token::{SUBSCRIPTION_TOKEN, SubscriptionToken, TOKEN, Token};
 
 /// Rules for everyone who connects.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -19,6 +20,8 @@ pub(crate) struct Client {
     pub(crate) allowed_origins: Vec<String>,
     /// How connection tokens (JWT) are checked.
     pub(crate) token: Token,
+    /// How subscription tokens are checked, where they have keys of their own.
+    pub(crate) subscription_token: SubscriptionToken,
     /// Accept everyone, ask for no token, allow everything. For development.
     pub(crate) insecure: bool,
     /// Accept a client without a token as an anonymous user.
@@ -37,9 +40,17 @@ pub(crate) struct Client {
     /// Time a client has to bring a new token once its token has expired.
     #[serde(with = "duration")]
     pub(crate) expired_close_delay: Duration,
+    /// Time a client has to bring a new subscription token once that has expired.
+    #[serde(with = "duration")]
+    pub(crate) expired_sub_close_delay: Duration,
+    /// A channel of each user's own, which every connection of the user is put into.
+    pub(crate) subscribe_to_user_personal_channel: PersonalChannel,
+    /// Tell clients the server's time when they connect.
+    pub(crate) connect_include_server_time: bool,
     /// Channels one connection may be in.
     pub(crate) channel_limit: usize,
-    /// Bytes that may wait for one slow client before it is disconnected.
+    /// Bytes that may wait for one slow client before it is disconnected. Answers to it count apart (16 times as many may
+    /// wait), and of publications that a newer one may replace only the places count, 32 bytes each.
     pub(crate) queue_max_size: usize,
     /// Connections one user may have on this node; 0 for no limit.
     pub(crate) user_connection_limit: usize,
@@ -56,6 +67,8 @@ pub(crate) struct Client {
     pub(crate) user_from_certificate: bool,
     /// Publications one history request may return.
     pub(crate) history_max_publication_limit: usize,
+    /// Publications a client that comes back may be sent at once; who missed more is told that it did.
+    pub(crate) recovery_max_publication_limit: usize,
     /// Messages a connection may send per second; 0 for no limit.
     pub(crate) message_rate_limit: usize,
     /// Questions of one connection that may wait for the application's answer.
@@ -69,6 +82,7 @@ impl Default for Client {
         Self {
             allowed_origins: Vec::new(),
             token: Token::default(),
+            subscription_token: SubscriptionToken::default(),
             insecure: false,
             allow_anonymous_connect_without_token: false,
             disallow_anonymous_connection_tokens: false,
@@ -76,6 +90,9 @@ impl Default for Client {
             pong_timeout: Duration::from_secs(8),
             stale_close_delay: Duration::from_secs(10),
             expired_close_delay: Duration::from_secs(25),
+            expired_sub_close_delay: Duration::from_secs(25),
+            subscribe_to_user_personal_channel: PersonalChannel::default(),
+            connect_include_server_time: false,
             channel_limit: 128,
             queue_max_size: 1_048_576,
             user_connection_limit: 0,
@@ -84,6 +101,7 @@ impl Default for Client {
             trusted_proxies: Vec::new(),
             user_from_certificate: false,
             history_max_publication_limit: 300,
+            recovery_max_publication_limit: 300,
             message_rate_limit: 200,
             max_calls_in_flight: 32,
             proxy: ClientProxy::default(),
@@ -103,51 +121,23 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
 }
 
-/// How connection tokens are checked.
+/// A channel of each user's own, which every connection of the user is put into.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Token {
-    /// Key of tokens signed with HS256, HS384 or HS512.
-    pub(crate) hmac_secret_key: Secret,
-    /// The key before it, accepted while tokens signed with it are still about.
-    pub(crate) hmac_previous_secret_key: Secret,
-    /// The `aud` a token must carry; empty for any.
-    pub(crate) audience: String,
-    /// The `iss` a token must carry; empty for any.
-    pub(crate) issuer: String,
-    /// The claim that names the user; empty for `sub`.
-    pub(crate) user_id_claim: String,
-}
-
-/// What the application is asked about clients.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ClientProxy {
-    /// Whether the application decides about clients that bring no token.
-    pub(crate) connect: ConnectProxy,
-}
-
-/// Whether the application decides about clients that bring no token.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ConnectProxy {
-    /// Ask the application when a client without a token connects.
+pub(crate) struct PersonalChannel {
+    /// Put every connection that has a user into the channel `#USER`.
     pub(crate) enabled: bool,
-    /// Time the application has to answer.
-    #[serde(with = "duration")]
-    pub(crate) timeout: Duration,
-}
-
-impl Default for ConnectProxy {
-    fn default() -> Self {
-        Self { enabled: false, timeout: Duration::from_secs(1) }
-    }
+    /// The namespace of these channels; empty for none.
+    pub(crate) personal_channel_namespace: String,
+    /// A user has one connection: a new one ends those before it.
+    pub(crate) single_connection: bool,
 }
 
 /// The keys of the section.
 pub(super) const KEYS: &[Key] = &[
     Key::new("allowed_origins", Kind::Texts),
-    Key::new("token", Kind::Section("Token", TOKEN)),
+    Key::new("token", TOKEN),
+    Key::new("subscription_token", SUBSCRIPTION_TOKEN),
     Key::new("insecure", Kind::Bool),
     Key::new("allow_anonymous_connect_without_token", Kind::Bool),
     Key::new("disallow_anonymous_connection_tokens", Kind::Bool),
@@ -155,6 +145,9 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("pong_timeout", Kind::Duration),
     Key::new("stale_close_delay", Kind::Duration),
     Key::new("expired_close_delay", Kind::Duration),
+    Key::new("expired_sub_close_delay", Kind::Duration),
+    Key::new("subscribe_to_user_personal_channel", Kind::Section("PersonalChannel", PERSONAL_CHANNEL)),
+    Key::new("connect_include_server_time", Kind::Bool),
     Key::new("channel_limit", Kind::Integer),
     Key::new("queue_max_size", Kind::Integer),
     Key::new("user_connection_limit", Kind::Integer),
@@ -163,19 +156,14 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("trusted_proxies", Kind::Texts),
     Key::new("user_from_certificate", Kind::Bool),
     Key::new("history_max_publication_limit", Kind::Integer),
+    Key::new("recovery_max_publication_limit", Kind::Integer),
     Key::new("message_rate_limit", Kind::Integer),
     Key::new("max_calls_in_flight", Kind::Integer),
-    Key::new("proxy", Kind::Section("ClientProxy", PROXY)),
+    Key::new("proxy", Kind::Section("ClientProxy", CLIENT)),
 ];
 
-const TOKEN: &[Key] = &[
-    Key::new("hmac_secret_key", Kind::Secret),
-    Key::new("hmac_previous_secret_key", Kind::Secret),
-    Key::new("audience", Kind::Text),
-    Key::new("issuer", Kind::Text),
-    Key::new("user_id_claim", Kind::Text),
+const PERSONAL_CHANNEL: &[Key] = &[
+    Key::new("enabled", Kind::Bool),
+    Key::new("personal_channel_namespace", Kind::Text),
+    Key::new("single_connection", Kind::Bool),
 ];
-
-const PROXY: &[Key] = &[Key::new("connect", Kind::Section("ConnectProxy", CONNECT))];
-
-const CONNECT: &[Key] = &[Key::new("enabled", Kind::Bool), Key::new("timeout", Kind::Duration)];

@@ -23,7 +23,10 @@ impl Config {
                 namespaces: vec![namespace("room"), namespace("dev")],
                 ..Channel::default()
             },
-            rpc: Rpc { without_namespace: RpcOptions { proxy_enabled: true }, ..Rpc::default() },
+            rpc: Rpc {
+                without_namespace: RpcOptions { proxy_enabled: true, ..RpcOptions::default() },
+                ..Rpc::default()
+            },
             websocket: WebSocket { compression: true, ..WebSocket::default() },
             sse: Sse { enabled: true, ..Sse::default() },
             http_stream: HttpStream { enabled: true, ..HttpStream::default() },
@@ -70,6 +73,9 @@ fn everything() -> NamespaceOptions {
         allow_history_for_subscriber: true,
         allow_history_for_anonymous: true,
         publish_to: PublishTo::Channel,
+        allowed_delta_types: vec!["fossil".to_owned()],
+        allow_tags_filter: true,
+        ..NamespaceOptions::default()
     }
 }
 

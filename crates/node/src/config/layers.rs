@@ -188,7 +188,10 @@ fn from_text(text: &str, kind: Kind, place: &Place) -> Result<Tree, Fault> {
             let text = r#"is no JSON array; write [{"KEY": "value"}]"#;
             return Err(Fault::new("", text).at(place));
         }
-        Kind::Choices(_) | Kind::Texts | Kind::Sections(..) => return from_json(place, trimmed),
+        Kind::Pairs if !trimmed.starts_with('{') => {
+            return Err(Fault::new("", r#"is no JSON object; write {"NAME": "value"}"#).at(place));
+        }
+        Kind::Choices(_) | Kind::Pairs | Kind::Texts | Kind::Sections(..) => return from_json(place, trimmed),
         Kind::Choice(_) | Kind::Duration | Kind::Secret | Kind::Section(..) | Kind::Text => Item::Text(text.to_owned()),
     };
     Ok(word(item))

@@ -125,6 +125,20 @@ pub(crate) struct HttpApi {
     pub(crate) key: Secret,
     /// Ask for no key wherever the API is offered. For development.
     pub(crate) insecure: bool,
+    /// How errors of commands are told: `body`, with status 200 and `error` in the body, or `transport`, with a status of
+    /// their own. A request may ask for the latter by `X-Centrifugo-Error-Mode: transport`.
+    pub(crate) error_mode: ErrorMode,
+}
+
+/// How errors of commands are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ErrorMode {
+    /// With status 200, in the body.
+    #[default]
+    Body,
+    /// With a status of their own.
+    Transport,
 }
 
 /// The health endpoint.
@@ -185,8 +199,12 @@ pub(super) const WEBSOCKET: &[Key] = &[
 ];
 
 /// The keys of `http_api`.
-pub(super) const HTTP_API: &[Key] =
-    &[Key::new("disabled", Kind::Bool), Key::new("key", Kind::Secret), Key::new("insecure", Kind::Bool)];
+pub(super) const HTTP_API: &[Key] = &[
+    Key::new("disabled", Kind::Bool),
+    Key::new("key", Kind::Secret),
+    Key::new("insecure", Kind::Bool),
+    Key::new("error_mode", Kind::Choice(&["body", "transport"])),
+];
 
 /// The keys of `health`.
 pub(super) const HEALTH: &[Key] = &[Key::new("enabled", Kind::Bool)];

@@ -11,10 +11,14 @@ mod client;
 mod dev;
 mod duration;
 mod fault;
+mod history;
 mod layers;
 mod listeners;
+mod map;
+mod namespace;
 mod plain;
 mod process;
+mod proxy;
 #[cfg(test)]
 mod reference;
 mod rules;
@@ -22,7 +26,9 @@ mod rules_app;
 mod rules_channel;
 mod rules_doors;
 mod rules_feeds;
+mod rules_proxy;
 mod rules_tls;
+mod rules_token;
 mod schema;
 mod secret;
 mod streams;
@@ -32,26 +38,39 @@ mod tests;
 #[cfg(test)]
 mod tests_rules;
 #[cfg(test)]
+mod tests_rules_proxy;
+#[cfg(test)]
 mod tests_rules_tls;
+#[cfg(test)]
+mod tests_rules_token;
 mod tls;
+mod token;
 mod tree;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use app::RpcNamespace;
 pub(crate) use app::{AppLink, Driver, Embedded, EventType, Rpc, RpcOptions};
-pub(crate) use channel::{Channel, Namespace, NamespaceOptions, PublishTo};
+pub(crate) use channel::{Channel, Namespace};
 pub(crate) use client::Client;
 #[cfg(test)]
 use fault::Fault;
-pub(crate) use listeners::{Forwarded, Health, HttpApi, HttpServer, Prometheus, WebSocket};
+pub(crate) use history::{Fsync, History};
+pub(crate) use listeners::{ErrorMode, Forwarded, Health, HttpApi, HttpServer, Prometheus, WebSocket};
+pub(crate) use map::{ClientKey, MapMode, MapOptions};
+pub(crate) use namespace::{NamespaceOptions, PublishTo, RecoveryMode, SubscriptionType};
 pub(crate) use plain::{DataForm, Feed, RawDialect, RawEndpoint, TcpDialect, TcpFraming, TcpListener};
 pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown, Sockets};
+pub(crate) use proxy::{NamedProxy, Proxy, StatusTransform};
 pub(crate) use rules_doors::ip_address;
+pub(crate) use rules_proxy::{APP, DEFAULT};
 pub(crate) use streams::{Emulation, HttpStream, Sse, UniHttpStream, UniSse, UniWebSocket};
 pub(crate) use template::{Template, Variable};
 #[cfg(test)]
 use tls::Certificate;
 pub(crate) use tls::{Autocert, ClientAuth, Tls, TlsVersion};
+pub(crate) use token::{Token, pem};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -69,8 +88,12 @@ pub(crate) struct Config {
     pub(crate) client: Client,
     /// How channel names are read, and what may be done in which namespace.
     pub(crate) channel: Channel,
+    /// The log of durable channels (docs/history.md).
+    pub(crate) history: History,
     /// Calls of clients that the application answers.
     pub(crate) rpc: Rpc,
+    /// Endpoints of the application that answer calls, for namespaces to name.
+    pub(crate) proxies: Vec<NamedProxy>,
     /// The WebSocket endpoint of the client protocol.
     pub(crate) websocket: WebSocket,
     /// Server-sent events with the client protocol; what clients say comes through `emulation`.

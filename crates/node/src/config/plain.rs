@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::channel::{PUBLISH_TO, PublishTo};
 use super::duration;
+use super::namespace::{PUBLISH_TO, PublishTo};
 use super::schema::{Key, Kind};
 use super::tls::{TLS, Tls};
 

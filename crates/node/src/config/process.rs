@@ -21,7 +21,8 @@ pub(crate) struct Node {
 pub(crate) struct Sockets {
     /// Connections that may wait to be accepted, per listener; the system may allow fewer (`net.core.somaxconn`).
     pub(crate) backlog: usize,
-    /// Unsent bytes the system takes for one client before it says that it is full; 0 for what the system does.
+    /// Unsent bytes the system takes for one client before it says that it is full; 0 for what the system does. They are
+    /// old news to a slow reader, and pings wait behind them.
     pub(crate) notsent_lowat: usize,
     /// Time sent bytes may stay unacknowledged before the connection is given up; 0 for what the system does.
     #[serde(with = "duration")]
@@ -35,7 +36,7 @@ impl Default for Sockets {
     fn default() -> Self {
         Self {
             backlog: 4096,
-            notsent_lowat: 131_072,
+            notsent_lowat: 16_384,
             user_timeout: Duration::from_secs(30),
             keepalive: Duration::from_secs(60),
         }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::schema::{Key, Kind, ROOT, join};
-use super::{Certificate, Config, Namespace, RawEndpoint, TcpListener};
+use super::{Certificate, Config, NamedProxy, Namespace, RawEndpoint, RpcNamespace, StatusTransform, TcpListener};
 
 /// What stands above the tables.
 const HEAD: &str = include_str!("reference_head.md");
@@ -17,11 +17,16 @@ const SOURCES: &str = concat!(
     include_str!("app.rs"),
     include_str!("channel.rs"),
     include_str!("client.rs"),
+    include_str!("history.rs"),
     include_str!("listeners.rs"),
+    include_str!("map.rs"),
+    include_str!("namespace.rs"),
     include_str!("plain.rs"),
     include_str!("process.rs"),
+    include_str!("proxy.rs"),
     include_str!("streams.rs"),
     include_str!("tls.rs"),
+    include_str!("token.rs"),
 );
 
 /// The text of docs/config.md.
@@ -107,7 +112,10 @@ fn one(structure: &str) -> Value {
     let value = match structure {
         "Certificate" => serde_json::to_value(Certificate::default()),
         "Namespace" => serde_json::to_value(Namespace::default()),
+        "NamedProxy" => serde_json::to_value(NamedProxy::default()),
         "RawEndpoint" => serde_json::to_value(RawEndpoint::default()),
+        "RpcNamespace" => serde_json::to_value(RpcNamespace::default()),
+        "StatusTransform" => serde_json::to_value(StatusTransform::default()),
         "TcpListener" => serde_json::to_value(TcpListener::default()),
         _ => Ok(Value::Null),
     };
@@ -125,6 +133,7 @@ fn takes(kind: Kind) -> String {
         Kind::Choices(known) => format!("list of {}", words(known)),
         Kind::Duration => "duration".to_owned(),
         Kind::Integer => "integer".to_owned(),
+        Kind::Pairs => "table of texts, never shown".to_owned(),
         Kind::Port => "port".to_owned(),
         Kind::Secret => "text, never shown".to_owned(),
         Kind::Section(..) => "table".to_owned(),

@@ -1,7 +1,7 @@
 //! The rules that no single value can break: what must be more than nothing, what must fit together.
 //!
-//! Doors, what is spoken behind them, certificates, channels and the application have their rules in `rules_doors`,
-//! `rules_feeds`, `rules_tls`, `rules_channel` and `rules_app`.
+//! Doors, what is spoken behind them, certificates, tokens, channels and the application have their rules in
+//! `rules_doors`, `rules_feeds`, `rules_tls`, `rules_token`, `rules_channel`, `rules_app` and `rules_proxy`.
 
 use std::time::Duration;
 
@@ -63,8 +63,11 @@ impl Config {
         self.door_rules(&mut faults);
         self.feed_rules(&mut faults);
         self.tls_rules(&mut faults);
+        self.token_rules(&mut faults);
         self.channel_rules(&mut faults);
+        self.history_rules(&mut faults);
         self.app_rules(&mut faults);
+        self.proxy_rules(&mut faults);
         sockets(&self.sockets, &mut faults);
         faults.some_time("shutdown.timeout", self.shutdown.timeout);
         if faults.0.is_empty() { Ok(()) } else { Err(faults.0) }
@@ -75,12 +78,12 @@ impl Config {
         let mut warnings = Vec::new();
         let client = &self.client;
         if !client.insecure
-            && client.token.hmac_secret_key.is_empty()
+            && !client.token.has_keys()
             && !client.allow_anonymous_connect_without_token
             && !client.proxy.connect.enabled
         {
             warnings.push(Warning::new(
-                "no client can connect: set client.token.hmac_secret_key, client.proxy.connect.enabled or \
+                "no client can connect: set client.token.hmac_secret_key or another key there, client.proxy.connect.enabled or \
                  client.allow_anonymous_connect_without_token",
             ));
         }
@@ -97,6 +100,8 @@ impl Config {
             ));
         }
         self.tls_warnings(&mut warnings);
+        self.token_warnings(&mut warnings);
+        self.history_warnings(&mut warnings);
         warnings
     }
 }
@@ -124,13 +129,6 @@ fn client(client: &Client, faults: &mut Faults) {
             faults.add(format!("client.allowed_origins[{index}]"), format!("{origin:?} {text}"));
         }
     }
-    let token = &client.token;
-    if token.hmac_secret_key.is_empty() && !token.hmac_previous_secret_key.is_empty() {
-        faults.add(
-            "client.token.hmac_previous_secret_key",
-            "is given without the key in use; set client.token.hmac_secret_key",
-        );
-    }
     faults.some_time("client.ping_interval", client.ping_interval);
     faults.some_time("client.pong_timeout", client.pong_timeout);
     if client.pong_timeout >= client.ping_interval && !client.ping_interval.is_zero() {
@@ -144,11 +142,11 @@ fn client(client: &Client, faults: &mut Faults) {
         );
     }
     faults.some_time("client.stale_close_delay", client.stale_close_delay);
-    faults.some_time("client.proxy.connect.timeout", client.proxy.connect.timeout);
     for (name, number) in [
         ("channel_limit", client.channel_limit),
         ("queue_max_size", client.queue_max_size),
         ("history_max_publication_limit", client.history_max_publication_limit),
+        ("recovery_max_publication_limit", client.recovery_max_publication_limit),
         ("max_calls_in_flight", client.max_calls_in_flight),
     ] {
         faults.at_least_one(format!("client.{name}"), number);

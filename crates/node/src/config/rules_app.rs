@@ -34,12 +34,6 @@ impl Config {
         faults.some_time("app_link.call_timeout", link.call_timeout);
         faults.at_least_one("embedded.memory_limit", self.embedded.memory_limit);
         faults.some_time("rpc.timeout", self.rpc.timeout);
-        if self.rpc.without_namespace.proxy_enabled {
-            self.needs_app("rpc.without_namespace.proxy_enabled", "is on", faults);
-        }
-        if self.client.proxy.connect.enabled {
-            self.needs_app("client.proxy.connect.enabled", "is on", faults);
-        }
     }
 
     fn url(&self, faults: &mut Faults) {
@@ -75,7 +69,7 @@ impl Config {
     }
 
     /// What makes no sense without an application.
-    fn needs_app(&self, key: &str, state: &str, faults: &mut Faults) {
+    pub(super) fn needs_app(&self, key: &str, state: &str, faults: &mut Faults) {
         if self.app_link.driver == Driver::None {
             let text = "while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"";
             faults.add(key, format!("{state} {text}"));

@@ -2,7 +2,7 @@
 //!
 //! Each section's file lists its keys below its structs; tests hold the two against each other.
 
-use super::{app, channel, client, listeners, plain, process, streams};
+use super::{app, channel, client, history, listeners, plain, process, proxy, streams};
 
 /// One known key.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Duration,
     /// A whole number, 0 or more.
     Integer,
+    /// A table of texts with names of the user's own.
+    Pairs,
     /// A port number.
     Port,
     /// A text that is never shown.
@@ -63,7 +65,9 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("http_server", Kind::Section("HttpServer", listeners::HTTP_SERVER)),
     Key::new("client", Kind::Section("Client", client::KEYS)),
     Key::new("channel", Kind::Section("Channel", channel::KEYS)),
+    Key::new("history", Kind::Section("History", history::KEYS)),
     Key::new("rpc", Kind::Section("Rpc", app::RPC)),
+    Key::new("proxies", Kind::Sections("NamedProxy", proxy::NAMED.as_slice())),
     Key::new("websocket", Kind::Section("WebSocket", listeners::WEBSOCKET)),
     Key::new("sse", Kind::Section("Sse", streams::STREAM)),
     Key::new("http_stream", Kind::Section("HttpStream", streams::STREAM)),
@@ -117,8 +121,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config::Config;
     use crate::config::tls::Certificate;
+    use crate::config::{Config, NamedProxy, RpcNamespace, StatusTransform};
 
     #[test]
     fn the_tree_and_the_structs_name_the_same_keys_in_the_same_places() {
@@ -127,6 +131,20 @@ mod tests {
         config.http_server.tls.certificates.push(Certificate::default());
         config.http_server.internal_tls.certificates.push(Certificate::default());
         config.tcp.iter_mut().for_each(|tcp| tcp.tls.certificates.push(Certificate::default()));
+        config.rpc.namespaces.push(RpcNamespace::default());
+        config.proxies.push(NamedProxy::default());
+        for proxy in [
+            &mut config.client.proxy.connect.proxy,
+            &mut config.client.proxy.refresh.proxy,
+            &mut config.rpc.proxy,
+            &mut config.channel.proxy.subscribe,
+            &mut config.channel.proxy.publish,
+            &mut config.channel.proxy.sub_refresh,
+            &mut config.proxies[0].proxy,
+        ] {
+            proxy.http.static_headers.insert("x".to_owned(), "y".into());
+            proxy.http.status_to_code_transforms.push(StatusTransform::default());
+        }
         let structs = serde_json::to_value(config).unwrap();
         let mut known = BTreeSet::new();
         let mut written = BTreeSet::new();
@@ -148,6 +166,8 @@ mod tests {
             let path = join(above, key.name);
             match key.kind {
                 Kind::Section(_, keys) | Kind::Sections(_, keys) => names(keys, &path, into),
+                // The one header of the proxies above.
+                Kind::Pairs => _ = into.insert(join(&path, "x")),
                 _ => _ = into.insert(path),
             }
         }

@@ -56,6 +56,43 @@ fn rules_of_clients() {
 }
 
 #[test]
+fn rules_of_durable_history() {
+    let history = "history_size = 5\nhistory_ttl = \"5s\"\n";
+    each_has_one(&[
+        (
+            &format!("[channel.without_namespace]\n{history}durable = true"),
+            "j.toml:4: channel.without_namespace.durable: is on while there is no log to write to; set history.path to a folder",
+        ),
+        (
+            "[history]\npath = \"log\"\n[[channel.namespaces]]\nname = \"a\"\ndurable = true",
+            "j.toml:5: channel.namespaces[0].durable: is on without history to keep; set history_size and history_ttl",
+        ),
+        (
+            "history.fsync_interval = \"0s\"",
+            "j.toml:1: history.fsync_interval: is no time at all; write a duration such as \"5s\"",
+        ),
+        (
+            "history.max_bytes = 1000",
+            "j.toml:1: history.max_bytes: 1000 is less than 67108864 (64 MiB); write more, or 0",
+        ),
+        (
+            "history.fsync = \"sometimes\"",
+            "j.toml:1: history.fsync: \"sometimes\" is unknown; write \"always\", \"interval\" or \"never\"",
+        ),
+    ]);
+    assert!(load("history.fsync = \"always\"\nhistory.fsync_interval = \"0s\"", &[], &[]).is_ok());
+    let (_, warnings) = load("history.path = \"log\"", &[], &[]).unwrap();
+    assert!(warnings.iter().any(|warning| warning.starts_with("history.path is set, but nothing")), "{warnings:?}");
+    let text = format!("history.path = \"log\"\n[channel.without_namespace]\n{history}durable = true");
+    let (config, warnings) = load(&text, &[], &[]).unwrap();
+    assert!(!warnings.iter().any(|warning| warning.contains("history.path")), "{warnings:?}");
+    assert!(config.channel.without_namespace.durable);
+    let map = "[[channel.namespaces]]\nname = \"m\"\nsubscription_type = \"map\"\nmap.mode = \"persistent\"";
+    let text = format!("history.path = \"log\"\n{map}\nmap.stream_size = 9\nmap.stream_ttl = \"9s\"\ndurable = true");
+    assert!(load(&text, &[], &[]).is_ok());
+}
+
+#[test]
 fn rules_of_channels() {
     each_has_one(&[
         ("channel.max_length = 0", "j.toml:1: channel.max_length: is 0; write 1 or more"),
@@ -106,6 +143,68 @@ fn rules_of_channels() {
             "j.toml:2: channel.without_namespace.publish_to: is \"app\" while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"",
         ),
     ]);
+}
+
+#[test]
+fn rules_of_what_channels_keep() {
+    let stream = "[channel.without_namespace]\nhistory_size = 5\nhistory_ttl = \"5s\"\n";
+    let map = "[[channel.namespaces]]\nname = \"m\"\nsubscription_type = \"map\"\n";
+    let cases = [
+        ("[channel.without_namespace]\nforce_recovery_mode = \"cache\"".to_owned(), "is \"cache\" without history"),
+        (format!("{stream}auto_cache_recover = true"), "write force_recovery_mode = \"cache\""),
+        (format!("{stream}delivery = \"newest\""), "\"newest\" is no delivery; write \"all\", \"latest\""),
+        (format!("{stream}delivery = \"sampled:0\""), "N from 1 to 1000"),
+        (
+            format!("{stream}delivery = \"latest\"\nforce_recovery = true"),
+            "turn snapshot on, or force_recovery and allow_recovery off",
+        ),
+        (format!("{stream}delta_publish = true"), "write allowed_delta_types = [\"fossil\"]"),
+        (format!("{stream}snapshot = true\nsnapshot_keys = 0"), "write how many keys may be kept"),
+        (format!("{stream}channel_regex = \"(\""), "\"(\" is no pattern: unclosed group"),
+        (format!("{stream}map.key_ttl = \"5s\""), "is given for a stream; write subscription_type = \"map\""),
+        (format!("{map}snapshot = true"), "is for streams; a map has its own stream, and its state"),
+        (format!("{stream}delivery = \"latest\"\nallow_recovery = true"), "force_recovery and allow_recovery off"),
+        (
+            format!("{stream}delivery = \"latest\"\nforce_recovery = true\nforce_recovery_mode = \"cache\""),
+            "turn snapshot on",
+        ),
+        (
+            "[client.subscribe_to_user_personal_channel]\nenabled = true\npersonal_channel_namespace = \"me\""
+                .to_owned(),
+            "\"me\" is no namespace of channel.namespaces",
+        ),
+        (
+            format!(
+                "[client.subscribe_to_user_personal_channel]\nenabled = true\npersonal_channel_namespace = \"m\"\n{map}"
+            ),
+            "\"m\" is a map, and nobody is put into one",
+        ),
+        (format!("history.path = \"log\"\n{map}durable = true"), "write map.mode = \"persistent\""),
+        (
+            "[[channel.namespaces]]\nname = \"who\"\nsubscription_type = \"map_clients\"\nmap.key_ttl = \"5s\""
+                .to_owned(),
+            "would take those away who are still there",
+        ),
+        (format!("{map}delivery = \"drop_oldest\""), "may lose the last value of a key"),
+        (format!("{map}map.mode = \"recoverable\""), "set map.stream_size and map.stream_ttl"),
+        (format!("{map}map.stream_size = 5"), "write \"recoverable\", or leave the stream out"),
+        (format!("{map}map.min_page_size = 2000"), "2000 is more than max_page_size, 1000"),
+        (format!("{map}map_clients_presence_channel_prefix = \"m:\""), "give that subscription_type = \"map_clients\""),
+        (
+            "channel.without_namespace.map_users_presence_channel_prefix = \"x:\"".to_owned(),
+            "is in the namespace `x`, which channel.namespaces does not have",
+        ),
+        (
+            "[channel]\nuser_boundary = \"\"\n[channel.without_namespace]\nallow_user_limited_channels = true"
+                .to_owned(),
+            "write user_boundary = \"#\"",
+        ),
+        ("[[channel.namespaces]]\nname = \"/users//inbox\"".to_owned(), "has an empty part"),
+    ];
+    for (text, wanted) in cases {
+        let faults = faults(&text);
+        assert!(faults.len() == 1 && faults[0].contains(wanted), "{text}\n{faults:#?}");
+    }
 }
 
 #[test]
@@ -416,6 +515,10 @@ fn rules_of_the_application() {
         (
             "client.proxy.connect.enabled = true",
             "j.toml:1: client.proxy.connect.enabled: is on while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"",
+        ),
+        (
+            "channel.without_namespace.subscribe_proxy_enabled = true",
+            "j.toml:1: channel.without_namespace.subscribe_proxy_enabled: is on while app_link.driver is \"none\"; choose \"embedded\", \"redis\" or \"rabbitmq\"",
         ),
     ]);
 }
