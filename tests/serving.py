@@ -26,18 +26,12 @@ BINARY = Path(
 PATIENCE = 30.0
 
 
-given: set[int] = set()
-
-
 def free_port() -> int:
-    """A port that nobody has and nobody was given, below those that outgoing connections get."""
+    """A port that nobody has, below those that outgoing connections get."""
     while True:
         port = random.randrange(10_000, 30_000)
-        if port in given:
-            continue
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
-            given.add(port)
             return port
 
 

@@ -56,7 +56,7 @@ BAD = {
     "no JSON": ({"method": "publish", "payload": "hello"}, "JSON"),
     "a list": ({"method": "publish", "payload": '["a",1]'}, "a JSON object is needed"),
     "an empty payload": ({"method": "publish", "payload": ""}, "it is empty"),
-    "half an object": ({"method": "publish", "payload": '{"channel":'}, "refused"),
+    "half an object": ({"method": "publish", "payload": '{"channel":'}, "is no JSON object"),
     "no method": ({"payload": '{"channel":"open:1","data":1}'}, "the method is missing"),
     "an unknown method": ({"method": "publsh", "payload": "{}"}, '"publsh" is unknown'),
     "an unknown key": ({"method": "publish", "payload": '{"chanel":"open:1","data":1}'}, "unknown field `chanel`"),

@@ -183,6 +183,12 @@ export class Answerer {
     return this;
   }
 
+  /** What is answered to a call. */
+  answer({ event, id, data }) {
+    if (event === "fail") return { v: 1, id, error: { code: 444, message: "as asked" } };
+    return { v: 1, id, result: { data: JSON.parse(data) } };
+  }
+
   async work() {
     const read = ["XREADGROUP", "GROUP", "app", "tests", "COUNT", "100", "BLOCK", "1000", "STREAMS", ...this.streams];
     try {
@@ -191,11 +197,7 @@ export class Answerer {
           for (const [id, flat] of entries) {
             const event = Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, n) => flat.slice(2 * n, 2 * n + 2)));
             if (event.call) {
-              const answer =
-                event.event === "fail"
-                  ? { v: 1, id: event.id, error: { code: 444, message: "as asked" } }
-                  : { v: 1, id: event.id, result: { data: JSON.parse(event.data) } };
-              await this.command("RPUSH", event.reply_to, JSON.stringify(answer));
+              await this.command("RPUSH", event.reply_to, JSON.stringify(this.answer(event)));
             }
             await this.command("XACK", stream, "app", id);
             await this.command("XDEL", stream, id);

@@ -15,8 +15,8 @@ CHANNEL = "room:1"
 GOOD = json.dumps({"channel": CHANNEL, "data": 1}).encode()
 POISON = [
     # id, method (None: no such field), payload, words of the reason
-    ("no-json", "publish", b"\xff\x00 not json", "JSON object is needed"),
-    ("half-json", "publish", b'{"channel": "room:1", ', "refused"),
+    ("no-json", "publish", b"\xff\x00 not json", "is no JSON object: it is no UTF-8"),
+    ("half-json", "publish", b'{"channel": "room:1", ', "is no JSON object"),
     ("no-object", "publish", b'["room:1", 1]', "JSON object is needed"),
     ("empty", "publish", b"", "empty"),
     ("no-method", None, GOOD, "method is missing"),

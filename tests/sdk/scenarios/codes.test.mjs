@@ -2,9 +2,12 @@
 
 import assert from "node:assert/strict";
 
+import { token } from "../serving.mjs";
 import { event, range, stage, unique, until } from "./stage.mjs";
 
 const { scenario } = stage();
+
+const someone = () => `u-${unique("x")}`;
 
 async function refused(actor, made, channel) {
   const subscription = actor.subscription(made, channel);
@@ -34,6 +37,58 @@ scenario("channel-limit-106", async (actor) => {
   first.unsubscribe();
   await gone;
   await actor.subscribed(made, unique("open"));
+});
+
+scenario("unsubscribed-by-api-2000", async (actor) => {
+  const user = someone();
+  const channel = unique("open");
+  const made = await actor.connected({ user });
+  const [subscription, stays] = [await actor.subscribed(made, channel), await actor.subscribed(made, unique("open"))];
+  await actor.api("unsubscribe", { user, channel });
+  await until(() => subscription.all("unsubscribed").length === 1, "the end of the subscription");
+  assert.equal(subscription.all("unsubscribed")[0].code, 2000);
+  await actor.publish(channel, "unheard");
+  await actor.publish(stays.channel, "heard");
+  await until(() => stays.heard.length === 1, "the other channel");
+  assert.equal(subscription.heard.length, 0);
+  subscription.subscribe();
+  await subscription.ready();
+});
+
+scenario("disconnected-by-api", async (actor) => {
+  const user = someone();
+  const [one, two, other] = [
+    await actor.connected({ user }),
+    await actor.connected({ user }),
+    await actor.connected({ user: someone() }),
+  ];
+  await actor.api("disconnect", { user, whitelist: [two.all("connected")[0].client] });
+  await until(() => one.all("disconnected").length === 1, "the end of the connection");
+  assert.equal(one.all("disconnected")[0].code, 3503);
+  await two.publish(unique("open"), actor.pack(1));
+  await actor.api("disconnect", { user, disconnect: { code: 4501, reason: "go away" } });
+  await until(() => two.all("disconnected").length === 1, "the end of the second connection");
+  assert.deepEqual([two.all("disconnected")[0].code, two.all("disconnected")[0].reason], [4501, "go away"]);
+  await other.publish(unique("open"), actor.pack(1));
+});
+
+scenario("disconnected-by-api-comes-back", async (actor) => {
+  const user = someone();
+  const made = await actor.connected({ user });
+  const subscription = await actor.subscribed(made, unique("kept"));
+  const back = event(subscription, "subscribed");
+  await actor.api("disconnect", { user, disconnect: { code: 4000, reason: "come again" } });
+  assert.equal((await back).recovered, true);
+  assert.deepEqual([made.all("connecting")[1].code, made.all("connecting")[1].reason], [4000, "come again"]);
+});
+
+scenario("expired-by-api-3005", async (actor) => {
+  const user = someone();
+  const made = await actor.connected({ user, getToken: async () => token(user) });
+  await actor.api("refresh", { user, expired: true });
+  await until(() => made.all("connecting").length === 2, "the end of the connection");
+  assert.equal(made.all("connecting")[1].code, 3005);
+  await until(() => made.all("connected").length === 2, "the next connection");
 });
 
 scenario("same-subscription-twice", async (actor) => {

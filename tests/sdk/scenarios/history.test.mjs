@@ -78,6 +78,15 @@ scenario("history-refused", async (actor) => {
   await assert.rejects(subscription.history({ limit: 1, since: { offset: 1, epoch: "gone" } }), { code: 112 });
 });
 
+scenario("history-removed", async (actor) => {
+  const subscription = await filled(actor, 3);
+  await actor.api("history_remove", { channel: subscription.channel });
+  const gone = await subscription.history({ limit: 10 });
+  assert.deepEqual([gone.publications.length, gone.offset], [0, 3]);
+  await actor.publish(subscription.channel, 4);
+  assert.deepEqual(values(actor, await subscription.history({ limit: 10 })), [4]);
+});
+
 scenario("history-skipped", async (actor) => {
   const channel = unique("open");
   const subscription = await actor.subscribed(await actor.connected(), channel);
@@ -85,4 +94,33 @@ scenario("history-skipped", async (actor) => {
   await actor.publish(channel, "passing", { skip_history: true });
   await until(() => subscription.heard.length === 2, "both");
   assert.deepEqual(values(actor, await subscription.history({ limit: 10 })), ["kept"]);
+});
+
+scenario("idempotency", async (actor) => {
+  const channel = unique("open");
+  const subscription = await actor.subscribed(await actor.connected(), channel);
+  const first = await actor.publish(channel, 1, { idempotency_key: "a" });
+  const again = await actor.publish(channel, 1, { idempotency_key: "a" });
+  const { responses } = await actor.api("broadcast", { channels: [channel], data: 1, idempotency_key: "a" });
+  const next = await actor.publish(channel, 2, { idempotency_key: "b" });
+  assert.deepEqual([first.offset, again.offset, responses[0].result.offset, next.offset], [1, 1, 1, 2]);
+  await until(() => subscription.heard.length >= 2, "both");
+  assert.deepEqual(subscription.values(), [1, 2]);
+});
+
+scenario("versions", async (actor) => {
+  const channel = unique("open");
+  const subscription = await actor.subscribed(await actor.connected(), channel);
+  for (const [data, version, version_epoch] of [
+    ["v3", 3, "a"],
+    ["v2", 2, "a"],
+    ["v3 again", 3, "a"],
+    ["v4", 4, "a"],
+    ["v1 of b", 1, "b"],
+  ]) {
+    await actor.publish(channel, data, { version, version_epoch });
+  }
+  await actor.publish(channel, "unversioned");
+  await until(() => subscription.values().includes("unversioned"), "the last one");
+  assert.deepEqual(subscription.values(), ["v3", "v4", "v1 of b", "unversioned"]);
 });

@@ -79,6 +79,18 @@ scenario("recover-too-much-missed", async (actor) => {
   await until(() => subscription.heard.length === 2, "what was missed the second time");
 });
 
+scenario("recover-history-removed", async (actor) => {
+  const made = await actor.cuttable();
+  const subscription = await actor.subscribed(made, unique("kept"));
+  await actor.publish(subscription.channel, 1);
+  await until(() => subscription.heard.length === 1, "the publication");
+  const [context] = await actor.away(made, [subscription], async () => {
+    await actor.publish(subscription.channel, 2);
+    await actor.api("history_remove", { channel: subscription.channel });
+  });
+  assert.deepEqual([context.wasRecovering, context.recovered], [true, false]);
+});
+
 scenario("recover-since", async (actor) => {
   const channel = unique("kept");
   for (const n of range(1, 10)) await actor.publish(channel, n);
@@ -133,6 +145,34 @@ scenario("recover-or-112", async (actor) => {
   assert.equal(asked, 2);
   assert.equal(context.recovered, true);
   assert.ok(subscription.heard.every(({ offset }) => offset <= 4));
+});
+
+scenario("recover-newest", async (actor) => {
+  const made = await actor.cuttable();
+  const subscription = await actor.subscribed(made, unique("cache"));
+  await actor.publish(subscription.channel, 1);
+  await until(() => subscription.heard.length === 1, "the publication");
+  const [context] = await actor.away(made, [subscription], async () => {
+    for (const n of range(2, 9)) await actor.publish(subscription.channel, n);
+  });
+  assert.deepEqual([context.wasRecovering, context.recovered], [true, true]);
+  await until(() => subscription.heard.length === 2, "the newest");
+  // Who has the newest is not sent it again.
+  const [again] = await actor.away(made, [subscription]);
+  assert.equal(again.recovered, true);
+  await actor.publish(subscription.channel, 10);
+  await until(() => subscription.heard.length >= 3, "the next one");
+  assert.deepEqual(subscription.values(), [1, 9, 10]);
+});
+
+scenario("newest-first", async (actor) => {
+  const channel = unique("greeting");
+  for (const n of range(1, 5)) await actor.publish(channel, n);
+  const subscription = await actor.subscribed(await actor.connected(), channel);
+  await until(() => subscription.heard.length === 1, "the newest value at once");
+  await actor.publish(channel, 6);
+  await until(() => subscription.heard.length >= 2, "the next one");
+  assert.deepEqual(subscription.values(), [5, 6]);
 });
 
 scenario("recover-while-published", async (actor) => {

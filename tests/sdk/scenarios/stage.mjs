@@ -149,17 +149,24 @@ export class Actor {
   }
 }
 
-/** One server for all scenarios of a file; gives `scenario(id, play)`, which plays in JSON and in Protobuf. */
-export function stage({ config = CONFIG, sets = [] } = {}) {
+/**
+ * One server for all scenarios of a file; gives `scenario(id, play)`, which plays in JSON and in Protobuf. `furnish` does what
+ * is to be done once the server runs, and gives what is to be stopped before it ends.
+ */
+export function stage({ config = CONFIG, sets = [], furnish = async () => {} } = {}) {
   const props = {};
-  let actors = [];
+  const actors = [];
   before(async () => {
     props.server = await new Server({ config, sets }).start();
+    props.furniture = await furnish(props.server);
   });
   afterEach(async () => {
     for (const actor of actors.splice(0)) await actor.end();
   });
-  after(() => props.server?.end());
+  after(async () => {
+    await props.furniture?.stop();
+    await props.server?.end();
+  });
   const scenario = (id, play) => {
     for (const encoding of Object.keys(SDKS)) {
       test(`${id} [${encoding}]`, async () => {

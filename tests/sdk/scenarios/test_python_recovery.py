@@ -1,11 +1,11 @@
-"""The scenarios of recovery with the unmodified Python SDK."""
+"""The scenarios of recovery, deltas and filters with the unmodified Python SDK."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from centrifuge import StreamPosition
+from centrifuge import DeltaType, Filter, StreamPosition
 from players import Actor, own, play, server
 from test_centrifuge_python import until
 
@@ -112,6 +112,185 @@ def test_recover_or_112(play: Any) -> None:
         assert len(asked) == 2
         assert context.recovered
         assert listened.values() == [4]
+
+    play(go)
+
+
+def test_recover_newest(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, heard, cutter = await actor.cuttable()
+        subscription, listened = await actor.subscribed(client, own("cache"))
+        await actor.publish(subscription.channel, 1)
+        await until(lambda: listened.values() == [1], "the publication")
+
+        async def meanwhile() -> None:
+            for n in range(2, 10):
+                await actor.publish(subscription.channel, n)
+
+        (context,) = await actor.away(heard, cutter, [listened], meanwhile)
+        assert (context.was_recovering, context.recovered) == (True, True)
+        await until(lambda: len(listened.values()) == 2, "the newest")
+        (again,) = await actor.away(heard, cutter, [listened])
+        assert again.recovered
+        await actor.publish(subscription.channel, 10)
+        await until(lambda: len(listened.values()) >= 3, "the next one")
+        assert listened.values() == [1, 9, 10]
+
+    play(go)
+
+
+def test_newest_first(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channel = own("greeting")
+        for n in range(1, 6):
+            await actor.publish(channel, n)
+        client, _ = await actor.connected()
+        _, listened = await actor.subscribed(client, channel)
+        await until(lambda: listened.values(), "the newest value at once")
+        await actor.publish(channel, 6)
+        await until(lambda: len(listened.values()) >= 2, "the next one")
+        assert listened.values() == [5, 6]
+
+    play(go)
+
+
+def version(n: int) -> dict[str, Any]:
+    """A document of which every version changes a little."""
+    readings = [{"place": place, "name": f"sensor {place}", "value": n if place == n % 30 else 0} for place in range(30)]
+    return {"title": "Messwerte der Anlage – größer, 日本語 😀", "readings": readings, "note": "éè😀ß"[n % 4], "n": n}
+
+
+def test_delta_live(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, _ = await actor.connected()
+        subscription, listened = await actor.subscribed(client, own("delta"), delta=DeltaType.FOSSIL)
+        other, _ = await actor.connected("bob")
+        _, plain = await actor.subscribed(other, subscription.channel)
+        for n in range(1, 21):
+            await actor.publish(subscription.channel, version(n))
+        for one in (listened, plain):
+            await until(lambda one=one: len(one.values()) >= 20, "all versions")
+            assert one.values() == [version(n) for n in range(1, 21)]
+        assert [context.pub.delta for context in listened.all("publication")] == [False] + [True] * 19
+
+    play(go)
+
+
+def test_delta_recovered(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, heard, cutter = await actor.cuttable()
+        subscription, listened = await actor.subscribed(client, own("delta"), delta=DeltaType.FOSSIL)
+        for n in range(1, 4):
+            await actor.publish(subscription.channel, version(n))
+        await until(lambda: len(listened.values()) == 3, "what came before the cut")
+
+        async def meanwhile() -> None:
+            for n in range(4, 14):
+                await actor.publish(subscription.channel, version(n))
+
+        (context,) = await actor.away(heard, cutter, [listened], meanwhile)
+        assert context.recovered
+        for n in range(14, 17):
+            await actor.publish(subscription.channel, version(n))
+        await until(lambda: len(listened.values()) >= 16, "what was missed and what came after it")
+        assert listened.values() == [version(n) for n in range(1, 17)]
+
+    play(go)
+
+
+def test_delta_history(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, _ = await actor.connected()
+        subscription, _ = await actor.subscribed(client, own("delta"), delta=DeltaType.FOSSIL)
+        for n in range(1, 5):
+            await actor.publish(subscription.channel, version(n))
+        history = await subscription.history(limit=10)
+        assert [actor.read(pub.data) for pub in history.publications] == [version(n) for n in range(1, 5)]
+
+    play(go)
+
+
+def test_delta_not_allowed(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, _ = await actor.connected()
+        subscription, listened = await actor.subscribed(client, own("kept"), delta=DeltaType.FOSSIL)
+        for n in range(1, 4):
+            await actor.publish(subscription.channel, version(n))
+        await until(lambda: len(listened.values()) >= 3, "all versions")
+        assert listened.values() == [version(n) for n in range(1, 4)]
+
+    play(go)
+
+
+FILTERS = [
+    (Filter.eq("ticker", "BTC"), [0]),
+    (Filter.neq("market", "spot"), [2, 3, 4, 5]),
+    (Filter.is_in("ticker", ["ETH", "SOL"]), [1, 3]),
+    (Filter.not_in("ticker", ["ETH", "SOL"]), [0, 2, 4, 5]),
+    (Filter.exists("market"), [0, 1, 2]),
+    (Filter.not_exists("market"), [3, 4, 5]),
+    (Filter.starts_with("ticker", "BTC"), [0, 2]),
+    (Filter.ends_with("ticker", "PERP"), [2]),
+    (Filter.contains("ticker", "O"), [3, 4]),
+    (Filter.lt("price", "9.5"), [0, 3]),
+    (Filter.lte("price", "10.0"), [0, 1, 3]),
+    (Filter.gt("price", "9"), [1, 2]),
+    (Filter.gte("price", "9"), [0, 1, 2]),
+    (Filter.all(Filter.eq("market", "spot"), Filter.gt("price", "9")), [1]),
+    (Filter.any(Filter.eq("ticker", "SOL"), Filter.eq("market", "future")), [2, 3]),
+    (Filter.negate(Filter.exists("market")), [3, 4, 5]),
+]
+TAGS: list[dict[str, str] | None] = [
+    {"ticker": "BTC", "price": "9", "market": "spot"},
+    {"ticker": "ETH", "price": "10", "market": "spot"},
+    {"ticker": "BTC-PERP", "price": "10.5", "market": "future"},
+    {"ticker": "SOL", "price": "-3"},
+    {"ticker": "DOGE", "price": "much"},
+    None,
+]
+
+
+def test_filter_every_comparison(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        every = []
+        for at in range(0, len(FILTERS), 8):
+            client, _ = await actor.connected()
+            for tags_filter, _ in FILTERS[at : at + 8]:
+                every.append(await actor.subscribed(client, own("tagged"), tags_filter=tags_filter))
+        channels = [subscription.channel for subscription, _ in every]
+        for place, tags in enumerate(TAGS):
+            await actor.api("broadcast", channels=channels, data=place, **({"tags": tags} if tags else {}))
+        for (_, listened), (_, places) in zip(every, FILTERS, strict=True):
+            await until(lambda listened=listened, places=places: places[-1] in listened.values(), f"{places}")
+        assert [listened.values() for _, listened in every] == [places for _, places in FILTERS]
+
+    play(go)
+
+
+def test_filter_recovers(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, heard, cutter = await actor.cuttable()
+        subscription, listened = await actor.subscribed(client, own("tagged"), tags_filter=Filter.eq("even", "yes"))
+
+        async def publish(*numbers: int) -> None:
+            for n in numbers:
+                await actor.publish(subscription.channel, n, tags={"even": "no" if n % 2 else "yes"})
+
+        await publish(*range(1, 6))
+        (context,) = await actor.away(heard, cutter, [listened], lambda: publish(*range(6, 14)))
+        assert (context.was_recovering, context.recovered) == (True, True)
+        await publish(*range(14, 18))
+        await until(lambda: 16 in listened.values(), "the last even one")
+        assert listened.values() == [2, 4, 6, 8, 10, 12, 14, 16]
+
+    play(go)
+
+
+def test_filter_not_allowed_107(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, _ = await actor.connected()
+        assert await actor.refused(client, own("kept"), tags_filter=Filter.eq("of", "a")) == 107
+        assert await actor.refused(client, own("tagged"), tags_filter=Filter.all()) == 107
 
     play(go)
 

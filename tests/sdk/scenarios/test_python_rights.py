@@ -1,4 +1,4 @@
-"""The scenarios of tokens, presence, history and codes with the unmodified Python SDK."""
+"""The scenarios of tokens, presence, server-side subscriptions, history and codes with the unmodified Python SDK."""
 
 from __future__ import annotations
 
@@ -102,11 +102,159 @@ def test_token_of_nobody_3507(play: Any) -> None:
     play(go)
 
 
+def test_subscription_token(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        client, _ = await actor.connected(claims={"info": {"name": "Ann"}})
+        for channel in (own("closed"), "$" + own("closed")):
+            ticket = token(channel=channel, info={"seat": 7}, data={"welcome": True})
+            _, listened = await actor.subscribed(client, channel, token=ticket)
+            await actor.publish(channel, "for those inside")
+            await until(lambda: listened.values() == ["for those inside"], "the publication")
+            assert actor.read(listened.all("subscribed")[0].data) == {"welcome": True}
+            (info,) = (await actor.api("presence", channel=channel))["presence"].values()
+            assert (info["user"], info["conn_info"], info["chan_info"]) == ("ann", {"name": "Ann"}, {"seat": 7})
+
+    play(go)
+
+
 def test_subscription_token_missing_103(play: Any) -> None:
     async def go(actor: Actor) -> None:
         client, _ = await actor.connected()
         assert await actor.refused(client, own("closed")) == 103
         assert await actor.refused(client, "$" + own("open")) == 103
+
+    play(go)
+
+
+def test_subscription_token_wrong(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channel = own("closed")
+        client, _ = await actor.connected()
+        assert await actor.refused(client, channel, token=token(channel=channel) + "x") == 103
+        for wrong in (token(channel=own("closed")), token("bob", channel=channel)):
+            other, heard = await actor.connected()
+            subscription, _ = actor.subscription(other, channel, token=wrong)
+            await subscription.subscribe()
+            assert (await heard.first("disconnected")).code == 3500
+
+    play(go)
+
+
+def test_subscription_token_expired_109(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channel = own("closed")
+        client, _ = await actor.connected()
+        ask = getter(token(channel=channel, exp=soon(600)))
+        _, listened = await actor.subscribed(client, channel, token=token(channel=channel, exp=soon(-10)), get_token=ask)
+        assert len(ask.calls) == 1
+        assert not listened.all("unsubscribed")
+
+    play(go)
+
+
+def test_subscription_token_refreshed(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channel, end = own("closed"), soon(7)
+        client, _ = await actor.connected()
+        ask = getter(token(channel=channel, exp=soon(3)), token(channel=channel, exp=soon(600)))
+        _, listened = await actor.subscribed(client, channel, get_token=ask)
+        await until(lambda: len(ask.calls) == 2, "the renewal")
+        await until(lambda: soon(0) >= end, "the end of the first token and its grace")
+        await actor.publish(channel, "still here")
+        await until(lambda: listened.values() == ["still here"], "the publication")
+        assert len(listened.all("subscribed")) == 1
+
+    play(go)
+
+
+def test_subscription_token_not_refreshed_2501(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channel = own("closed")
+        client, heard = await actor.connected()
+        ask = getter(token(channel=channel, exp=soon(3)), None, token(channel=channel, exp=soon(600)))
+        _, listened = await actor.subscribed(client, channel, get_token=ask)
+        await until(lambda: len(listened.all("subscribing")) == 2, "the end of the subscription")
+        assert listened.all("subscribing")[1].code == 2501
+        await until(lambda: len(listened.all("subscribed")) == 2, "the next subscription")
+        assert len(heard.all("connected")) == 1
+
+    play(go)
+
+
+def test_capabilities(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channel = own("closed")
+        caps = [
+            {"channels": [channel], "allow": ["sub", "pub", "hst", "prs"]},
+            {"channels": [channel + "-*"], "match": "wildcard", "allow": ["sub"]},
+        ]
+        client, _ = await actor.connected(claims={"caps": caps})
+        subscription, listened = await actor.subscribed(client, channel)
+        await subscription.publish(actor.pack("mine"))
+        await until(lambda: listened.values() == ["mine"], "the publication")
+        assert len((await subscription.history(limit=10)).publications) == 1
+        assert (await subscription.presence_stats()).num_clients == 1
+        reading, _ = await actor.subscribed(client, channel + "-2")
+        assert await code_of(reading.publish(actor.pack(1))) == 103
+        assert await code_of(reading.history(limit=1)) == 103
+        assert await code_of(reading.presence()) == 103
+        assert await actor.refused(client, own("closed")) == 103
+
+    play(go)
+
+
+def inside(heard: Heard, channel: str) -> list[Any]:
+    return [context for context in heard.all("subscribed") if context.channel == channel]
+
+
+def test_server_side_by_token(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channels = [own("closed"), own("closed")]
+        _, heard = await actor.connected(claims={"channels": channels})
+        await until(lambda: len(heard.all("subscribed")) == 2, "both subscriptions")
+        for channel in channels:
+            await actor.publish(channel, channel)
+        await until(lambda: sorted(heard.values()) == sorted(channels), "both publications")
+
+    play(go)
+
+
+def test_server_side_recovers(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        channel = own("kept")
+        _, heard, cutter = await actor.cuttable(claims={"channels": [channel]})
+        await until(lambda: inside(heard, channel), "the subscription")
+        await actor.publish(channel, 1)
+        await until(lambda: heard.values() == [1], "the publication")
+
+        async def meanwhile() -> None:
+            for n in range(2, 10):
+                await actor.publish(channel, n)
+
+        (context,) = await actor.away(heard, cutter, [heard], meanwhile)
+        assert (context.was_recovering, context.recovered) == (True, True)
+        await actor.publish(channel, 10)
+        await until(lambda: len(heard.values()) >= 10, "what was missed")
+        assert heard.values() == list(range(1, 11))
+
+    play(go)
+
+
+def test_server_side_by_api(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        user, channel = own("u").replace(":", "-"), own("closed")
+        _, one = await actor.connected(user)
+        _, two = await actor.connected(user)
+        await actor.api("subscribe", user=user, channel=channel, data={"by": "api"})
+        for heard in (one, two):
+            await until(lambda heard=heard: inside(heard, channel), "the subscription")
+            assert actor.read(inside(heard, channel)[0].data) == {"by": "api"}
+        await actor.publish(channel, 1)
+        for heard in (one, two):
+            await until(lambda heard=heard: heard.values() == [1], "the publication")
+        await actor.api("unsubscribe", user=user, channel=channel)
+        for heard in (one, two):
+            await until(lambda heard=heard: heard.all("unsubscribed"), "the end of it")
 
     play(go)
 
@@ -198,5 +346,55 @@ def test_channel_limit_106(play: Any) -> None:
         for _ in range(8):
             await actor.subscribed(client, own("open"))
         assert await actor.refused(client, own("open")) == 106
+
+    play(go)
+
+
+def test_unsubscribed_by_api_2000(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        user, channel = own("u").replace(":", "-"), own("open")
+        client, _ = await actor.connected(user)
+        _, listened = await actor.subscribed(client, channel)
+        await actor.api("unsubscribe", user=user, channel=channel)
+        assert (await listened.first("unsubscribed")).code == 2000
+
+    play(go)
+
+
+def test_disconnected_by_api(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        user = own("u").replace(":", "-")
+        _, one = await actor.connected(user)
+        _, two = await actor.connected(user)
+        await actor.api("disconnect", user=user, whitelist=[two.all("connected")[0].client])
+        assert (await one.first("disconnected")).code == 3503
+        await actor.api("disconnect", user=user, disconnect={"code": 4501, "reason": "go away"})
+        end = await two.first("disconnected")
+        assert (end.code, end.reason) == (4501, "go away")
+
+    play(go)
+
+
+def test_disconnected_by_api_comes_back(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        user = own("u").replace(":", "-")
+        client, heard = await actor.connected(user)
+        _, listened = await actor.subscribed(client, own("kept"))
+        await actor.api("disconnect", user=user, disconnect={"code": 4000, "reason": "come again"})
+        await until(lambda: len(listened.all("subscribed")) == 2, "the subscription again")
+        assert listened.all("subscribed")[1].recovered
+        assert (heard.all("connecting")[1].code, heard.all("connecting")[1].reason) == (4000, "come again")
+
+    play(go)
+
+
+def test_expired_by_api_3005(play: Any) -> None:
+    async def go(actor: Actor) -> None:
+        user = own("u").replace(":", "-")
+        _, heard = await actor.connected(user, get_token=getter(token(user)))
+        await actor.api("refresh", user=user, expired=True)
+        await until(lambda: len(heard.all("connecting")) == 2, "the end of the connection")
+        assert heard.all("connecting")[1].code == 3005
+        await until(lambda: len(heard.all("connected")) == 2, "the next connection")
 
     play(go)

@@ -85,7 +85,6 @@ final class Actor implements AutoCloseable {
         api("publish", "{\"channel\":\"" + channel + "\",\"data\":" + data + "}");
     }
 
-
     static String text(byte[] data) {
         return data == null ? "" : new String(data, StandardCharsets.UTF_8);
     }
@@ -107,7 +106,11 @@ final class Actor implements AutoCloseable {
         }
 
         void await(String name, int count) throws InterruptedException {
-            until(() -> of(name).size() >= count, name + " number " + count + " in " + lines);
+            try {
+                until(() -> of(name).size() >= count, name + " number " + count);
+            } catch (AssertionError error) {
+                throw new AssertionError(error.getMessage() + " in " + lines);
+            }
         }
     }
 

@@ -27,6 +27,7 @@ final class Scenarios {
         Actor.secret = arguments[3];
         recovery();
         tokens();
+        serverSide();
         people();
         codes();
         ALL.forEach(Scenarios::run);
@@ -80,6 +81,27 @@ final class Scenarios {
             listened.seen.await("publication", 1);
             Actor.same(listened.publications(), numbered(21, 21));
         });
+        scenario("recover-newest", actor -> {
+            Actor.Player player = actor.cuttable(options -> {});
+            String channel = Actor.own("cache");
+            Actor.Listened listened = player.subscribed(channel);
+            publish(channel, 1, 1);
+            listened.seen.await("publication", 1);
+            player.cut();
+            publish(channel, 2, 9);
+            player.cutter.heal();
+            listened.seen.await("publication", 2);
+            publish(channel, 10, 10);
+            listened.seen.await("publication", 3);
+            Actor.same(listened.publications(), List.of("1 1", "9 9", "10 10"));
+        });
+        scenario("newest-first", actor -> {
+            String channel = Actor.own("greeting");
+            publish(channel, 1, 5);
+            Actor.Listened listened = actor.player().connected().subscribed(channel);
+            listened.seen.await("publication", 1);
+            Actor.same(listened.publications(), numbered(5, 5));
+        });
         scenario("history-pages", actor -> {
             String channel = Actor.own("open");
             publish(channel, 1, 25);
@@ -107,9 +129,15 @@ final class Scenarios {
         return Actor.<HistoryResult>result(callback -> listened.subscription.history(built, callback));
     }
 
-    /** Answers with the tokens in turn, the last one again and again. */
+    /** Answers with the tokens in turn, the last one again and again; null never answers. */
     private static final class Getter extends ConnectionTokenGetter {
         final AtomicInteger calls = new AtomicInteger();
+        final SubscriptionTokenGetter forSubscription = new SubscriptionTokenGetter() {
+            @Override
+            public void getSubscriptionToken(SubscriptionTokenEvent event, TokenCallback callback) {
+                answer(callback);
+            }
+        };
         private final String[] answers;
 
         Getter(String... answers) {
@@ -118,13 +146,21 @@ final class Scenarios {
 
         @Override
         public void getConnectionToken(ConnectionTokenEvent event, TokenCallback callback) {
+            answer(callback);
+        }
+
+        private void answer(TokenCallback callback) {
             String answer = answers[Math.min(calls.incrementAndGet(), answers.length) - 1];
-            callback.Done(null, answer);
+            if (answer != null) callback.Done(null, answer);
         }
     }
 
     private static String lasting(int seconds) {
         return "\"exp\":" + Actor.soon(seconds);
+    }
+
+    private static String of(String channel) {
+        return "\"channel\":\"" + channel + "\"";
     }
 
     private static int ended(Actor.Player player) throws Exception {
@@ -156,10 +192,68 @@ final class Scenarios {
         scenario("token-wrong-3500", actor -> Actor.same(ended(actor.player(options -> options.setToken(Actor.token("ann") + "x"))), 3500));
         scenario("token-missing-3501", actor -> Actor.same(ended(actor.player(options -> options.setToken(""))), 3501));
         scenario("token-of-nobody-3507", actor -> Actor.same(ended(actor.player(options -> options.setToken(Actor.token("")))), 3507));
+        scenario("subscription-token", actor -> {
+            String channel = Actor.own("closed");
+            String ticket = Actor.token("ann", of(channel), "\"info\":{\"seat\":7}", "\"data\":{\"welcome\":true}");
+            Actor.Player player = actor.player().connected();
+            Actor.Listened listened = player.subscribed(channel, options -> options.setToken(ticket));
+            Actor.publish(channel, 1);
+            listened.seen.await("publication", 1);
+            Actor.must(listened.seen.of("subscribed").get(0).endsWith("{\"welcome\":true}"), listened.seen.lines.toString());
+            Actor.must(Actor.api("presence", "{" + of(channel) + "}").contains("{\"seat\":7}"), "chan_info");
+        });
         scenario("subscription-token-missing-103", actor -> {
             Actor.Player player = actor.player().connected();
             Actor.same(player.refused(Actor.own("closed")), 103);
             Actor.same(player.refused("$" + Actor.own("open")), 103);
+        });
+        scenario("subscription-token-refreshed", actor -> {
+            String channel = Actor.own("closed");
+            long end = Actor.soon(7);
+            Getter getter = new Getter(Actor.token("ann", of(channel), lasting(3)), Actor.token("ann", of(channel), lasting(600)));
+            Actor.Listened listened = actor.player().connected().subscribed(channel, options -> options.setTokenGetter(getter.forSubscription));
+            Actor.until(() -> getter.calls.get() == 2 && Actor.soon(0) >= end, "the end of the first token and its grace");
+            Actor.publish(channel, 1);
+            listened.seen.await("publication", 1);
+            Actor.same(listened.seen.of("subscribed").size(), 1);
+        });
+    }
+
+    private static void serverSide() {
+        scenario("server-side-by-token", actor -> {
+            String channel = Actor.own("closed");
+            Actor.Player player = actor.player(options -> options.setToken(Actor.token("ann", "\"channels\":[\"" + channel + "\"]"))).connected();
+            player.seen.await("subscribed", 1);
+            Actor.publish(channel, 1);
+            player.seen.await("publication", 1);
+            Actor.same(player.seen.of("publication"), List.of(channel + " 1"));
+        });
+        scenario("server-side-recovers", actor -> {
+            String channel = Actor.own("kept");
+            Actor.Player player = actor.cuttable(options -> options.setToken(Actor.token("ann", "\"channels\":[\"" + channel + "\"]")));
+            player.seen.await("subscribed", 1);
+            publish(channel, 1, 1);
+            player.seen.await("publication", 1);
+            player.cut();
+            publish(channel, 2, 9);
+            player.cutter.heal();
+            player.seen.await("subscribed", 2);
+            Actor.same(player.seen.of("subscribed").get(1).trim(), channel + " true true");
+            publish(channel, 10, 10);
+            player.seen.await("publication", 10);
+            Actor.same(player.seen.of("publication"), IntStream.rangeClosed(1, 10).mapToObj(n -> channel + " " + n).toList());
+        });
+        scenario("server-side-by-api", actor -> {
+            String user = Actor.own("u").replace(":", "-");
+            String channel = Actor.own("closed");
+            Actor.Player player = actor.player(options -> options.setToken(Actor.token(user))).connected();
+            Actor.api("subscribe", "{\"user\":\"" + user + "\"," + of(channel) + ",\"data\":{\"by\":\"api\"}}");
+            player.seen.await("subscribed", 1);
+            Actor.must(player.seen.of("subscribed").get(0).endsWith("{\"by\":\"api\"}"), player.seen.lines.toString());
+            Actor.publish(channel, 1);
+            player.seen.await("publication", 1);
+            Actor.api("unsubscribe", "{\"user\":\"" + user + "\"," + of(channel) + "}");
+            player.seen.await("unsubscribed", 1);
         });
     }
 
@@ -199,6 +293,21 @@ final class Scenarios {
             Actor.same(player.refused("nowhere:1"), 102);
             Actor.same(player.refused(Actor.own("closed")), 103);
             Actor.same(player.seen.of("disconnected"), List.of());
+        });
+        scenario("unsubscribed-by-api-2000", actor -> {
+            String user = Actor.own("u").replace(":", "-");
+            String channel = Actor.own("open");
+            Actor.Listened listened = actor.player(options -> options.setToken(Actor.token(user))).connected().subscribed(channel);
+            Actor.api("unsubscribe", "{\"user\":\"" + user + "\"," + of(channel) + "}");
+            listened.seen.await("unsubscribed", 1);
+            Actor.must(listened.seen.of("unsubscribed").get(0).startsWith("2000"), listened.seen.lines.toString());
+        });
+        scenario("disconnected-by-api", actor -> {
+            String user = Actor.own("u").replace(":", "-");
+            Actor.Player player = actor.player(options -> options.setToken(Actor.token(user))).connected();
+            Actor.api("disconnect", "{\"user\":\"" + user + "\",\"disconnect\":{\"code\":4501,\"reason\":\"go away\"}}");
+            player.seen.await("disconnected", 1);
+            Actor.same(player.seen.of("disconnected").get(0), "4501 go away");
         });
     }
 }
