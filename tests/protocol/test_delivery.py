@@ -26,7 +26,8 @@ CHANNEL = "board:1"
 CONFIG = (
     OPEN
     + """
-ping_interval = "9s"
+ping_interval = "20s"
+pong_timeout = "15s"
 recovery_max_publication_limit = 100000
 [[channel.namespaces]]
 name = "board"
