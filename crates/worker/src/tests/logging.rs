@@ -199,7 +199,10 @@ impl World {
         for taken in taken.iter().rev() {
             if let Decided::Taken(offset, _) = taken.decided {
                 let truth = &mut self.truths[taken.channel];
-                truth.version = taken.version;
+                // Only its own: what was counted before may be of a life that is over by now.
+                if taken.made.version.0 > 0 && truth.is_there() {
+                    truth.version = taken.version;
+                }
                 truth.results.remove(taken.made.idempotency);
                 if let Some(life) = truth.life.as_mut().filter(|_| offset.is_some()) {
                     life.under_way -= 1;

@@ -152,7 +152,7 @@ impl Truth {
         self.version = (0, "");
     }
 
-    fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         self.life.is_some() || self.subscribers > 0 || !self.state.is_empty()
     }
 
