@@ -28,7 +28,7 @@ use jackfield_session::Tick;
 use gentle::Gentle;
 
 /// Answers that may wait, in limits of what is pushed: a client that comes back asks for many channels at once.
-const ANSWERS: usize = 16;
+pub(crate) const ANSWERS: usize = 16;
 
 /// What a publication that may be replaced counts as: its place and what finds it.
 const PLACE: usize = 32;

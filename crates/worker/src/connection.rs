@@ -77,6 +77,8 @@ pub(crate) struct Connection {
     pub(crate) finished: bool,
     /// Our last byte is out.
     pub(crate) shut: bool,
+    /// Bytes of answers that are made and not yet on their way to the socket.
+    pub(crate) answered: u32,
     /// When patience ends: with a handshake, a goodbye or a blocked socket.
     pub(crate) patience: Tick,
     /// Reading goes on at this time; 0: not held.
@@ -94,6 +96,7 @@ impl Connection {
             unread: false,
             finished: false,
             shut: false,
+            answered: 0,
             patience,
             held_until: 0,
         }

@@ -12,6 +12,7 @@ use jackfield_session::wire::{self, Wires};
 use jackfield_session::{Effect, Ids, Now, Settings, Tick, Turn};
 
 use crate::addresses::{Addresses, Counted};
+use crate::backlog::ANSWERS;
 use crate::connection::{Connection, Phase};
 use crate::crew::Plan;
 
@@ -129,8 +130,13 @@ impl Floor {
         };
         let encoding = session.encoding();
         match effect {
+            Effect::Reply(_) if connection.answered as usize > self.plan.backlog_bytes.saturating_mul(ANSWERS) => {
+                // One frame may ask for more than anybody's memory holds. What is not made yet never is.
+                session.disconnect(Disconnect::SLOW, &mut self.turn(slot, connection.generation));
+            }
             Effect::Reply(reply) => {
                 if let Some(frame) = self.wires.reply(encoding, &reply) {
+                    connection.answered = connection.answered.saturating_add(frame.len() as u32);
                     self.outbox.answer(slot as u32, frame);
                 }
             }

@@ -22,6 +22,7 @@ impl Worker {
     pub(crate) fn write(&mut self, slot: usize) {
         let lane = self.floor.outbox.take(slot as u32);
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let was_held = std::mem::take(&mut connection.answered) as usize > self.floor.plan.backlog_bytes;
         let outbox = &self.floor.outbox;
         if let Some(backlog) = &mut connection.backlog {
             backlog.extend(outbox.frames(lane), 0, self.floor.fine as u32);
@@ -33,6 +34,10 @@ impl Worker {
         };
         match written {
             Written::All if connection.is_closing() => self.say_goodbye(slot),
+            Written::All if was_held => {
+                self.go_on(slot);
+                self.settle(slot);
+            }
             Written::All => {}
             Written::Part(bytes) => {
                 let now = self.floor.fine as u32;

@@ -130,8 +130,9 @@ fn is_held(connection: &mut Connection, floor: &mut Floor, slot: usize) -> bool 
     if session.endpoint().dialect == Dialect::Echo && connection.backlog.is_some() {
         return true;
     }
-    // Who does not take its answers may go on asking when it has.
-    if connection.backlog.as_ref().is_some_and(|backlog| backlog.answers() > floor.plan.backlog_bytes) {
+    // Who does not take its answers may go on asking when it has; and so many as it may leave are made at once.
+    let waiting = connection.backlog.as_ref().map_or(0, |backlog| backlog.answers());
+    if waiting + connection.answered as usize > floor.plan.backlog_bytes {
         return true;
     }
     match session.hold(&floor.turn(slot, generation)) {

@@ -36,7 +36,9 @@ impl Server {
     pub(crate) fn start(workers: usize, backlog_bytes: usize) -> Self {
         let any = Permission { client: true, subscriber: false, anonymous: true };
         let options = Options { subscribe: any, publish: any, ..Options::default() };
-        let namespaces = Namespaces { without: Some(Arc::new(options)), ..Namespaces::default() };
+        let kept = Options { history_size: 20, history_ttl: u64::MAX / 2, read_history: any, ..options.clone() };
+        let named = [("kept".to_owned(), Arc::new(kept))].into_iter().collect();
+        let namespaces = Namespaces { without: Some(Arc::new(options)), named, ..Namespaces::default() };
         let seats: Vec<Seat> = (0..workers).map(|_| Seat::new().unwrap()).collect();
         let hub = Arc::new(Hub::new(namespaces, seats.iter().map(Seat::mailbox).collect(), 300, 1));
         let settings = Settings { allow_anonymous_without_token: true, message_rate: 0, ..Settings::default() };
