@@ -123,7 +123,11 @@ impl Hub {
 
     /// Forgets a channel's publications and values; its position stays.
     pub fn forget_history(&self, channel: &str) -> Result<(), ClientError> {
-        self.known(channel, |options| options.has_history() || options.has_state())?;
+        let options = self.known(channel, |options| options.has_history() || options.has_state())?;
+        if options.is_map() {
+            let message = "bad request: history_remove is for streams; empty a map with map_clear".into();
+            return Err(ClientError { message, ..ClientError::BAD_REQUEST });
+        }
         self.forget(channel, Forgetting::Publications)
     }
 

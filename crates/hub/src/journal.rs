@@ -10,12 +10,12 @@ use jackfield_model::app::Answer;
 use jackfield_model::client::Unsubscribed;
 use jackfield_model::{ClientError, Millis, Payload, Position, Publication};
 
-use crate::directory::Channel;
+use crate::directory::{Channel, Table};
 use crate::hub::Hub;
 use crate::keyed::{Keyed, Value};
 use crate::mailbox::Mail;
 use crate::people::Address;
-use crate::publish::{PublishError, Published, Publishing, Taken, note_end};
+use crate::publish::{PublishError, Published, Publishing, Taken, is_still_over, note_end};
 use crate::stream::Stream;
 
 /// What takes publications and makes them last.
@@ -169,8 +169,9 @@ impl Hub {
         // Backwards, so that what was there before the first of them is there in the end.
         for numbered in batch.rev() {
             let Numbered { channel, taken, ticket, undo, .. } = numbered;
-            if taken.is_some() {
+            if let Some(taken) = taken {
                 let mut table = self.directory.table(&channel);
+                let table: &mut Table = &mut table;
                 if !undo.idempotency_key.is_empty() {
                     table.results.remove(&channel, &undo.idempotency_key);
                 }
@@ -180,6 +181,11 @@ impl Hub {
                     }
                     if let Some(version) = undo.version {
                         entry.more().version = version;
+                    }
+                    if taken.publication.is_removal()
+                        && let Some(key) = taken.publication.key()
+                    {
+                        is_still_over(entry, key, &mut table.ends);
                     }
                 }
             }

@@ -107,6 +107,12 @@ impl Keyed {
         self.ends.first().map(|(ends, _)| *ends)
     }
 
+    /// The value is told again when it has run out, because nobody could take it the first time.
+    pub(crate) fn tell_again(&mut self, key: &str) {
+        let Some(ends) = self.get(key).map(|value| value.ends).filter(|ends| *ends != Millis::MAX) else { return };
+        self.ends.insert((ends, key.into()));
+    }
+
     /// Keys whose values have run out. They are told once; the values stay until they are taken.
     pub(crate) fn expired(&mut self, now: Millis) -> Vec<Arc<str>> {
         let rest = self.ends.split_off(&(now.saturating_add(1), "".into()));

@@ -32,6 +32,8 @@ pub struct Publishing {
     pub is_for_map: bool,
     /// The key loses its value.
     pub removes: bool,
+    /// Only because the value's time is up: one that has come since then stays.
+    pub if_over: bool,
     /// What few publications have.
     pub more: Option<Box<PublishMore>>,
 }
@@ -249,11 +251,17 @@ impl Hub {
                 is_for_map: true,
                 removes: true,
                 pressing: true,
+                if_over: true,
                 more: Some(Box::new(more)),
                 ..Publishing::default()
             };
             if let Err(error) = self.publish_and_forget(&channel, removal, now) {
-                tracing::warn!(?channel, ?error, "a value that ran out was not removed");
+                tracing::warn!(?channel, ?error, "a value that ran out is not removed yet");
+                let mut table = self.directory.table(&channel);
+                let table: &mut Table = &mut table;
+                if let Some(entry) = table.channels.get_mut(&channel) {
+                    is_still_over(entry, &key, &mut table.ends);
+                }
             }
         }
     }
@@ -291,6 +299,9 @@ fn suppressed(entry: &mut Channel, publishing: &Publishing, now: Millis) -> Opti
         (false, _) => entry.more.as_ref().map(|more| more.version.clone()),
     };
     let has_value = value.is_some();
+    if publishing.if_over && value.is_some_and(|value| value.ends > now) {
+        return Some("renewed");
+    }
     if more.version > 0 && last.is_some_and(|(version, epoch)| more.version <= version && *epoch == *more.version_epoch)
     {
         return Some("version");
@@ -378,6 +389,12 @@ fn keep_state(
         value.version = before.version.clone();
     }
     before.map(|before| before.publication)
+}
+
+/// A value could not be removed: its end is looked at again.
+pub(crate) fn is_still_over(entry: &mut Channel, key: &str, ends: &mut BinaryHeap<Reverse<(Millis, Arc<str>)>>) {
+    entry.more().state.tell_again(key);
+    note_end(entry, ends);
 }
 
 /// Remembers when the next value of a channel runs out.

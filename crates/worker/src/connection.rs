@@ -77,8 +77,8 @@ pub(crate) struct Connection {
     pub(crate) finished: bool,
     /// Our last byte is out.
     pub(crate) shut: bool,
-    /// Bytes of answers that are made and not yet on their way to the socket.
-    pub(crate) answered: u32,
+    /// It has asked for so much that it is not read until the answers are on their way.
+    pub(crate) is_sated: bool,
     /// When patience ends: with a handshake, a goodbye or a blocked socket.
     pub(crate) patience: Tick,
     /// Reading goes on at this time; 0: not held.
@@ -96,7 +96,7 @@ impl Connection {
             unread: false,
             finished: false,
             shut: false,
-            answered: 0,
+            is_sated: false,
             patience,
             held_until: 0,
         }

@@ -19,6 +19,31 @@ use crate::crew::Plan;
 /// Ticks for the peer to read our last words.
 pub(crate) const GOODBYE: Tick = 50;
 
+/// Bytes of answers that are made and not yet on their way to the socket: of the connection whose commands are being read,
+/// since all of them are read before those of another.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    slot: usize,
+    bytes: usize,
+}
+
+impl Answered {
+    pub(crate) fn of(&self, slot: usize) -> usize {
+        if self.slot == slot { self.bytes } else { 0 }
+    }
+
+    fn add(&mut self, slot: usize, bytes: usize) {
+        *self = Self { slot, bytes: self.of(slot) + bytes };
+    }
+
+    /// They are on their way, or nobody waits for them any more.
+    pub(crate) fn clear(&mut self, slot: usize) {
+        if self.slot == slot {
+            self.bytes = 0;
+        }
+    }
+}
+
 /// What sessions touch: everything of a worker but its connections.
 #[derive(Debug)]
 pub(crate) struct Floor {
@@ -34,6 +59,7 @@ pub(crate) struct Floor {
     counted: Vec<Option<Counted>>,
     addresses: Arc<Addresses>,
     pub(crate) outbox: Outbox,
+    pub(crate) answered: Answered,
     pub(crate) now: Now,
     /// Milliseconds since the server started; never jumps.
     pub(crate) fine: Millis,
@@ -54,6 +80,7 @@ impl Floor {
             counted: Vec::new(),
             addresses,
             outbox: Outbox::default(),
+            answered: Answered::default(),
             now,
             fine: 0,
             plan: plan.clone(),
@@ -79,6 +106,7 @@ impl Floor {
 
     /// Counts it out.
     pub(crate) fn leave(&mut self, slot: usize) {
+        self.answered.clear(slot);
         if let Some(counted) = self.counted.get_mut(slot).and_then(Option::take) {
             self.addresses.leave(counted);
         }
@@ -130,13 +158,13 @@ impl Floor {
         };
         let encoding = session.encoding();
         match effect {
-            Effect::Reply(_) if connection.answered as usize > self.plan.backlog_bytes.saturating_mul(ANSWERS) => {
+            Effect::Reply(_) if self.answered.of(slot) > self.plan.backlog_bytes.saturating_mul(ANSWERS) => {
                 // One frame may ask for more than anybody's memory holds. What is not made yet never is.
                 session.disconnect(Disconnect::SLOW, &mut self.turn(slot, connection.generation));
             }
             Effect::Reply(reply) => {
                 if let Some(frame) = self.wires.reply(encoding, &reply) {
-                    connection.answered = connection.answered.saturating_add(frame.len() as u32);
+                    self.answered.add(slot, frame.len());
                     self.outbox.answer(slot as u32, frame);
                 }
             }

@@ -22,7 +22,8 @@ impl Worker {
     pub(crate) fn write(&mut self, slot: usize) {
         let lane = self.floor.outbox.take(slot as u32);
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let was_held = std::mem::take(&mut connection.answered) as usize > self.floor.plan.backlog_bytes;
+        self.floor.answered.clear(slot);
+        let was_sated = std::mem::take(&mut connection.is_sated);
         let outbox = &self.floor.outbox;
         if let Some(backlog) = &mut connection.backlog {
             backlog.extend(outbox.frames(lane), 0, self.floor.fine as u32);
@@ -34,7 +35,7 @@ impl Worker {
         };
         match written {
             Written::All if connection.is_closing() => self.say_goodbye(slot),
-            Written::All if was_held => {
+            Written::All if was_sated => {
                 self.go_on(slot);
                 self.settle(slot);
             }

@@ -132,7 +132,8 @@ fn is_held(connection: &mut Connection, floor: &mut Floor, slot: usize) -> bool 
     }
     // Who does not take its answers may go on asking when it has; and so many as it may leave are made at once.
     let waiting = connection.backlog.as_ref().map_or(0, |backlog| backlog.answers());
-    if waiting + connection.answered as usize > floor.plan.backlog_bytes {
+    if waiting + floor.answered.of(slot) > floor.plan.backlog_bytes {
+        connection.is_sated = true;
         return true;
     }
     match session.hold(&floor.turn(slot, generation)) {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod control;
+mod ends;
 mod model;
 mod simulation;
 mod threads;
