@@ -28,7 +28,7 @@ pub enum LogError {
     /// What was safe on the disk is not what was written.
     #[error(
         "read {file} at byte {at}: {why}. The log is damaged and nothing of it was changed. Two ways out: restore the \
-         folder from a backup and put an empty file `restored` beside it, or start anew by moving the folder away"
+         folder from a backup and put an empty file `restored` into it, or start anew by moving the folder away"
     )]
     Damaged {
         /// The file.
@@ -54,7 +54,7 @@ pub enum LogError {
     /// A file is gone.
     #[error(
         "open the log: the file {0} is missing. Two ways out: restore the folder from a backup and put an empty file \
-         `restored` beside it, or start anew by moving the folder away"
+         `restored` into it, or start anew by moving the folder away"
     )]
     Missing(String),
 }

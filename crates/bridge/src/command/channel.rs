@@ -19,7 +19,11 @@ const TIME: &[Field] = &[Field::new(
     "Instead of both: milliseconds since 1970, and what was published then or later.",
 )];
 const HISTORY_FIELDS: &[Field] = &[
-    Field::new("limit", Kind::Integer, "How many publications at most; 0 for the position only, -1 for all."),
+    Field::new(
+        "limit",
+        Kind::Integer,
+        "How many publications at most; 0 for the position only, -1 for as many as history_max_publication_limit (300) allows.",
+    ),
     Field::new("since", Kind::Object(&[PLACE, TIME]), "Where to begin: after a position, or at a time."),
     Field::new("reverse", Kind::Bool, "From the newest downwards."),
 ];
@@ -117,7 +121,7 @@ pub(super) const HISTORY: Method = Method {
 
 pub(super) const HISTORY_REMOVE: Method = Method {
     name: "history_remove",
-    about: "Forgets the publications of a channel; its position stays.",
+    about: "Forgets the publications of a channel; its position stays. For streams: `map_clear` empties a map.",
     takes: OF_A_CHANNEL,
     tells: &[],
     errors: &[102, 107, 108],

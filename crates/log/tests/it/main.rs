@@ -2,6 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-mod killed;
 mod node;
 mod restarts;

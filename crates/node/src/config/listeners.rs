@@ -121,7 +121,7 @@ impl Default for WebSocket {
 pub(crate) struct HttpApi {
     /// Do not offer it.
     pub(crate) disabled: bool,
-    /// Key that requests must carry; without one the API is offered on loopback only.
+    /// Key that requests must carry; without one every request is refused, unless `insecure` is on.
     pub(crate) key: Secret,
     /// Ask for no key wherever the API is offered. For development.
     pub(crate) insecure: bool,
