@@ -97,6 +97,7 @@ class RabbitServerSide:
 
     def write(self, *events):
         import pika
+        import pika.exceptions
 
         for fields in events:
             headers = {
@@ -110,13 +111,17 @@ class RabbitServerSide:
             if "reply_to" in fields:
                 properties.reply_to = "amq.rabbitmq.reply-to"
                 properties.correlation_id = fields["id"]
-            self.channel.basic_publish(
-                self.topology.events,
-                str(partition_of(fields)),
-                fields["data"].encode(),
-                properties,
-                mandatory=True,
-            )
+            body, partition = fields["data"].encode(), str(partition_of(fields))
+
+            def accepted(partition=partition, body=body, properties=properties):
+                try:
+                    self.channel.basic_publish(self.topology.events, partition, body, properties, mandatory=True)
+                except pika.exceptions.NackError:
+                    # A queue that has just been started again may have no leader yet; the next try finds one.
+                    return False
+                return True
+
+            until(accepted, what="a queue that takes the event")
 
     def answer(self):
         def one():
