@@ -169,8 +169,27 @@ class RabbitMQ(Server):
             return False
         return True
 
+    def kill(self):
+        # A quorum queue is there for good when its name is in a file that is written seconds
+        # after the declaration was confirmed. Killed before that, RabbitMQ comes back with a
+        # queue that nobody leads, and refuses what is sent to it.
+        until(self._knows_its_queues, what="the names of the queues on the disk")
+        super().kill()
+
+    def _knows_its_queues(self):
+        for names in self.folder.glob("mnesia/*/quorum/*/names.dets"):
+            written = names.read_bytes()
+            queues = [queue.name for queue in names.parent.iterdir() if queue.is_dir()]
+            if any(queue.encode() not in written for queue in queues):
+                return False
+        return True
+
     def remove(self):
         epmd = shutil.which("epmd")
+        if self.process is not None and self.process.poll() is None:
+            # Nothing of it is needed again.
+            self.signal(signal.SIGCONT)
+            super().kill()
         super().remove()
         if epmd:
             subprocess.run(
