@@ -65,7 +65,8 @@ pub(super) async fn session(state: &watch::Sender<State>) -> Result<Arc<Session>
     let known = changes.wait_for(|state| !matches!(state, State::Connecting));
     match tokio::time::timeout(PATIENCE, known).await {
         Ok(Ok(state)) => match &*state {
-            State::Up(session) => Ok(Arc::clone(session)),
+            // It may have ended before the keeper heard of it.
+            State::Up(session) => session.reason().map_or_else(|| Ok(Arc::clone(session)), Err),
             State::Down(error) => Err(error.clone()),
             State::Connecting => Err(connecting()),
         },

@@ -215,12 +215,14 @@ impl Queue for RabbitQueue {
         let mut inbox = self.answers.lock().await;
         let mut answers = Vec::new();
         // What has come is handed out though the connection has ended since.
-        let session = self.session().await;
-        if let (Err(error), true) = (&session, inbox.is_empty()) {
-            return Err(error.clone());
-        }
-        if let Ok(Some(first)) = tokio::time::timeout(WAIT, inbox.recv()).await {
-            answers.push(first);
+        match self.session().await {
+            Err(error) if inbox.is_empty() => return Err(error),
+            Err(_) => {}
+            Ok(session) => tokio::select! {
+                biased;
+                first = tokio::time::timeout(WAIT, inbox.recv()) => answers.extend(first.ok().flatten()),
+                error = session.ended() => return Err(error),
+            },
         }
         while answers.len() < BATCH_COMMANDS
             && let Ok(answer) = inbox.try_recv()

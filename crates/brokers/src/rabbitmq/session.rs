@@ -126,6 +126,11 @@ impl Session {
         }
     }
 
+    /// Why it has ended, if it has.
+    pub(super) fn reason(&self) -> Option<QueueError> {
+        self.ended.borrow().clone()
+    }
+
     /// Ends it, because of an error that makes it useless.
     pub(super) fn end(&self, error: QueueError) {
         end(&self.ended, error);

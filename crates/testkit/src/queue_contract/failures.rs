@@ -1,18 +1,13 @@
 //! The contract while the queue's server fails.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use jackfield_bridge::{Queue, QueueError};
 use jackfield_model::Uuid;
-use tokio::time::Instant;
 
 use super::flows::empty;
 use super::{Bench, acknowledge, client_events, commands, event, receive, soon, text, until};
 use crate::servers::ServerControl;
-
-/// How soon a call must have told that the server is not there: a reply's time and a little.
-const QUICKLY: Duration = Duration::from_secs(8);
 
 /// A server killed in mid-flow: errors come soon, and afterwards the same queue object goes on. Nothing that was
 /// acknowledged in either direction is lost, and nothing that was settled comes again.
@@ -115,10 +110,8 @@ async fn unreachable(queue: &dyn Queue) {
     let event = event(Uuid::new_v4(), 1);
     let mut results = Vec::new();
     for _ in 0..3 {
-        let start = Instant::now();
         results.push(soon("send", queue.send(std::slice::from_ref(&event))).await.remove(0));
         results.push(soon("answers", queue.answers()).await.map(|_| ()));
-        assert!(start.elapsed() < QUICKLY * 2, "{:?}", start.elapsed());
     }
     for result in &results {
         assert!(matches!(result, Err(QueueError::Unreachable(_))), "{result:?}");
