@@ -5,6 +5,7 @@ use std::net::Shutdown;
 
 use jackfield_tls::{Scratch, Stream};
 use mio::net::TcpStream;
+use socket2::SockRef;
 
 /// What became of a write.
 pub(crate) enum Written {
@@ -50,6 +51,19 @@ impl Pipe {
     /// Writes records that waited for the socket; false when it is dead.
     pub(crate) fn flush(&mut self) -> bool {
         self.tls.as_mut().is_none_or(|tls| tls.flush(&mut self.socket).is_ok())
+    }
+
+    /// From now on the system does not end the connection because the peer's window stays small.
+    ///
+    /// Why: `TCP_USER_TIMEOUT` counts from the first probe of a window until the next segment fits into it whole. Segments
+    /// have 64 KiB before they are cut, the window of a small device never has that many, so a reader who takes every byte
+    /// as it comes, but slowly, would be reset. Whoever is blocked is watched by us instead, who see that bytes move.
+    /// It stays so for the rest of the connection: nobody tells when the system has sent the last of what it took, and to
+    /// count again before that would be to count from the first probe.
+    pub(crate) fn bear(&self) {
+        if let Err(error) = SockRef::from(&self.socket).set_tcp_user_timeout(None) {
+            tracing::debug!(%error, "a slow reader keeps the user timeout");
+        }
     }
 
     /// Ends our half.
