@@ -77,8 +77,6 @@ pub(crate) struct Connection {
     pub(crate) finished: bool,
     /// Our last byte is out.
     pub(crate) shut: bool,
-    /// The system does not end it any more because it reads slowly.
-    pub(crate) is_borne: bool,
     /// It has asked for so much that it is not read until the answers are on their way.
     pub(crate) is_sated: bool,
     /// When patience ends: with a handshake, a goodbye or a blocked socket.
@@ -98,7 +96,6 @@ impl Connection {
             unread: false,
             finished: false,
             shut: false,
-            is_borne: false,
             is_sated: false,
             patience,
             held_until: 0,

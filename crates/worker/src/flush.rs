@@ -48,9 +48,7 @@ impl Worker {
                 }
                 backlog.extend(outbox.frames(lane), bytes, now);
                 connection.backlog = Some(Box::new(backlog));
-                if !std::mem::replace(&mut connection.is_borne, true) {
-                    connection.pipe.bear();
-                }
+                connection.pipe.bear();
                 connection.patience = connection.patience.min(self.floor.now.tick + STALLED);
                 self.floor.outbox.block(slot as u32);
                 self.blocked.add(slot, &self.floor);

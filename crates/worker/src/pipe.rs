@@ -60,6 +60,7 @@ impl Pipe {
     /// as it comes, but slowly, would be reset. Whoever is blocked is watched by us instead, who see that bytes move.
     /// It stays so for the rest of the connection: nobody tells when the system has sent the last of what it took, and to
     /// count again before that would be to count from the first probe.
+    /// Said again each time it blocks: to remember it would cost every idle connection eight bytes.
     pub(crate) fn bear(&self) {
         if let Err(error) = SockRef::from(&self.socket).set_tcp_user_timeout(None) {
             tracing::debug!(%error, "a slow reader keeps the user timeout");
