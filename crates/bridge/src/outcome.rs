@@ -7,7 +7,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use jackfield_hub::control::{NodeInfo, Outcome};
+use jackfield_hub::control::{NodeInfo, NodeLine, Outcome};
 use jackfield_hub::{MapPage, Published};
 use jackfield_model::client::HistoryPage;
 use jackfield_model::{ClientError, ClientInfo, Content, Position, Publication};
@@ -55,6 +55,7 @@ pub fn outcome_json(outcome: &Outcome, node: &Node) -> Vec<u8> {
         Outcome::Done => out.extend_from_slice(b"{}"),
         Outcome::History(page) => history(&mut out, page),
         Outcome::Info(info) => self::node(&mut out, info, node),
+        Outcome::Nodes(lines) => nodes(&mut out, lines),
         Outcome::MapPage(MapPage { entries, cursor, position }) => {
             out.extend_from_slice(b"{\"entries\":");
             list(&mut out, b"[]", entries, |out, entry| publication(out, entry));
@@ -137,14 +138,25 @@ fn published_json(published: &Published) -> Vec<u8> {
 }
 
 fn node(out: &mut Vec<u8>, info: &NodeInfo, node: &Node) {
-    out.extend_from_slice(b"{\"nodes\":[{\"uid\":");
-    string(out, &node.uid);
-    out.extend_from_slice(b",\"name\":");
-    string(out, &node.name);
-    let NodeInfo { clients, users, subscriptions, channels } = info;
-    let (version, uptime) = (env!("CARGO_PKG_VERSION"), node.started.elapsed().as_secs());
-    put(out, &format!(",\"version\":\"{version}\",\"num_clients\":{clients},\"num_users\":{users},"));
-    put(out, &format!("\"num_subs\":{subscriptions},\"num_channels\":{channels},\"uptime\":{uptime}}}]}}"));
+    let (version, uptime) = (env!("CARGO_PKG_VERSION").to_owned(), node.started.elapsed().as_secs());
+    let line = NodeLine { uid: node.uid.as_str().into(), name: node.name.clone(), version, uptime, info: *info };
+    nodes(out, &[line]);
+}
+
+fn nodes(out: &mut Vec<u8>, lines: &[NodeLine]) {
+    out.extend_from_slice(b"{\"nodes\":[");
+    for (nth, NodeLine { uid, name, version, uptime, info }) in lines.iter().enumerate() {
+        out.extend_from_slice(if nth == 0 { b"{\"uid\":" } else { b",{\"uid\":" });
+        string(out, uid);
+        out.extend_from_slice(b",\"name\":");
+        string(out, name);
+        out.extend_from_slice(b",\"version\":");
+        string(out, version);
+        let NodeInfo { clients, users, subscriptions, channels } = info;
+        put(out, &format!(",\"num_clients\":{clients},\"num_users\":{users},"));
+        put(out, &format!("\"num_subs\":{subscriptions},\"num_channels\":{channels},\"uptime\":{uptime}}}"));
+    }
+    out.extend_from_slice(b"]}");
 }
 
 /// The end of a result: where the stream stands.

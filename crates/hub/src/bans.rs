@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use jackfield_model::Millis;
-use jackfield_model::app::{Block, InvalidTokens, Revocation};
+use jackfield_model::app::{Block, Command, InvalidTokens, Revocation};
 
 /// What a token says of itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +68,21 @@ impl Bans {
                 // A token that does not say when it was issued may be as old as any.
                 counts(*until, now) && marks.issued_at.is_none_or(|issued| issued < *before)
             })
+    }
+
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        let lists = self.lists();
+        let blocked = lists.blocked.iter().map(|(user, until)| {
+            Command::BlockUser(Block { user: Arc::clone(user), expire_at: *until })
+        });
+        let revoked = lists.revoked.iter().map(|(uid, until)| {
+            Command::RevokeToken(Revocation { uid: uid.to_string(), expire_at: *until })
+        });
+        let invalid = lists.invalid.iter().map(|(user, (before, until))| {
+            let user = Arc::clone(user);
+            Command::InvalidateUserTokens(InvalidTokens { user, issued_before: *before, expire_at: *until })
+        });
+        blocked.chain(revoked).chain(invalid).collect()
     }
 
     /// Forgets what no longer counts.

@@ -9,10 +9,11 @@ use jackfield_model::{ClientError, ClientInfo, Millis};
 
 use crate::glob;
 use crate::hub::Hub;
-use crate::journal::Ticket;
+use crate::journal::{Forgetting, Then, Ticket};
 use crate::keyed::Page;
 use crate::map::MapPage;
 use crate::orders::SessionOrder;
+use crate::peers;
 use crate::publish::{PublishError, Published, Publishing, Receipt};
 
 /// What came of a command.
@@ -30,6 +31,8 @@ pub enum Outcome {
     History(HistoryPage),
     /// How this node is.
     Info(NodeInfo),
+    /// How all nodes are.
+    Nodes(Vec<NodeLine>),
     /// A page of a map, or a stretch of its stream.
     MapPage(MapPage),
     /// How many keys a map has.
@@ -55,6 +58,21 @@ pub struct NodeInfo {
     pub channels: u64,
 }
 
+/// A node among others.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NodeLine {
+    /// Differs with every start.
+    pub uid: Arc<str>,
+    /// For people.
+    pub name: String,
+    /// Of the program.
+    pub version: String,
+    /// Seconds since its start.
+    pub uptime: u64,
+    /// What it holds.
+    pub info: NodeInfo,
+}
+
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ControlError {
@@ -73,7 +91,7 @@ impl From<ClientError> for ControlError {
 impl From<PublishError> for ControlError {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::Busy => Self::Busy,
+            PublishError::Busy | PublishError::Unreachable => Self::Busy,
             error => Self::Refused(error.into()),
         }
     }
@@ -117,7 +135,54 @@ pub fn apply(hub: &Hub, command: &Command, now: Millis, done: Done) {
             publishing.removes = true;
             begin(hub, &publish.channel, publishing, (now, done));
         }
-        command => done(apply_now(hub, command, now)),
+        Command::HistoryRemove(channel) if hub.is_shared() => forget_everywhere(hub, channel, done),
+        Command::History(query) if !hub.is_warm(&query.channel) => {
+            let (query, channel) = (command.clone(), Arc::clone(&query.channel));
+            done_when_warm(hub, &channel, Box::new(move |hub| apply_now(hub, &query, now)), done);
+        }
+        command => {
+            let own = apply_now(hub, command, now);
+            match hub.peers.get().filter(|_| peers::concerns_all(command)) {
+                Some(peers) => peers.ask(command, own, now, done),
+                None => done(own),
+            }
+        }
+    }
+}
+
+/// Does what another node was asked to do, here.
+pub fn apply_here(hub: &Hub, command: &Command, now: Millis) -> Result<Outcome, ControlError> {
+    if let Some(ear) = hub.listener.0.get() {
+        ear(command);
+    }
+    apply_now(hub, command, now)
+}
+
+type Step = Box<dyn FnOnce(&Hub) -> Result<Outcome, ControlError> + Send>;
+
+/// Reads what the broker keeps first.
+fn done_when_warm(hub: &Hub, channel: &Arc<str>, step: Step, done: Done) {
+    let Some(me) = hub.me.get().and_then(std::sync::Weak::upgrade) else {
+        return done(Err(ControlError::Busy));
+    };
+    let then: Then = Box::new(move |outcome| {
+        done(match outcome {
+            Ok(_) => step(&me),
+            Err(error) => Err(error.into()),
+        });
+    });
+    hub.warm(channel, Some(Ticket::Then(then)));
+}
+
+fn forget_everywhere(hub: &Hub, channel: &Arc<str>, done: Done) {
+    let known = hub.known(channel, |options| options.has_history() || options.has_state());
+    match (known, hub.broker()) {
+        (Err(error), _) => done(Err(error.into())),
+        (Ok(_), Some(broker)) => {
+            let then: Then = Box::new(move |outcome| done(outcome.map(|_| Outcome::Done).map_err(ControlError::from)));
+            broker.forget(channel, Forgetting::Publications, Some(Ticket::Then(then)));
+        }
+        (Ok(_), None) => done(Ok(Outcome::Done)),
     }
 }
 
@@ -190,6 +255,7 @@ fn publishing(publish: &Publish, is_for_map: bool) -> Publishing {
         skip_history: publish.skip_history,
         is_for_map,
         more: publish.more.clone(),
+        stamp: publish.stamp,
         ..Publishing::default()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashMap;
 use jackfield_model::{Millis, Position, Publication};
 
+use crate::broker::Mirror;
 use crate::keyed::Keyed;
 use crate::namespace::Options;
 use crate::presence::Presence;
@@ -66,6 +67,8 @@ pub(crate) struct Channel {
     /// How often its stream began anew.
     pub(crate) life: u32,
     pub(crate) more: Option<Box<More>>,
+    /// How it stands to the broker, where there is one.
+    pub(crate) mirror: Option<Box<Mirror>>,
     pub(crate) options: Arc<Options>,
 }
 
@@ -84,7 +87,18 @@ pub(crate) struct More {
 
 impl Channel {
     pub(crate) fn new(key: u64, name: Arc<str>, options: Arc<Options>) -> Self {
-        Self { key, name, workers: 0, stream: None, presence: None, members: 0, life: 0, more: None, options }
+        Self {
+            key,
+            name,
+            workers: 0,
+            stream: None,
+            presence: None,
+            members: 0,
+            life: 0,
+            more: None,
+            mirror: None,
+            options,
+        }
     }
 
     pub(crate) fn more(&mut self) -> &mut More {
@@ -149,13 +163,22 @@ impl Directory {
         self.tables.iter().map(|table| table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Forgets what is too old in one table; the caller goes round all of them.
-    pub(crate) fn sweep(&self, round: usize, now: Millis) {
+    /// Forgets what is too old in one table; the caller goes round all of them. Returns mirrored channels that are no
+    /// longer needed.
+    pub(crate) fn sweep(&self, round: usize, now: Millis) -> Vec<Arc<str>> {
         let mut table = self.tables[round % TABLES].lock().unwrap_or_else(PoisonError::into_inner);
         let channels = &mut table.channels;
+        let mut dropped = Vec::new();
         channels.retain(|_, channel| {
             if let Some(stream) = &mut channel.stream {
                 stream.expire(now, channel.options.history_ttl());
+            }
+            let is_needed = channel.workers != 0 || channel.presence.as_ref().is_some_and(|there| !there.is_empty());
+            if let Some(mirror) = &mut channel.mirror {
+                // It is a copy: what it holds can be read again.
+                let is_over = mirror.is_over(is_needed, now);
+                dropped.extend(is_over.then(|| Arc::clone(&channel.name)));
+                return !is_over;
             }
             !channel.is_idle(now)
         });
@@ -163,6 +186,7 @@ impl Directory {
             let room = channels.len() * 2;
             channels.shrink_to(room);
         }
+        dropped
     }
 }
 
@@ -170,6 +194,7 @@ impl Directory {
 pub(crate) fn release(table: &mut Table, name: &str) {
     let idle = table.channels.get(name).is_some_and(|channel| {
         channel.workers == 0
+            && channel.mirror.is_none()
             && channel.stream.is_none()
             && channel.state().is_none_or(Keyed::is_empty)
             && channel.presence.as_ref().is_none_or(|presence| presence.is_empty())

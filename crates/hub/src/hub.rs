@@ -1,6 +1,6 @@
 //! The hub: what all workers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::hash_map::EntryRef;
@@ -9,12 +9,14 @@ use jackfield_model::client::{HistoryPage, PresenceStats, Push};
 use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Millis, Payload, Position};
 
 use crate::bans::Bans;
+use crate::broker::Broker;
 use crate::control::{Listener, NodeInfo};
 use crate::directory::{Channel, Directory, Table};
 use crate::journal::{Forgetting, Journal};
 use crate::mailbox::{Mail, Mailbox};
 use crate::namespace::{Namespaces, Options};
 use crate::parcel::Parcel;
+use crate::peers::Peers;
 use crate::people::{Address, People};
 use crate::stream::{Cap, Range, Stream};
 
@@ -28,6 +30,10 @@ pub struct Hub {
     pub(crate) people: People,
     pub(crate) bans: Bans,
     pub(crate) journal: Option<Arc<dyn Journal>>,
+    pub(crate) broker: OnceLock<Arc<dyn Broker>>,
+    pub(crate) peers: OnceLock<Arc<dyn Peers>>,
+    /// Itself, for what is done later.
+    pub(crate) me: OnceLock<Weak<Self>>,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) namespaces: Namespaces,
     /// Numbers every push of the node. Taken under the lock of a channel's table, so it rises within a channel.
@@ -49,6 +55,9 @@ impl Hub {
             listener: Listener::default(),
             bans: Bans::default(),
             journal: None,
+            broker: OnceLock::new(),
+            peers: OnceLock::new(),
+            me: OnceLock::new(),
             mailboxes,
             namespaces,
             sequence: AtomicU64::new(0),
@@ -194,7 +203,12 @@ impl Hub {
 
     /// Forgets old history in one part of the directory; call once a second or so.
     pub fn sweep(&self, round: usize, now: Millis) {
-        self.directory.sweep(round, now);
+        let dropped = self.directory.sweep(round, now);
+        if let Some(broker) = self.broker() {
+            for channel in dropped {
+                broker.close(&channel);
+            }
+        }
         self.bans.sweep(now);
         self.expire_values(now);
     }

@@ -263,7 +263,7 @@ impl Hub {
     }
 
     /// Tells whoever waits.
-    pub(crate) fn settle(&self, ticket: Option<Ticket>, outcome: Result<Published, PublishError>) {
+    pub fn settle(&self, ticket: Option<Ticket>, outcome: Result<Published, PublishError>) {
         match ticket {
             Some(Ticket::Session(address, call)) => {
                 let answer = match outcome {

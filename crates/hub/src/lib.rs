@@ -9,6 +9,7 @@
 //! So a publication costs one lock, and a delivery costs none: no lock, no wake, no allocation, no copy.
 
 mod bans;
+mod broker;
 pub mod control;
 mod directory;
 pub mod filter;
@@ -23,6 +24,7 @@ pub mod namespace;
 mod orders;
 mod outbox;
 mod parcel;
+mod peers;
 mod people;
 mod presence;
 mod publish;
@@ -34,6 +36,7 @@ mod subscribe;
 mod subscribers;
 
 pub use bans::TokenMarks;
+pub use broker::{Broker, Heard, Kept};
 pub use directory::{Joined, Recovery, Since};
 pub use hub::Hub;
 pub use journal::{Forgetting, Journal, Numbered, Order, Restored, RestoredValue, Then, Ticket};
@@ -44,6 +47,7 @@ pub use namespace::{Delivery, Namespaces, Options};
 pub use orders::SessionOrder;
 pub use outbox::{Frame, Lane, Note, Outbox};
 pub use parcel::{Encoder, EncodingId, MAX_ENCODINGS, Origin, Parcel, patch};
+pub use peers::Peers;
 pub use people::{Address, UplinkError};
 pub use publish::{PublishError, Published, Publishing, Receipt};
 pub use shard::{Seat, Shard};

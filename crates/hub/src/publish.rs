@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use jackfield_model::app::{KeyMode, PublishMore};
+use jackfield_model::app::{KeyMode, PublishMore, Stamp};
 use jackfield_model::client::Push;
 use jackfield_model::{ClientError, ClientInfo, Content, Millis, Payload, Position, Publication, Rare};
 
@@ -36,6 +36,8 @@ pub struct Publishing {
     pub if_over: bool,
     /// What few publications have.
     pub more: Option<Box<PublishMore>>,
+    /// By what it is known when it comes again, where it comes from a queue.
+    pub stamp: Option<Stamp>,
 }
 
 /// What became of a publication.
@@ -69,6 +71,8 @@ pub enum PublishError {
     NotWritten,
     /// The namespace is not configured.
     UnknownChannel,
+    /// The broker between the nodes does not answer; try again.
+    Unreachable,
 }
 
 impl From<PublishError> for ClientError {
@@ -77,7 +81,7 @@ impl From<PublishError> for ClientError {
             PublishError::Busy => Self::TOO_MANY_REQUESTS,
             PublishError::Full => Self::LIMIT_EXCEEDED,
             PublishError::Misfit => Self::BAD_REQUEST,
-            PublishError::NotWritten => Self::INTERNAL,
+            PublishError::NotWritten | PublishError::Unreachable => Self::INTERNAL,
             PublishError::UnknownChannel => Self::UNKNOWN_CHANNEL,
         }
     }
@@ -90,9 +94,9 @@ pub(crate) struct Taken {
     pub(crate) publication: Arc<Publication>,
     /// What is kept as the key's value; `None` where it loses it, or has none.
     pub(crate) state: Option<Arc<Publication>>,
-    keeps: bool,
-    wants_delta: bool,
-    more: Option<Box<PublishMore>>,
+    pub(crate) keeps: bool,
+    pub(crate) wants_delta: bool,
+    pub(crate) more: Option<Box<PublishMore>>,
 }
 
 impl Hub {
@@ -106,6 +110,14 @@ impl Hub {
         now: Millis,
     ) -> Result<Receipt, PublishError> {
         let options = self.namespaces.of(channel).ok_or(PublishError::UnknownChannel)?;
+        if let Some(broker) = self.broker() {
+            if !publishing.pressing && self.is_channel_behind(channel) {
+                return Err(PublishError::Busy);
+            }
+            fits(&publishing, options)?;
+            let order = Order { channel: channel.into(), publishing, ticket };
+            return broker.publish(order).map(|()| Receipt::Later).map_err(|_| PublishError::Busy);
+        }
         if options.durable
             && let Some(journal) = &self.journal
         {
@@ -268,7 +280,7 @@ impl Hub {
 }
 
 /// Whether values with this key are kept: a map keeps all, the snapshot of a stream also those without a key.
-fn takes_state(options: &Options, key: &str) -> bool {
+pub(crate) fn takes_state(options: &Options, key: &str) -> bool {
     options.kind == Kind::Stream || !key.is_empty()
 }
 
@@ -356,7 +368,7 @@ fn assemble(
 }
 
 /// Brings the state up to date; the value before is returned.
-fn keep_state(
+pub(crate) fn keep_state(
     entry: &mut Channel,
     publication: &Arc<Publication>,
     state: Option<Arc<Publication>>,

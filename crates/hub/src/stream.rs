@@ -15,6 +15,8 @@ pub(crate) struct Stream {
     /// The last number that was given out; above `top` while a journal writes.
     numbered: u64,
     ring: VecDeque<Arc<Publication>>,
+    /// All that came after this number is in the ring.
+    floor: u64,
     touched: Millis,
 }
 
@@ -39,13 +41,24 @@ pub struct Cap {
 
 impl Stream {
     pub(crate) fn new(epoch: Arc<str>, now: Millis) -> Self {
-        Self { epoch, top: 0, numbered: 0, ring: VecDeque::new(), touched: now }
+        Self { epoch, top: 0, numbered: 0, ring: VecDeque::new(), floor: 0, touched: now }
     }
 
     /// A stream as a log knows it; `publications` oldest first.
     pub(crate) fn restored(position: Position, publications: Vec<Arc<Publication>>, touched: Millis) -> Self {
+        let floor = whole_from(&publications, position.offset);
+        Self::mirrored(position, publications, floor, touched)
+    }
+
+    /// A stream as a broker keeps it; `publications` oldest first, and all that came after `floor`.
+    pub(crate) fn mirrored(
+        position: Position,
+        publications: Vec<Arc<Publication>>,
+        floor: u64,
+        touched: Millis,
+    ) -> Self {
         let Position { offset, epoch } = position;
-        Self { epoch, top: offset, numbered: offset, ring: publications.into(), touched }
+        Self { epoch, top: offset, numbered: offset, ring: publications.into(), floor, touched }
     }
 
     pub(crate) fn epoch(&self) -> &Arc<str> {
@@ -75,22 +88,37 @@ impl Stream {
     pub(crate) fn keep(&mut self, publication: Arc<Publication>, size: usize) {
         self.touched = publication.time;
         self.top = publication.offset;
+        self.numbered = self.numbered.max(self.top);
         self.ring.push_back(publication);
         while self.ring.len() > size {
-            self.ring.pop_front();
+            self.drop_oldest();
+        }
+    }
+
+    /// What stands below this number and is not in the ring is nowhere.
+    pub(crate) fn rise_to(&mut self, top: u64) {
+        if top > self.top {
+            (self.top, self.numbered, self.floor) = (top, top, top);
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.ring.pop_front() {
+            self.floor = self.floor.max(oldest.offset);
         }
     }
 
     /// Forgets publications older than `ttl`.
     pub(crate) fn expire(&mut self, now: Millis, ttl: Millis) {
         while self.ring.front().is_some_and(|oldest| oldest.time + ttl <= now) {
-            self.ring.pop_front();
+            self.drop_oldest();
         }
     }
 
     /// Forgets all publications; the position stays.
     pub(crate) fn clear(&mut self) {
         self.ring.clear();
+        self.floor = self.top;
     }
 
     /// The latest publication, if it is still kept.
@@ -119,36 +147,28 @@ impl Stream {
 
     /// What came after `since`; `None` unless that is all of it, without a gap, and within the cap.
     pub(crate) fn recover(&self, since: &Position, cap: Cap) -> Option<Vec<Arc<Publication>>> {
-        if !self.knows(since) {
-            return None;
-        }
-        if since.offset == self.top {
-            return Some(Vec::new());
-        }
-        let seen = self.ring.partition_point(|publication| publication.offset <= since.offset);
-        let (first, last) = (self.ring.get(seen)?, self.ring.back()?);
-        // By their number too: a stream that came back from a log may have a gap, where a power cut took something.
-        let is_dense = last.offset - since.offset == (self.ring.len() - seen) as u64;
-        let is_whole = first.offset - since.offset == 1
-            && is_dense
-            && last.offset == self.top
-            && self.ring.len() - seen <= cap.count;
+        let seen = self.place_after(since)?;
         let bytes = || self.ring.range(seen..).map(|publication| publication.data.bytes.len()).sum::<usize>();
-        (is_whole && bytes() <= cap.bytes).then(|| self.ring.range(seen..).cloned().collect())
+        let fits = self.ring.len() - seen <= cap.count && bytes() <= cap.bytes;
+        fits.then(|| self.ring.range(seen..).cloned().collect())
     }
 
     /// At most `limit` publications after `since`; `None` if there is a gap or the epoch is another.
     pub(crate) fn after(&self, since: &Position, limit: usize) -> Option<Vec<Arc<Publication>>> {
-        if !self.knows(since) {
+        let seen = self.place_after(since)?;
+        Some(self.ring.range(seen..).take(limit).cloned().collect())
+    }
+
+    /// Where in the ring begins what came after `since`; `None` if not all of that is there.
+    fn place_after(&self, since: &Position) -> Option<usize> {
+        if !self.knows(since) || since.offset > self.top {
             return None;
         }
         if since.offset == self.top {
-            return Some(Vec::new());
+            return Some(self.ring.len());
         }
         let seen = self.ring.partition_point(|publication| publication.offset <= since.offset);
-        let after: Vec<_> = self.ring.range(seen..).take(limit).cloned().collect();
-        let is_dense = after.last().is_none_or(|last| last.offset - since.offset == after.len() as u64);
-        (is_dense && seen < self.ring.len()).then_some(after)
+        (since.offset >= self.floor).then_some(seen)
     }
 
     pub(crate) fn read(&self, range: &Range, cap: usize) -> Result<HistoryPage, ClientError> {
@@ -184,6 +204,18 @@ impl Stream {
         let first = self.ring.iter().find(|publication| publication.time >= from);
         Some(first.map_or(self.top, |publication| publication.offset - 1))
     }
+}
+
+/// The number from which on a log that counts by ones has everything up to `top`.
+fn whole_from(publications: &[Arc<Publication>], top: u64) -> u64 {
+    let mut floor = top;
+    for publication in publications.iter().rev().take_while(|publication| publication.offset > 0) {
+        if publication.offset != floor {
+            break;
+        }
+        floor -= 1;
+    }
+    floor
 }
 
 #[cfg(test)]

@@ -94,9 +94,17 @@ impl Hub {
             entry.presence.get_or_insert_default().insert(Arc::clone(member.info));
         }
         if member.announced && is_small(entry) {
-            self.mail(entry, Parcel::new(Push::Join(Arc::clone(&entry.name), Arc::clone(member.info))));
+            self.announce(entry, Push::Join(Arc::clone(&entry.name), Arc::clone(member.info)));
         }
         joined
+    }
+
+    /// Tells the subscribers of all nodes who came or went.
+    fn announce(&self, entry: &Channel, push: Push) {
+        match self.broker() {
+            Some(broker) => broker.spread(&entry.name, &push),
+            None => self.mail(entry, Parcel::new(push)),
+        }
     }
 
     /// Takes a member out; `last` says that its worker has no other subscriber of the channel.
@@ -115,7 +123,7 @@ impl Hub {
                 presence.remove(member.info.client);
             }
             if member.announced && is_small {
-                self.mail(entry, Parcel::new(Push::Leave(Arc::clone(&entry.name), Arc::clone(member.info))));
+                self.announce(entry, Push::Leave(Arc::clone(&entry.name), Arc::clone(member.info)));
             }
             let options = Arc::clone(&entry.options);
             let owned = match entry.state().filter(|_| options.map.remove_client_on_unsubscribe) {

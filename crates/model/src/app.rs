@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::client::Unsubscribed;
+use crate::client::{PresenceStats, Unsubscribed};
 use crate::subscription::Granted;
-use crate::{ClientError, ClientId, Disconnect, Grant, Millis, Payload, Position, Uuid};
+use crate::{ClientError, ClientId, ClientInfo, Disconnect, Grant, Millis, Payload, Position, Uuid};
 
 /// One command of the application.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +109,8 @@ pub struct Publish {
     pub tags: Option<Arc<BTreeMap<String, String>>>,
     /// What few publications have.
     pub more: Option<Box<PublishMore>>,
+    /// By what it is known when it comes again, where it comes from a queue.
+    pub stamp: Option<Stamp>,
 }
 
 /// What few publications have.
@@ -129,6 +132,15 @@ pub struct PublishMore {
     pub stream_data: Option<Payload>,
     /// Maps: when a value is taken.
     pub key_mode: KeyMode,
+}
+
+/// By what a publication of the application is known when it comes again.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stamp {
+    /// Made of the id of its command; 0: it had none.
+    pub id: u128,
+    /// The queue has handed its command out before: it may have been published already.
+    pub again: bool,
 }
 
 /// When a map takes a value.
@@ -153,7 +165,8 @@ pub struct Broadcast {
 }
 
 /// `send`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Send {
     /// The user.
     pub user: Arc<str>,
@@ -162,7 +175,8 @@ pub struct Send {
 }
 
 /// Which connections a command is about: every one that matches all that is given.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Target {
     /// Of this user.
     pub user: Option<Arc<str>>,
@@ -173,7 +187,7 @@ pub struct Target {
 }
 
 /// `disconnect`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Ejection {
     /// Whom it hits.
     pub target: Target,
@@ -184,7 +198,8 @@ pub struct Ejection {
 }
 
 /// `subscribe`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Subscribe {
     /// Who is put into the channel.
     pub target: Target,
@@ -197,7 +212,7 @@ pub struct Subscribe {
 }
 
 /// `unsubscribe`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Unsubscribe {
     /// Who is taken out.
     pub target: Target,
@@ -208,7 +223,8 @@ pub struct Unsubscribe {
 }
 
 /// `refresh`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Refresh {
     /// Whose expiry moves.
     pub target: Target,
@@ -221,7 +237,8 @@ pub struct Refresh {
 }
 
 /// `block_user`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Block {
     /// The user.
     pub user: Arc<str>,
@@ -230,7 +247,8 @@ pub struct Block {
 }
 
 /// `revoke_token`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Revocation {
     /// The token's `jti`.
     pub uid: String,
@@ -239,7 +257,8 @@ pub struct Revocation {
 }
 
 /// `invalidate_user_tokens`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct InvalidTokens {
     /// The user.
     pub user: Arc<str>,
@@ -385,6 +404,10 @@ pub enum Answer {
     Disconnect(Disconnect),
     /// The queue has the message.
     Enqueued,
+    /// Who is in a channel, on all nodes.
+    Members(Vec<Arc<ClientInfo>>),
+    /// How many are in a channel, on all nodes.
+    MemberCounts(PresenceStats),
     /// The command fails.
     Error(ClientError),
     /// The client may publish, perhaps something else than it said.

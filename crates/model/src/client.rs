@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{ClientError, ClientId, ClientInfo, Disconnect, FilterNode, Millis, Payload, Position, Publication};
 
@@ -363,7 +364,7 @@ pub enum Form {
 }
 
 /// Why a client is out of a channel: below 2500 for good, from there on it should come again.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Unsubscribed {
     /// The code.
     pub code: u32,

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 /// An error in the reply to a command; the connection lives on.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ClientError {
     /// 100-399 are the protocol's, 400-1999 the application's.
     pub code: u32,
@@ -14,7 +16,7 @@ pub struct ClientError {
 }
 
 /// A close code with its reason; the connection ends.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Disconnect {
     /// 3000-4999; below that only what RFC 6455 itself names.
     pub code: u16,

@@ -1,9 +1,10 @@
 //! A payload is bytes that nobody in here reads, with a word about what they are.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// What the bytes of a payload are; decides how a client of another dialect sees them.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Content {
     /// Any bytes.
     Binary,
@@ -27,7 +28,8 @@ impl Content {
 }
 
 /// Opaque bytes and their [`Content`]. Cloning shares them.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Payload {
     /// The bytes. Invariant: valid JSON or UTF-8 where `content` says so; whoever builds a payload has checked it.
     pub bytes: Bytes,

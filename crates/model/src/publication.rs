@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{ClientId, Millis, Payload};
 
 /// Who a client is to the others in a channel.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct ClientInfo {
     /// User id; empty for an anonymous client.
     pub user: Arc<str>,
@@ -21,7 +23,8 @@ pub struct ClientInfo {
 }
 
 /// A place in the history of a channel: the offset counts from 1, the epoch names the life of the stream.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Position {
     /// Number of the publication; 0 before the first.
     pub offset: u64,

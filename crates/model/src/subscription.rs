@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::Payload;
 
 /// What differs from the namespace's options for one subscription.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Overrides {
     /// Counted among the members.
     pub presence: Option<bool>,
@@ -23,7 +25,8 @@ pub struct Overrides {
 }
 
 /// A subscription that somebody grants.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Grant {
     /// JSON for presence and publications of this client in this channel.
     pub info: Option<Bytes>,

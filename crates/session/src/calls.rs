@@ -7,11 +7,12 @@ use jackfield_model::client::{Answer, Subscribe, Unsubscribed};
 use jackfield_model::{ClientError, ClientInfo, Disconnect, Payload};
 
 use crate::command::publish::Draft;
-use crate::command::{self, Refusal};
+use crate::command;
 use crate::entry::Door;
 use crate::extras::Flow;
 use crate::session::{Session, State, bad, reply};
 use crate::turn::{Effect, Tick, Turn};
+use crate::waiting::Waiting;
 
 /// A question to the application that waits for its answer.
 #[derive(Debug)]
@@ -21,9 +22,13 @@ pub(crate) struct Pending {
     pub(crate) kind: PendingKind,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum PendingKind {
+    /// A channel is read from the broker; then this is done.
+    Channel(Waiting),
     Connect,
+    /// Other nodes are asked who is in a channel.
+    Members,
     Publish,
     /// May the client publish this?
     PublishCall(Box<Draft>),
@@ -38,25 +43,37 @@ pub(crate) enum PendingKind {
     SubRefresh(Arc<str>),
 }
 
+impl Pending {
+    pub(crate) fn new(call: u32, id: u32, kind: PendingKind) -> Self {
+        Self { call, id, kind }
+    }
+}
+
 impl Session {
     /// Asks the application; `false` (and nothing happened) when too many questions wait already.
     pub(crate) fn ask(&mut self, event: Event, id: u32, kind: PendingKind, turn: &mut Turn<'_>) -> bool {
-        if kind != PendingKind::Raw && self.pending.len() >= turn.settings.calls_in_flight {
+        if !matches!(kind, PendingKind::Raw) && self.pending.len() >= turn.settings.calls_in_flight {
             // The event was numbered and goes nowhere; the next one takes its number.
             self.seq = self.seq.saturating_sub(1);
             return false;
         }
-        self.calls = self.calls.wrapping_add(1);
-        self.pending.push(Pending { call: self.calls, id, kind });
-        turn.effects.push(Effect::Event(Box::new(event), Some(self.calls)));
+        let call = self.next_call();
+        self.pending.push(Pending { call, id, kind });
+        turn.effects.push(Effect::Event(Box::new(event), Some(call)));
         true
     }
 
-    /// The number under which the outcome of a publication comes.
-    pub(crate) fn await_publication(&mut self, id: u32) -> u32 {
+    /// The number under which an answer comes.
+    pub(crate) fn next_call(&mut self) -> u32 {
         self.calls = self.calls.wrapping_add(1);
-        self.pending.push(Pending { call: self.calls, id, kind: PendingKind::Publish });
         self.calls
+    }
+
+    /// The number under which the outcome of a publication comes, or who is in a channel.
+    pub(crate) fn await_answer(&mut self, id: u32, kind: PendingKind) -> u32 {
+        let call = self.next_call();
+        self.pending.push(Pending { call, id, kind });
+        call
     }
 
     /// It came at once.
@@ -96,7 +113,7 @@ impl Session {
         if self.state == State::Ended {
             return;
         }
-        let is_connect = pending.kind == PendingKind::Connect;
+        let is_connect = matches!(pending.kind, PendingKind::Connect | PendingKind::Channel(Waiting::Welcome(_)));
         self.settle(pending, answer, turn);
         if is_connect && self.state == State::Connected {
             let held = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.held)).unwrap_or_default();
@@ -114,9 +131,15 @@ impl Session {
                 reply(turn, id, Err(bad("the client unsubscribed before the answer came")));
             }
             (app::Answer::Disconnect(disconnect), _) => self.close(disconnect, turn),
+            (app::Answer::Error(error), PendingKind::Channel(what)) => self.give_up(id, &what, error, turn),
             (app::Answer::Error(error), kind) => self.failed(id, &kind, error, turn),
             (app::Answer::Connect(answer), PendingKind::Connect) => {
                 command::connect::welcome(self, id, command::connect::Welcome::from(answer), turn);
+            }
+            (app::Answer::Published, PendingKind::Channel(what)) => self.go_on(id, what, turn),
+            (app::Answer::Members(members), PendingKind::Members) => reply(turn, id, Ok(Answer::Presence(members))),
+            (app::Answer::MemberCounts(stats), PendingKind::Members) => {
+                reply(turn, id, Ok(Answer::PresenceStats(stats)));
             }
             (app::Answer::Rpc(payload), PendingKind::Rpc) => reply(turn, id, Ok(Answer::Rpc(payload))),
             (app::Answer::Published | app::Answer::Enqueued, PendingKind::Publish) => {
@@ -132,11 +155,7 @@ impl Session {
                 }
             }
             (app::Answer::Subscribe(grant), PendingKind::Subscribe(Some(wish))) => {
-                match command::subscribe::enter(self, &wish, (grant, Door::Called), turn) {
-                    Ok(subscribed) => reply(turn, id, Ok(Answer::Subscribe(Box::new(subscribed)))),
-                    Err(Refusal::Error(error)) => reply(turn, id, Err(error)),
-                    Err(Refusal::Close(disconnect)) => self.close(disconnect, turn),
-                }
+                self.go_on(id, Waiting::Entry(wish, Box::new(grant), Door::Called), turn);
             }
             (app::Answer::Refresh(answer), PendingKind::Refresh) => self.refreshed(answer, turn),
             (app::Answer::Refresh(answer), PendingKind::SubRefresh(channel)) => {
@@ -157,7 +176,9 @@ impl Session {
             PendingKind::Send if id == 0 => {}
             // An application that is down for a while must not cut off everybody; it is asked again soon.
             PendingKind::Refresh | PendingKind::SubRefresh(_) => {}
-            PendingKind::Publish
+            PendingKind::Channel(what) => self.give_up(id, what, error, turn),
+            PendingKind::Members
+            | PendingKind::Publish
             | PendingKind::PublishCall(_)
             | PendingKind::Rpc
             | PendingKind::Send
@@ -208,7 +229,9 @@ impl Session {
 impl Session {
     /// Channels that it is in or on its way into.
     pub(crate) fn channels(&self) -> usize {
-        let asked = |pending: &&Pending| matches!(pending.kind, PendingKind::Subscribe(Some(_)));
+        let asked = |pending: &&Pending| {
+            matches!(pending.kind, PendingKind::Subscribe(Some(_)) | PendingKind::Channel(Waiting::Entry(..)))
+        };
         self.subscriptions.len() + self.pending.iter().filter(asked).count() + self.flows().len()
     }
 
@@ -256,6 +279,10 @@ impl Session {
 
 impl PendingKind {
     fn is_about(&self, channel: &str) -> bool {
-        matches!(self, Self::Subscribe(Some(wish)) if wish.channel == channel)
+        match self {
+            Self::Subscribe(Some(wish)) => wish.channel == channel,
+            Self::Channel(what) => what.enters(channel),
+            _ => false,
+        }
     }
 }

@@ -21,6 +21,7 @@ mod settings;
 mod subscription;
 mod token;
 mod turn;
+mod waiting;
 pub mod wire;
 
 pub use endpoint::{Dialect, Endpoint, Feed, Framing, Keepalive};

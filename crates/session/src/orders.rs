@@ -9,6 +9,7 @@ use crate::endpoint::Dialect;
 use crate::entry::{self, Door};
 use crate::session::{Session, State};
 use crate::turn::{Effect, Turn};
+use crate::waiting::Waiting;
 
 impl Session {
     /// Does what the application wants of it, if it is still the one that is meant.
@@ -55,7 +56,7 @@ impl Session {
         turn.hub.is_void(self.user(), TokenMarks { uid, issued_at }, turn.now.millis)
     }
 
-    fn be_subscribed(&mut self, order: &Order, turn: &mut Turn<'_>) {
+    pub(crate) fn be_subscribed(&mut self, order: &Order, turn: &mut Turn<'_>) {
         if self.is_in(&order.channel) {
             return;
         }
@@ -63,6 +64,9 @@ impl Session {
         self.stop_entering(&order.channel);
         if self.channels() >= turn.settings.channel_limit {
             return self.close(Disconnect::CHANNEL_LIMIT, turn);
+        }
+        if !turn.hub.is_warm(&order.channel) {
+            return self.wait_for(&order.channel, 0, Waiting::Order(Box::new(order.clone())), turn);
         }
         let wish = Subscribe {
             channel: (*order.channel).into(),

@@ -158,6 +158,7 @@ fn map_publish(fields: &mut Fields<'_>) -> Result<Command, String> {
         skip_history: false,
         tags: fields.tags("tags"),
         more: Some(Box::new(more)),
+        stamp: None,
     }))
 }
 
@@ -181,6 +182,7 @@ fn publication(fields: &mut Fields<'_>) -> Result<Publish, String> {
         skip_history: fields.flag("skip_history").unwrap_or_default(),
         tags: fields.tags("tags"),
         more: (more != PublishMore::default()).then(|| Box::new(more)),
+        stamp: None,
     })
 }
 

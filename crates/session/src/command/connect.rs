@@ -17,6 +17,7 @@ use crate::orders::revoked;
 use crate::session::{Session, State, bad_request, reply};
 use crate::token::{Claims, TokenError};
 use crate::turn::{Effect, Turn};
+use crate::waiting::Waiting;
 
 /// A client that may come in, whoever decided it.
 #[derive(Debug, Default)]
@@ -116,6 +117,12 @@ fn ask(session: &mut Session, id: u32, connect: &Connect<'_>, with: (Payload, &m
 
 /// Lets a client in.
 pub(crate) fn welcome(session: &mut Session, id: u32, mut welcome: Welcome, turn: &mut Turn<'_>) {
+    if turn.hub.is_shared()
+        && let Some(channel) = cold(session, &welcome, turn)
+    {
+        session.state = State::Connecting;
+        return session.wait_for(&channel, id, Waiting::Welcome(Box::new(welcome)), turn);
+    }
     if let Err(refusal) = admit(session, &mut welcome, turn) {
         return turn_away(session, id, refusal, turn);
     }
@@ -148,6 +155,32 @@ pub(crate) fn welcome(session: &mut Session, id: u32, mut welcome: Welcome, turn
     }
 }
 
+/// A channel that the client comes into and that is still to be read; the others are begun to be read.
+fn cold(session: &Session, welcome: &Welcome, turn: &Turn<'_>) -> Option<String> {
+    let Welcome { claims, granted, wanted, .. } = welcome;
+    let of_token = claims.more.iter().flat_map(|more| &more.subs);
+    let named = session.extras.iter().flat_map(|extras| &extras.wanted).chain(wanted);
+    let names = granted.iter().chain(of_token).map(|(name, _)| name.to_string());
+    let names = names.chain(named.map(|wish| wish.channel.to_string()));
+    let mut cold = names.chain(personal(&claims.user, turn).map(|name| name.to_string()));
+    let first = cold.find(|name| !turn.hub.is_warm(name))?;
+    for name in cold.filter(|name| !turn.hub.is_warm(name)) {
+        turn.hub.warm(&name, None);
+    }
+    Some(first)
+}
+
+/// The channel of a user's own.
+fn personal(user: &str, turn: &Turn<'_>) -> Option<Arc<str>> {
+    let personal = turn.settings.personal_channel.as_ref().filter(|_| !user.is_empty())?;
+    let namespaces = turn.hub.namespaces();
+    let namespace = match &*personal.namespace {
+        "" => String::new(),
+        namespace => format!("{namespace}{}", namespaces.boundary),
+    };
+    Some(format!("{namespace}{}{user}", namespaces.user_boundary).into())
+}
+
 /// Whether the user is not blocked, and the token not revoked.
 fn stands(claims: &Claims, has_token: bool, turn: &Turn<'_>) -> Result<(), Refusal> {
     if turn.hub.is_blocked(&claims.user, turn.now.millis) {
@@ -170,14 +203,9 @@ fn admit(session: &mut Session, welcome: &mut Welcome, turn: &Turn<'_>) -> Resul
     if let Some(more) = &mut claims.more {
         granted.append(&mut more.subs);
     }
-    let personal = settings.personal_channel.as_ref().filter(|_| !claims.user.is_empty());
-    if let Some(personal) = personal {
-        let namespaces = turn.hub.namespaces();
-        let namespace = match &*personal.namespace {
-            "" => String::new(),
-            namespace => format!("{namespace}{}", namespaces.boundary),
-        };
-        let channel: Arc<str> = format!("{namespace}{}{}", namespaces.user_boundary, claims.user).into();
+    let own = personal(&claims.user, turn);
+    let is_single = own.is_some() && settings.personal_channel.as_ref().is_some_and(|own| own.single_connection);
+    if let Some(channel) = own {
         if granted.iter().all(|(known, _)| *known != channel) {
             granted.push((channel, Grant::default()));
         }
@@ -185,7 +213,6 @@ fn admit(session: &mut Session, welcome: &mut Welcome, turn: &Turn<'_>) -> Resul
     if granted.len() > settings.channel_limit {
         return Err(Refusal::Close(Disconnect::CHANNEL_LIMIT));
     }
-    let is_single = personal.is_some_and(|personal| personal.single_connection);
     let client = session.id();
     let who = ClientInfo { user: Arc::clone(&claims.user), client, conn_info: claims.info.take(), chan_info: None };
     if is_single {

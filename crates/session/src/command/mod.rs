@@ -2,7 +2,7 @@
 
 mod admission;
 pub(crate) mod connect;
-mod history;
+pub(crate) mod history;
 mod map;
 mod message;
 mod presence;
@@ -30,12 +30,12 @@ type Outcome = Result<Option<Answer>, ClientError>;
 pub(crate) fn run(session: &mut Session, id: u32, request: Request<'_>, turn: &mut Turn<'_>) {
     let outcome = match request {
         Request::Connect(connect) => connect::run(session, id, &connect, turn),
-        Request::History(history) => history::run(session, history, turn),
+        Request::History(history) => history::run(session, id, history, turn),
         Request::Ping => Ok(Some(Answer::Ping)),
         // Answered before it comes here.
         Request::Pong => Ok(None),
-        Request::Presence(name) => presence::members(session, &name, turn),
-        Request::PresenceStats(name) => presence::stats(session, &name, turn),
+        Request::Presence(name) => presence::members(session, id, &name, turn),
+        Request::PresenceStats(name) => presence::stats(session, id, &name, turn),
         Request::Publish(publish) => publish::run(session, id, &publish, turn),
         Request::Refresh(token) => refresh::run(session, &token, turn),
         Request::Rpc(rpc) => rpc::run(session, id, &rpc, turn),

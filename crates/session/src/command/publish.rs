@@ -126,11 +126,12 @@ pub(crate) fn put(session: &mut Session, id: u32, draft: Draft, answer: PublishA
         more,
         ..Publishing::default()
     };
-    if options.durable && session.pending.len() >= turn.settings.calls_in_flight {
+    let is_late = options.durable || turn.hub.is_shared();
+    if is_late && session.pending.len() >= turn.settings.calls_in_flight {
         return Err(ClientError::TOO_MANY_REQUESTS);
     }
-    // Who publishes waits until the log has it, where the channel is durable.
-    let call = session.await_publication(id);
+    // Who publishes waits until the log has it, or the broker.
+    let call = session.await_answer(id, PendingKind::Publish);
     let ticket = Some(Ticket::Session(turn.address, call));
     match turn.hub.publish(&channel, publishing, ticket, turn.now.millis) {
         Ok(Receipt::Later) => Ok(None),

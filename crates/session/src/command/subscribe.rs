@@ -12,6 +12,7 @@ use crate::calls::PendingKind;
 use crate::entry::{self, Door};
 use crate::session::{Session, bad_request};
 use crate::turn::Turn;
+use crate::waiting::Waiting;
 
 pub(super) fn run(session: &mut Session, id: u32, subscribe: &Subscribe<'_>, turn: &mut Turn<'_>) -> Outcome {
     match begin(session, id, subscribe, turn) {
@@ -37,23 +38,29 @@ fn begin(
     }
     admission::room(session, &subscribe.channel, turn)?;
     match admission::decide(session, subscribe, options, turn)? {
-        Admission::Granted(grant, door) => enter(session, subscribe, (*grant, door), turn).map(Some),
+        Admission::Granted(grant, door) => enter(session, id, subscribe, (*grant, door), turn),
         Admission::Ask(timeout) => ask(session, id, subscribe, (timeout, turn)).map(|()| None).map_err(Refusal::Error),
     }
 }
 
-/// Lets the client in, or gives it the first page of a map.
+/// Lets the client in, or gives it the first page of a map; `None`: when the channel is there.
 pub(crate) fn enter(
     session: &mut Session,
+    id: u32,
     subscribe: &Subscribe<'_>,
     (grant, door): (Grant, Door),
     turn: &mut Turn<'_>,
-) -> Result<Subscribed, Refusal> {
+) -> Result<Option<Subscribed>, Refusal> {
     let is_map = turn.hub.namespaces().of(&subscribe.channel).is_some_and(|options| options.is_map());
     if is_map {
-        return map::first(session, subscribe, (grant, door), turn);
+        return map::first(session, subscribe, (grant, door), turn).map(Some);
     }
-    entry::enter(session, subscribe, (&grant, door), turn).map_err(Refusal::Error)
+    if !turn.hub.is_warm(&subscribe.channel) {
+        let what = Waiting::Entry(Box::new(subscribe.to_owned()), Box::new(grant), door);
+        session.wait_for(&subscribe.channel, id, what, turn);
+        return Ok(None);
+    }
+    entry::enter(session, subscribe, (&grant, door), turn).map(Some).map_err(Refusal::Error)
 }
 
 /// The application decides.

@@ -245,9 +245,6 @@ impl HttpDoor {
             Ok(request) => request,
             Err(error) => return answer(400, "Bad Request", &format!("{error}\n")),
         };
-        if request.node != *emulation.node {
-            return answer(404, "Not Found", "No such node.\n");
-        }
         let Ok(session) = Uuid::try_parse(&request.session) else {
             return answer(404, "Not Found", "No such session.\n");
         };
@@ -255,6 +252,15 @@ impl HttpDoor {
             Cow::Borrowed(data) => Bytes::copy_from_slice(data),
             Cow::Owned(data) => data.into(),
         };
+        if request.node != *emulation.node {
+            // The balancer knows nothing of sessions: the node that holds it gets it from here. What it does with it, the
+            // client hears by its stream.
+            return if hub.uplink_to(&request.node, session, data) {
+                answer(204, "No Content", "")
+            } else {
+                answer(404, "Not Found", "No such node.\n")
+            };
+        }
         match hub.uplink(session, data) {
             Ok(()) => answer(204, "No Content", ""),
             Err(UplinkError::Unknown) => answer(404, "Not Found", "No such session.\n"),
