@@ -1,5 +1,7 @@
 //! Real servers for tests: private, on free loopback ports, with their files in a folder that goes with them.
 
+mod certificates;
+mod nats;
 mod rabbitmq;
 mod redis;
 
@@ -9,8 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+pub use self::nats::NatsServer;
 pub use self::rabbitmq::{RabbitCounter, RabbitServer};
-pub use self::redis::RedisServer;
+pub use self::redis::{RedisCluster, RedisMember, RedisSentinels, RedisServer};
 
 /// How long a server may take to answer; a busy machine is slow.
 const START_DEADLINE: Duration = Duration::from_secs(90);
@@ -58,6 +61,22 @@ fn kill(child: &mut Option<Child>) {
         // It may have ended by itself.
         let _ = child.kill();
         let _ = child.wait();
+    }
+}
+
+/// Sends a signal to a running server.
+fn signal(child: Option<&Child>, signal: &str) {
+    let id = child.expect("a running server").id();
+    let status = Command::new("kill").arg(signal).arg(id.to_string()).status();
+    assert!(status.expect("kill").success());
+}
+
+/// Waits until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + START_DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(LOOK);
     }
 }
 
