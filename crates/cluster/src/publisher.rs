@@ -134,8 +134,7 @@ impl Publisher {
         match self.engine.forget(&channel, what).await {
             Ok(()) => {
                 // The nodes hear it in its place among the publications.
-                let outgoing =
-                    Outgoing { body: encode(&Body::Forgotten(what), 0), channel, ..Outgoing::default() };
+                let outgoing = Outgoing { body: encode(&Body::Forgotten(what), 0), channel, ..Outgoing::default() };
                 waiting.push_front(Job::Publish { outgoing, ticket, patient: false, since: Instant::now() });
                 true
             }

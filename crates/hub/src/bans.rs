@@ -72,12 +72,14 @@ impl Bans {
 
     pub(crate) fn commands(&self) -> Vec<Command> {
         let lists = self.lists();
-        let blocked = lists.blocked.iter().map(|(user, until)| {
-            Command::BlockUser(Block { user: Arc::clone(user), expire_at: *until })
-        });
-        let revoked = lists.revoked.iter().map(|(uid, until)| {
-            Command::RevokeToken(Revocation { uid: uid.to_string(), expire_at: *until })
-        });
+        let blocked = lists
+            .blocked
+            .iter()
+            .map(|(user, until)| Command::BlockUser(Block { user: Arc::clone(user), expire_at: *until }));
+        let revoked = lists
+            .revoked
+            .iter()
+            .map(|(uid, until)| Command::RevokeToken(Revocation { uid: uid.to_string(), expire_at: *until }));
         let invalid = lists.invalid.iter().map(|(user, (before, until))| {
             let user = Arc::clone(user);
             Command::InvalidateUserTokens(InvalidTokens { user, issued_before: *before, expire_at: *until })

@@ -373,7 +373,6 @@ fn follows(entry: &Channel, kept: &Kept, options: &Options) -> bool {
     }
 }
 
-
 /// A publication of the broker as one that was numbered here.
 fn taken(publication: Arc<Publication>, delta: bool, options: &Options) -> Taken {
     let key = publication.key().map_or("", |key| key);

@@ -1,7 +1,7 @@
 //! The hub: what all workers share.
 
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use hashbrown::hash_map::EntryRef;
 use jackfield_model::app::Answer;

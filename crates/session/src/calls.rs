@@ -6,8 +6,8 @@ use jackfield_model::app::{self, Event, EventKind, Hello, Origin};
 use jackfield_model::client::{Answer, Subscribe, Unsubscribed};
 use jackfield_model::{ClientError, ClientInfo, Disconnect, Payload};
 
-use crate::command::publish::Draft;
 use crate::command;
+use crate::command::publish::Draft;
 use crate::entry::Door;
 use crate::extras::Flow;
 use crate::session::{Session, State, bad, reply};

@@ -2,8 +2,10 @@
 
 mod leases;
 mod link;
+pub(crate) mod place;
 mod reader;
 mod sender;
+pub(crate) mod slots;
 mod values;
 
 use std::fmt;

@@ -7,6 +7,7 @@ mod rabbit_app;
 mod rabbitmq;
 mod redis;
 mod redis_app;
+mod redis_broker;
 
 use jackfield_brokers::Options;
 
