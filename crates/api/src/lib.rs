@@ -21,5 +21,5 @@ mod serve;
 pub use handover::Handover;
 pub use metrics::{Metrics, Sample, Value};
 pub use reply::ErrorMode;
-pub use router::{ApiOptions, router};
+pub use router::{ApiOptions, Ready, router};
 pub use serve::{Tls, serve};

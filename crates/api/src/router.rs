@@ -1,5 +1,6 @@
 //! From a request to a command and back: path, key, body, parser, hub.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,6 +21,7 @@ use crate::reply::{ErrorMode, json};
 
 /// Where it is asked whether the server lives.
 const HEALTH: &str = "/health";
+const READY: &str = "/ready";
 
 /// What may be set.
 #[derive(Clone, Debug)]
@@ -34,8 +36,10 @@ pub struct ApiOptions {
     pub prefix: String,
     /// How errors of commands are told to who does not say how.
     pub error_mode: ErrorMode,
-    /// Whether `/health` is answered.
+    /// Whether `/health` and `/ready` are answered.
     pub health: bool,
+    /// Whether the node should get clients.
+    pub ready: Ready,
     /// What is answered to those who ask for numbers.
     pub metrics: Option<Metrics>,
     /// Which node it is.
@@ -51,9 +55,26 @@ impl Default for ApiOptions {
             prefix: "/api".to_owned(),
             error_mode: ErrorMode::default(),
             health: true,
+            ready: Ready::default(),
             metrics: None,
             node: Node::default(),
         }
+    }
+}
+
+/// Tells whether the node should get clients now: it should not while it is cut off from the other nodes.
+#[derive(Clone)]
+pub struct Ready(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self(Arc::new(|| true))
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Ready").field(&(self.0)()).finish()
     }
 }
 
@@ -102,6 +123,14 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
         HEALTH if api.options.health => {
             not_read(request.method()).unwrap_or_else(|| json(StatusCode::OK, b"{}".to_vec()))
         }
+        READY if api.options.health => not_read(request.method()).unwrap_or_else(|| {
+            if (api.options.ready.0)() {
+                json(StatusCode::OK, b"{}".to_vec())
+            } else {
+                let text = "this node is cut off from the broker: publications of other nodes do not reach it\n";
+                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+            }
+        }),
         path => match api.options.metrics.as_ref().filter(|metrics| metrics.path == path) {
             Some(metrics) => api.metrics(metrics, &request),
             None => api.command(request).await.unwrap_or_else(|refusal| refusal),

@@ -14,6 +14,7 @@ mod namespaces;
 mod page;
 mod publish;
 mod serve;
+mod shared;
 mod shutdown;
 mod token;
 

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jackfield_api::{Sample, Value};
+use jackfield_cluster::Health;
 use jackfield_hub::Hub;
 use jackfield_hub::namespace::{Gauges, Options};
 use jackfield_log::Inbox;
 use jackfield_worker::Counters;
+
+use crate::shared;
 
 /// Reads all numbers of this moment.
 pub(crate) fn samples(hub: &Hub, counters: &Counters) -> Vec<Sample> {
@@ -125,12 +128,14 @@ pub(crate) fn source(
     hub: &Arc<Hub>,
     counters: &Arc<Counters>,
     log: Option<Arc<Inbox>>,
+    health: Option<Arc<Health>>,
 ) -> Arc<dyn Fn() -> Vec<Sample> + Send + Sync> {
     let (hub, counters) = (Arc::clone(hub), Arc::clone(counters));
     Arc::new(move || {
         let mut all = samples(&hub, &counters);
         all.extend(delivery_samples(&hub));
         all.extend(log.iter().flat_map(|log| log_samples(log)));
+        all.extend(health.iter().flat_map(|health| shared::samples(&hub, health)));
         all
     })
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use jackfield_api::{Handover, Metrics};
+use jackfield_api::{Handover, Metrics, Ready};
 use jackfield_bridge::outcome::Node;
 use jackfield_bridge::{Bridge, BridgeOptions, Door, Queue};
 use jackfield_brokers::{Options as QueueOptions, embedded};
+use jackfield_cluster::{Cluster, Health};
 use jackfield_hub::Hub;
 use jackfield_log::Inbox;
 use jackfield_model::Disconnect;
@@ -24,7 +25,7 @@ use crate::doors::{self, Beside};
 use crate::identity::Identity;
 use crate::namespaces::namespaces;
 use crate::shutdown::Signals;
-use crate::{assemble, history, metrics};
+use crate::{assemble, history, metrics, shared};
 
 /// Files that the server needs besides its connections: listeners, queues, the HTTP API.
 const RESERVED_FILES: u64 = 256;
@@ -48,6 +49,8 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let calls = Calls::open(config)?;
     let (hub, history) = history::hub(config, namespaces(config, &calls.routes), mailboxes, seed)?;
     let runtime = control_plane()?;
+    let cluster = shared::join(config, &hub, &node, runtime.handle())?;
+    let health = cluster.as_ref().map(Cluster::health);
     let (signals, hangup) = runtime.block_on(async { Signals::listen() }).context("listen for signals")?;
     let mut passed = Passed::from_environment()?;
     let certificates = Certificates::open(config, runtime.handle())?;
@@ -56,7 +59,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let counters = Arc::new(Counters::default());
     let about = about(config, &node);
     let inbox = history.as_ref().map(|history| Arc::clone(&history.inbox));
-    let router = router(config, (&hub, &counters, inbox), &about);
+    let router = router(config, (&hub, &counters, inbox, health), &about);
     let hand_over = config.http_server.api_on_public_port.then(|| {
         let handover = Handover::new(router.clone(), runtime.handle().clone());
         HandOver(Arc::new(move |handed| handover.take_handed(handed)))
@@ -98,6 +101,9 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     crew.join();
     if let Some(bridge) = bridge {
         runtime.block_on(bridge.stop(config.shutdown.timeout));
+    }
+    if let Some(cluster) = cluster {
+        runtime.block_on(cluster.stop());
     }
     if let Some(api) = api {
         api.abort();
@@ -200,12 +206,12 @@ fn advise(config: &Config) {
 /// What is answered by HTTP to applications and operators.
 fn router(
     config: &Config,
-    (hub, counters, log): (&Arc<Hub>, &Arc<Counters>, Option<Arc<Inbox>>),
+    (hub, counters, log, health): (&Arc<Hub>, &Arc<Counters>, Option<Arc<Inbox>>, Option<Arc<Health>>),
     node: &Node,
 ) -> axum::Router {
     let metrics = config.prometheus.enabled.then(|| Metrics {
         path: config.prometheus.handler_prefix.clone(),
-        samples: metrics::source(hub, counters, log),
+        samples: metrics::source(hub, counters, log, health.clone()),
     });
     let options = jackfield_api::ApiOptions {
         commands: !config.http_api.disabled,
@@ -217,6 +223,7 @@ fn router(
             ErrorMode::Transport => jackfield_api::ErrorMode::Transport,
         },
         health: config.health.enabled,
+        ready: Ready(Arc::new(move || health.as_ref().is_none_or(|health| health.is_ready()))),
         metrics,
         node: node.clone(),
     };

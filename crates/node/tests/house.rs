@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Lower floors know nobody above them; crates of one floor do not know each other.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("jackfield-model", 1),
     // It knows nobody, so that whoever asks other servers may know it; it is not pure.
     ("jackfield-fetch", 2),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 15] = [
     ("jackfield-hub", 3),
     ("jackfield-session", 4),
     ("jackfield-bridge", 4),
+    ("jackfield-cluster", 4),
     ("jackfield-tls", 4),
     ("jackfield-worker", 5),
     ("jackfield-brokers", 5),

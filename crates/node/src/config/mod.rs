@@ -5,6 +5,7 @@
 //! single value can break (`rules`). Whatever is wrong is told at once, with place, key, value and remedy (`fault`).
 
 mod app;
+mod broker;
 mod channel;
 mod check;
 mod client;
@@ -23,6 +24,7 @@ mod proxy;
 mod reference;
 mod rules;
 mod rules_app;
+mod rules_broker;
 mod rules_channel;
 mod rules_doors;
 mod rules_feeds;
@@ -51,6 +53,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 use app::RpcNamespace;
+pub(crate) use broker::{Broker, BrokerDriver};
 pub(crate) use app::{AppLink, Driver, Embedded, EventType, Rpc, RpcOptions};
 pub(crate) use channel::{Channel, Namespace};
 pub(crate) use client::Client;
@@ -116,6 +119,8 @@ pub(crate) struct Config {
     pub(crate) app_link: AppLink,
     /// The queue inside the server, for `app_link.driver = "embedded"`.
     pub(crate) embedded: Embedded,
+    /// What carries channels between nodes (docs/nodes.md).
+    pub(crate) broker: Broker,
     /// The server API on the internal port.
     pub(crate) http_api: HttpApi,
     /// The health endpoint.

@@ -67,6 +67,7 @@ impl Config {
         self.channel_rules(&mut faults);
         self.history_rules(&mut faults);
         self.app_rules(&mut faults);
+        self.broker_rules(&mut faults);
         self.proxy_rules(&mut faults);
         sockets(&self.sockets, &mut faults);
         faults.some_time("shutdown.timeout", self.shutdown.timeout);

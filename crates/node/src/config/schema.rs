@@ -2,7 +2,7 @@
 //!
 //! Each section's file lists its keys below its structs; tests hold the two against each other.
 
-use super::{app, channel, client, history, listeners, plain, process, proxy, streams};
+use super::{app, broker, channel, client, history, listeners, plain, process, proxy, streams};
 
 /// One known key.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,7 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("tcp", Kind::Sections("TcpListener", plain::TCP)),
     Key::new("app_link", Kind::Section("AppLink", app::APP_LINK)),
     Key::new("embedded", Kind::Section("Embedded", app::EMBEDDED)),
+    Key::new("broker", Kind::Section("Broker", broker::KEYS)),
     Key::new("http_api", Kind::Section("HttpApi", listeners::HTTP_API)),
     Key::new("health", Kind::Section("Health", listeners::HEALTH)),
     Key::new("prometheus", Kind::Section("Prometheus", listeners::PROMETHEUS)),
