@@ -10,7 +10,7 @@ pub mod embedded;
 mod event_fields;
 mod keys;
 mod rabbitmq;
-mod redis;
+pub mod redis;
 mod redis_broker;
 mod registry;
 

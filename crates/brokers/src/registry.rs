@@ -1,9 +1,12 @@
 //! Which drivers there are, what they are told, and how one is opened by name.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jackfield_bridge::Queue;
+
+use crate::redis::place::PlaceError;
 
 /// What every driver is told.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +22,8 @@ pub struct Options {
     pub max_backlog: u64,
     /// What a command may weigh; a driver fetches with an eye to it. The bridge refuses what is larger.
     pub max_payload_bytes: usize,
+    /// Redis and NATS with TLS: a file of certificates (PEM) that a server is trusted by instead of the system's.
+    pub ca_file: Option<PathBuf>,
     /// Embedded only: what the whole store may weigh.
     pub max_memory_bytes: usize,
     /// Embedded only: lets the port be opened for other machines, though it asks for no password.
@@ -33,6 +38,7 @@ impl Default for Options {
             node: "node".to_owned(),
             max_backlog: 100_000,
             max_payload_bytes: 1 << 20,
+            ca_file: None,
             max_memory_bytes: 256 << 20,
             listen_beyond_loopback: false,
         }
@@ -93,6 +99,9 @@ pub enum OpenError {
         /// What would be right.
         right: &'static str,
     },
+    /// The URL is not one of a Redis.
+    #[error("the redis queue: {0}")]
+    Place(#[from] PlaceError),
     /// The URL is not one of the driver's. The text never repeats it, for it may hold a password.
     #[error("the URL of the {driver} queue {wrong}; right would be {right}")]
     Url {

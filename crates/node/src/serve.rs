@@ -272,6 +272,7 @@ fn link(
         node: node.uid.clone(),
         max_backlog: link.max_backlog as u64,
         max_payload_bytes: link.max_payload_bytes,
+        ca_file: (!link.ca_pem_file.is_empty()).then(|| link.ca_pem_file.clone().into()),
         max_memory_bytes: config.embedded.memory_limit,
         listen_beyond_loopback: false,
     };

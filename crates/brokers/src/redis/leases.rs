@@ -1,14 +1,16 @@
 //! Which partitions this node reads: leases in Redis, taken, renewed and given back.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jackfield_bridge::QueueError;
-use redis::{Pipeline, Value};
+use redis::{Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::link::Link;
+use super::lines::Lines;
+use super::place::slot;
 use crate::keys::Keys;
 
 /// How long a lease holds without renewal, as Redis counts it.
@@ -60,52 +62,61 @@ impl Leases {
         lock(&self.trouble).clone()
     }
 
-    /// Renews what is held and tries to take the rest.
-    pub(super) async fn renew(&self, link: &Link, keys: &Keys, node: &str) {
+    /// Renews what is held of these partitions and tries to take the rest.
+    pub(super) async fn renew(&self, lines: &Lines, keys: &Keys, node: &str, partitions: Range<u32>) {
         let asked = Instant::now();
-        let held: Vec<bool> = lock(&self.leases).iter().map(|lease| is_held(lease, asked)).collect();
-        let mut pipeline = Pipeline::new();
-        for (partition, held) in (0..).zip(&held) {
+        let mut requests = Vec::new();
+        let mut held = Vec::new();
+        for partition in partitions.clone() {
+            let is_held = lock(&self.leases).get(partition as usize).is_some_and(|lease| is_held(lease, asked));
             let key = keys.lease(partition);
-            if *held {
-                pipeline.cmd("EVAL").arg(RENEW).arg(1).arg(key).arg(node).arg(LEASE_MILLIS);
+            let request = if is_held {
+                let mut renew = cmd("EVAL");
+                renew.arg(RENEW).arg(1).arg(&key).arg(node).arg(LEASE_MILLIS);
+                renew
             } else {
-                let set = pipeline.cmd("SET").arg(key).arg(node);
-                set.arg("NX").arg("PX").arg(LEASE_MILLIS);
-            }
+                let mut take = cmd("SET");
+                take.arg(&key).arg(node).arg("NX").arg("PX").arg(LEASE_MILLIS);
+                take
+            };
+            requests.push((slot(&key), request));
+            held.push(is_held);
         }
-        let result = link.run(&pipeline).await;
-        let trouble = match &result {
-            Ok(replies) => replies.iter().find_map(super::link::refusal),
-            Err(error) => Some(error.clone()),
-        };
-        for (lease, (held, reply)) in lock(&self.leases).iter_mut().zip(held.iter().zip(result.unwrap_or_default())) {
+        let replies = lines.run(requests).await;
+        let trouble = replies.iter().find_map(|reply| reply.as_ref().err().cloned());
+        let mut leases = lock(&self.leases);
+        let renewed = leases.iter_mut().skip(partitions.start as usize);
+        for (lease, (held, reply)) in renewed.zip(held.into_iter().zip(replies)) {
             match (held, reply) {
-                (true, Value::Int(1)) => lease.until = Some(asked + TRUST),
-                (true, Value::Int(_)) => lease.until = None,
-                (false, Value::Okay) => {
+                (true, Ok(Value::Int(1))) => lease.until = Some(asked + TRUST),
+                (true, Ok(Value::Int(_))) => lease.until = None,
+                (false, Ok(Value::Okay)) => {
                     *lease = Lease { until: Some(asked + TRUST), term: lease.term + 1 };
                 }
                 // Not known, or another node's.
                 _ => {}
             }
         }
+        drop(leases);
         *lock(&self.trouble) = trouble;
         self.round.notify_waiters();
     }
 
     /// Gives back what is held; whoever reads has stopped before.
-    pub(super) async fn release(&self, link: &Link, keys: &Keys, node: &str) {
+    pub(super) async fn release(&self, lines: &Lines, keys: &Keys, node: &str) {
         let held = self.held();
         for lease in lock(&self.leases).iter_mut() {
             lease.until = None;
         }
-        let mut pipeline = Pipeline::new();
+        let mut requests = Vec::new();
         for (partition, _) in held {
-            pipeline.cmd("EVAL").arg(RELEASE).arg(1).arg(keys.lease(partition)).arg(node);
+            let key = keys.lease(partition);
+            let mut release = cmd("EVAL");
+            release.arg(RELEASE).arg(1).arg(&key).arg(node);
+            requests.push((slot(&key), release));
         }
-        if !pipeline.is_empty()
-            && let Err(error) = link.run(&pipeline).await
+        if !requests.is_empty()
+            && let Some(error) = lines.run(requests).await.into_iter().find_map(Result::err)
         {
             tracing::debug!(%error, "Leases could not be given back; they run out by themselves.");
         }

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use jackfield_bridge::QueueError;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::place::{Address, Place};
+
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it may take where sentinels are asked first who the master is.
+const FIND_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a reply may take.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long after a failure nothing is tried again. Why: while a server is down each call costs nothing, and callers
@@ -25,7 +29,9 @@ enum State {
 
 /// A connection. Requests of several tasks share it, in the order in which they come.
 pub(super) struct Link {
-    client: Client,
+    place: Place,
+    /// Which member, where the place is a cluster.
+    member: Option<Address>,
     reply_timeout: Duration,
     made: AtomicU64,
     // Tokio's lock, because it is held while connecting: those who come meanwhile want the same.
@@ -34,9 +40,9 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that connects with its first request. `wait` is what the server itself waits before it replies.
-    pub(super) fn new(client: Client, wait: Duration) -> Self {
+    pub(super) fn new(place: Place, member: Option<Address>, wait: Duration) -> Self {
         let reply_timeout = REPLY_TIMEOUT + wait;
-        Self { client, reply_timeout, made: AtomicU64::new(0), state: Mutex::new(State::New) }
+        Self { place, member, reply_timeout, made: AtomicU64::new(0), state: Mutex::new(State::New) }
     }
 
     /// Sends requests together and returns the reply of each; those of a transaction lie in one array.
@@ -62,8 +68,8 @@ impl Link {
 
     /// A server that cannot serve now, because it loads its data or is a replica, is as good as none.
     async fn look(&self, replies: Vec<Value>, generation: u64) -> Result<Vec<Value>, QueueError> {
-        let errors = replies.iter().filter_map(refusal);
-        let unreachable = errors.into_iter().find(|error| matches!(error, QueueError::Unreachable(_)));
+        let lasting = replies.iter().filter(|reply| redirect(reply).is_none());
+        let unreachable = lasting.filter_map(refusal).find(|error| matches!(error, QueueError::Unreachable(_)));
         match unreachable {
             None => Ok(replies),
             Some(error) => {
@@ -80,12 +86,9 @@ impl Link {
             State::Down { until, error } if Instant::now() < *until => return Err(error.clone()),
             State::Down { .. } | State::New => self.made.fetch_add(1, Ordering::Relaxed),
         };
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(self.reply_timeout));
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         // The client's own limit leaves the handshake out.
-        let error = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        let limit = if self.member.is_none() && self.place.is_found() { FIND_TIMEOUT } else { CONNECT_TIMEOUT };
+        let error = match tokio::time::timeout(limit, self.connect()).await {
             Ok(Ok(connection)) => {
                 *state = State::Up { connection: connection.clone(), generation };
                 return Ok((connection, generation));
@@ -95,6 +98,16 @@ impl Link {
         };
         *state = State::Down { until: Instant::now() + PAUSE, error: error.clone() };
         Err(error)
+    }
+
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(self.reply_timeout));
+        match &self.member {
+            None => self.place.connect(&config).await,
+            Some(member) => self.place.at(member)?.get_multiplexed_async_connection_with_config(&config).await,
+        }
     }
 
     async fn give_up(&self, of: u64, error: QueueError) {
@@ -109,15 +122,23 @@ impl Link {
 /// What an error means to the caller. The texts come from the client or the server and hold no password.
 pub(super) fn classify(error: &RedisError) -> QueueError {
     let text = error.to_string();
+    if text.contains("invalid peer certificate") {
+        let remedy = "name the file of the authority that signed it as app_link.ca_pem_file";
+        return QueueError::Refused(format!("{text}; {remedy}"));
+    }
     match (error.kind(), error.code()) {
         (_, Some("OOM")) => QueueError::Full(text),
+        // Too few replicas follow, or the server has become one while it made us wait.
+        (_, Some("NOREPLICAS" | "UNBLOCKED")) => QueueError::Unreachable(text),
         (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => QueueError::Refused(text),
         (ErrorKind::Io, _) => QueueError::Unreachable(text),
         (
             ErrorKind::Server(
-                ServerErrorKind::BusyLoading
+                ServerErrorKind::Ask
+                | ServerErrorKind::BusyLoading
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown
+                | ServerErrorKind::Moved
                 | ServerErrorKind::ReadOnly
                 | ServerErrorKind::TryAgain,
             ),
@@ -125,6 +146,31 @@ pub(super) fn classify(error: &RedisError) -> QueueError {
         ) => QueueError::Unreachable(text),
         _ => QueueError::Refused(text),
     }
+}
+
+/// Where a key is, as a member of a cluster says that has it no more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Redirect {
+    /// Only this once: the key is on its way.
+    pub(super) is_passing: bool,
+    /// None where the member did not say.
+    pub(super) to: Option<Address>,
+}
+
+/// The redirection in a reply, if it is one.
+pub(super) fn redirect(reply: &Value) -> Option<Redirect> {
+    let Value::ServerError(error) = reply else { return None };
+    let is_passing = match error.kind()? {
+        ServerErrorKind::Ask => true,
+        ServerErrorKind::Moved => false,
+        _ => return None,
+    };
+    let place = error.details().and_then(|details| details.split_whitespace().nth(1));
+    let to = place.and_then(|place| place.rsplit_once(':')).and_then(|(host, port)| {
+        let port = port.parse().ok()?;
+        (!host.is_empty() && host != "?").then(|| Address { host: host.to_owned(), port })
+    });
+    Some(Redirect { is_passing, to })
 }
 
 /// The error of a reply, if it is one or holds one.

@@ -1,14 +1,18 @@
 //! The queue in Redis or Valkey: streams for commands and events, lists for answers and replies.
 
 mod leases;
+mod lines;
 mod link;
-pub(crate) mod place;
+pub mod place;
 mod reader;
+mod readers;
 mod sender;
-pub(crate) mod slots;
+mod slots;
 mod values;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
@@ -17,165 +21,167 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_bridge::{Delivery, Queue, QueueError, Receipt};
 use jackfield_model::app::Event;
-use redis::{Client, IntoConnectionInfo, Pipeline, ProtocolVersion, Value};
+use redis::{Pipeline, Value, cmd};
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use self::leases::Leases;
-use self::link::{Link, refusal};
+use self::lines::{Lines, Request};
+use self::link::refusal;
+use self::place::{Place, slot};
 use self::reader::{Outstanding, Reader};
+use self::readers::Readers;
 use self::sender::Sender;
+pub use self::slots::Slots;
 use crate::batch::{BATCH_COMMANDS, WAIT};
 use crate::command_fields;
 use crate::event_fields;
 use crate::keys::{COMMAND_GROUP, DEAD_LENGTH, Keys, REPLY_LIFE_MILLIS};
 use crate::registry::{OpenError, Options};
 
-/// An example for who wrote a wrong URL.
-const RIGHT: &str = "redis://USER:PASSWORD@HOST:6379/0 or unix:///PATH";
-
 /// A queue in Redis.
 pub(crate) struct RedisQueue {
     inner: Arc<Inner>,
-    /// Renews the leases; starts with the first `receive`, because a node that reads nothing holds nothing.
-    keeper: StdMutex<Option<JoinHandle<()>>>,
+    /// Not in `inner`, which those who read hold: they end with the queue.
+    readers: Mutex<Readers>,
+    /// Renew the leases; they start with the first `receive`, because a node that reads nothing holds nothing.
+    keepers: StdMutex<JoinSet<()>>,
 }
 
 struct Inner {
-    address: String,
+    place: Place,
     keys: Keys,
     node: String,
     answers_key: String,
     leases: Leases,
     outstanding: Outstanding,
     /// Settled, but Redis has not heard of it yet.
-    late: StdMutex<Vec<Receipt>>,
+    late: StdMutex<HashSet<Receipt>>,
     sender: Sender,
-    reader: Mutex<Reader>,
+    /// Partitions that are looked after together.
+    groups: Vec<Range<u32>>,
     closed: AtomicBool,
     /// Connections of their own for what blocks, so that nothing else waits behind it.
-    answers: Link,
-    reads: Link,
-    writes: Link,
+    answers: Lines,
+    reads: Lines,
+    writes: Lines,
 }
 
 impl RedisQueue {
     /// Makes the queue; it connects with the first call.
     pub(crate) fn open(url: &str, options: Options) -> Result<Self, OpenError> {
-        let client = client(url)?;
+        let place = Place::parse(url, options.ca_file.as_deref())?;
         let keys = Keys::new(&options.prefix);
+        let partitions = options.partitions;
+        // In a cluster each partition may be another server's.
+        let size = if place.is_cluster() { 1 } else { partitions };
+        let groups: Vec<Range<u32>> = (0..partitions / size).map(|first| first * size..(first + 1) * size).collect();
+        let reader = |group: &Range<u32>| Reader::new(group.clone(), &keys, options.max_payload_bytes);
+        let readers = Readers::new(groups.iter().map(reader).collect());
         let inner = Inner {
-            address: client.get_connection_info().addr().to_string(),
             answers_key: keys.answers(&options.node),
             keys,
             node: options.node,
-            leases: Leases::new(options.partitions),
+            leases: Leases::new(partitions),
             outstanding: Outstanding::default(),
-            late: StdMutex::new(Vec::new()),
-            sender: Sender::new(options.partitions, options.max_backlog),
-            reader: Mutex::new(Reader::new(options.max_payload_bytes)),
+            late: StdMutex::default(),
+            sender: Sender::new(partitions, options.max_backlog),
+            groups,
             closed: AtomicBool::new(false),
-            answers: Link::new(client.clone(), WAIT),
-            reads: Link::new(client.clone(), WAIT),
-            writes: Link::new(client, Duration::ZERO),
+            answers: Lines::new(place.clone(), WAIT),
+            reads: Lines::new(place.clone(), WAIT),
+            writes: Lines::new(place.clone(), Duration::ZERO),
+            place,
         };
-        Ok(Self { inner: Arc::new(inner), keeper: StdMutex::new(None) })
+        Ok(Self { inner: Arc::new(inner), readers: Mutex::new(readers), keepers: StdMutex::default() })
     }
 
     fn keep_leases(&self) {
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if keeper.is_none() {
+        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        if keepers.is_empty() {
+            for group in &self.inner.groups {
+                let (inner, group) = (Arc::clone(&self.inner), group.clone());
+                keepers.spawn(async move { inner.keep_leases(group).await });
+            }
             let inner = Arc::clone(&self.inner);
-            *keeper = Some(tokio::spawn(async move { inner.keep_leases().await }));
+            keepers.spawn(async move { inner.settle_late().await });
         }
     }
 
-    fn stop_keeper(&self) {
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keeper) = keeper.take() {
-            keeper.abort();
-        }
+    fn stop_keepers(&self) {
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 }
 
 impl Drop for RedisQueue {
     fn drop(&mut self) {
-        self.stop_keeper();
+        self.stop_keepers();
     }
 }
 
 impl Inner {
-    async fn keep_leases(&self) {
+    async fn keep_leases(&self, group: Range<u32>) {
         loop {
             let next = tokio::time::Instant::now() + leases::ROUND;
-            self.leases.renew(&self.writes, &self.keys, &self.node).await;
-            if self.settle(&[]).await.is_err() {
-                tracing::debug!("Acknowledgements wait for Redis.");
-            }
+            self.leases.renew(&self.writes, &self.keys, &self.node, group.clone()).await;
             tokio::time::sleep_until(next).await;
         }
     }
 
-    async fn receive(&self) -> Result<Vec<Delivery>, QueueError> {
-        let mut reader = self.reader.lock().await;
-        if self.closed.load(Ordering::Acquire) {
-            return Err(QueueError::Unreachable("the queue is closed".to_owned()));
+    async fn settle_late(&self) {
+        loop {
+            tokio::time::sleep(leases::ROUND).await;
+            let late: Vec<Receipt> = std::mem::take(&mut *self.late()).into_iter().collect();
+            if self.settle(late).await.is_err() {
+                tracing::debug!("Acknowledgements wait for Redis.");
+            }
         }
-        let held = self.leases.held();
-        reader.follow(&held);
-        let ready = reader.take(&self.outstanding);
-        if !ready.is_empty() {
-            return Ok(ready);
-        }
-        if held.is_empty() {
-            drop(reader);
-            let round = self.leases.round.notified();
-            // The first round may take as long as a connection does; the others end in less.
-            let _ = tokio::time::timeout(WAIT, round).await;
-            return match self.leases.trouble() {
-                Some(error) if self.leases.held().is_empty() => Err(error),
-                Some(_) | None => Ok(Vec::new()),
-            };
-        }
-        reader.read(&self.reads, &self.keys, &self.outstanding).await?;
-        Ok(reader.take(&self.outstanding))
     }
 
-    /// Settles receipts, and those that could not be settled before.
-    async fn settle(&self, receipts: &[Receipt]) -> Result<(), QueueError> {
-        let mut all = std::mem::take(&mut *self.late());
-        all.extend_from_slice(receipts);
-        if all.is_empty() {
+    /// What `receive` does while no partition is this node's.
+    async fn wait_for_leases(&self) -> Result<Vec<Delivery>, QueueError> {
+        let round = self.leases.round.notified();
+        // The first round may take as long as a connection does; the others end in less.
+        let _ = tokio::time::timeout(WAIT, round).await;
+        match self.leases.trouble() {
+            Some(error) if self.leases.held().is_empty() => Err(error),
+            Some(_) | None => Ok(Vec::new()),
+        }
+    }
+
+    /// Settles receipts. What Redis does not hear of stays outstanding, so that nothing of it is handed out again
+    /// meanwhile, and is said again later.
+    async fn settle(&self, mut receipts: Vec<Receipt>) -> Result<(), QueueError> {
+        if receipts.is_empty() {
             return Ok(());
         }
-        all.sort_unstable_by_key(|receipt| (receipt.partition, receipt.number));
-        all.dedup();
-        let mut pipeline = Pipeline::new();
-        for group in all.chunk_by(|one, other| one.partition == other.partition) {
+        receipts.sort_unstable_by_key(|receipt| (receipt.partition, receipt.number));
+        receipts.dedup();
+        let groups: Vec<&[Receipt]> = receipts.chunk_by(|one, other| one.partition == other.partition).collect();
+        let mut requests: Vec<Request> = Vec::with_capacity(groups.len() * 2);
+        for group in &groups {
             let key = self.keys.commands(group[0].partition);
             let ids: Vec<String> = group.iter().map(|receipt| values::id(receipt.number)).collect();
-            pipeline.cmd("XACK").arg(&key).arg(COMMAND_GROUP).arg(&ids);
-            pipeline.cmd("XDEL").arg(&key).arg(&ids);
+            let (mut acknowledge, mut delete) = (cmd("XACK"), cmd("XDEL"));
+            acknowledge.arg(&key).arg(COMMAND_GROUP).arg(&ids);
+            delete.arg(&key).arg(&ids);
+            requests.extend([acknowledge, delete].map(|request| (slot(&key), request)));
         }
-        let result = self.writes.run(&pipeline).await;
-        let error = match &result {
-            Ok(replies) => replies.iter().find_map(refusal),
-            Err(error) => Some(error.clone()),
-        };
-        match error {
-            None => {
-                self.outstanding.settle(&all);
-                Ok(())
-            }
-            Some(error) => {
-                // They stay outstanding, so that nothing of it is handed out again meanwhile.
-                self.late().extend(all);
-                Err(error)
+        let replies = self.writes.run(requests).await;
+        let mut failed = None;
+        for (group, replies) in groups.iter().zip(replies.chunks(2)) {
+            match replies.iter().find_map(|reply| reply.as_ref().err()) {
+                None => self.outstanding.settle(group),
+                Some(error) => {
+                    failed = Some(error.clone());
+                    self.late().extend(group.iter());
+                }
             }
         }
+        failed.map_or(Ok(()), Err)
     }
 
-    fn late(&self) -> std::sync::MutexGuard<'_, Vec<Receipt>> {
+    fn late(&self) -> std::sync::MutexGuard<'_, HashSet<Receipt>> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -183,16 +189,25 @@ impl Inner {
 #[async_trait]
 impl Queue for RedisQueue {
     fn describe(&self) -> String {
-        format!("Redis at {}", self.inner.address)
+        self.inner.place.to_string()
     }
 
     async fn receive(&self) -> Result<Vec<Delivery>, QueueError> {
         self.keep_leases();
-        self.inner.receive().await
+        let inner = &self.inner;
+        let mut readers = self.readers.lock().await;
+        if inner.closed.load(Ordering::Acquire) {
+            return Err(QueueError::Unreachable("the queue is closed".to_owned()));
+        }
+        if inner.leases.held().is_empty() {
+            drop(readers);
+            return inner.wait_for_leases().await;
+        }
+        readers.receive(inner).await
     }
 
     async fn acknowledge(&self, receipts: &[Receipt]) -> Result<(), QueueError> {
-        self.inner.settle(receipts).await
+        self.inner.settle(receipts.to_vec()).await
     }
 
     async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
@@ -210,7 +225,7 @@ impl Queue for RedisQueue {
         }
         pipeline.cmd("XACK").arg(&key).arg(COMMAND_GROUP).arg(&id);
         pipeline.cmd("XDEL").arg(&key).arg(&id);
-        let replies = inner.writes.run(&pipeline).await?;
+        let replies = inner.writes.run_at(slot(&key), &pipeline).await?;
         if let Some(error) = replies.iter().find_map(refusal) {
             return Err(error);
         }
@@ -232,7 +247,8 @@ impl Queue for RedisQueue {
         // What came together with the first.
         pipeline.cmd("LPOP").arg(&inner.answers_key).arg(BATCH_COMMANDS - 1);
         let mut found = Vec::new();
-        for (number, reply) in inner.answers.run(&pipeline).await?.into_iter().enumerate() {
+        for (number, reply) in inner.answers.run_at(slot(&inner.answers_key), &pipeline).await?.into_iter().enumerate()
+        {
             if let Some(error) = refusal(&reply) {
                 return Err(error);
             }
@@ -255,17 +271,18 @@ impl Queue for RedisQueue {
         pipeline.atomic();
         pipeline.cmd("RPUSH").arg(key).arg(body.as_ref());
         pipeline.cmd("PEXPIRE").arg(key).arg(REPLY_LIFE_MILLIS);
-        let replies = inner.writes.run(&pipeline).await?;
+        let replies = inner.writes.run_at(slot(key), &pipeline).await?;
         replies.iter().find_map(refusal).map_or(Ok(()), Err)
     }
 
     async fn close(&self) {
         let inner = &self.inner;
         inner.closed.store(true, Ordering::Release);
-        self.stop_keeper();
-        // The reader's lock: a read under way would take commands from under the next owner.
-        let _reader = inner.reader.lock().await;
-        if inner.settle(&[]).await.is_err() {
+        self.stop_keepers();
+        // A read under way would take commands from under the next owner.
+        self.readers.lock().await.rest().await;
+        let late = inner.late().iter().copied().collect();
+        if inner.settle(late).await.is_err() {
             tracing::debug!("Acknowledgements could not be sent; their commands come again.");
         }
         inner.leases.release(&inner.writes, &inner.keys, &inner.node).await;
@@ -278,41 +295,15 @@ impl fmt::Debug for RedisQueue {
     }
 }
 
-/// Reads the URL; what is wrong with it is told without repeating it, for it may hold a password.
-fn client(url: &str) -> Result<Client, OpenError> {
-    let wrong = |wrong: String| OpenError::Url { driver: "redis", wrong, right: RIGHT };
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix") => {}
-        Some("rediss" | "valkeys") => {
-            return Err(wrong("asks for TLS, which this build does not have".to_owned()));
-        }
-        Some(scheme) if scheme.len() < 20 => {
-            return Err(wrong(format!("starts with {scheme:?}")));
-        }
-        Some(_) | None => return Err(wrong("has no scheme".to_owned())),
-    }
-    let info = url.into_connection_info().map_err(|error| wrong(format!("is wrong: {error}")))?;
-    // Replies are read in the form of RESP2 whatever the URL says.
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-    let info = info.set_redis_settings(settings);
-    Client::open(info).map_err(|error| wrong(format!("is wrong: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_url_is_told_without_its_password() {
-        let says = |url| client(url).unwrap_err().to_string();
-        assert!(says("http://u:secret@host").contains("starts with \"http\""));
-        assert!(says("localhost:6379").contains("has no scheme"));
-        assert!(says("rediss://u:secret@host").contains("TLS"));
-        for url in ["redis://u:secret@", "redis://u:secret@host/x", "http://u:secret@h", "u:secret"] {
-            let text = says(url);
-            assert!(!text.contains("secret") && text.contains("right would be"), "{text}");
-        }
+    fn a_queue_is_called_by_its_place() {
         let queue = RedisQueue::open("redis://u:secret@host:1/2", Options::default()).unwrap();
         assert_eq!(format!("{queue:?}"), "Redis at host:1");
+        let error = RedisQueue::open("redis+cluster://u:secret@", Options::default()).unwrap_err().to_string();
+        assert!(error.contains("redis queue: the URL names no server; right would be redis://"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the commands of the partitions this node holds: first what was left unsettled, then what is new.
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use jackfield_bridge::{Delivery, QueueError, Receipt};
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
 
-use super::link::{Link, refusal};
+use super::lines::Lines;
+use super::link::refusal;
+use super::place::slot;
 use super::values::{self, Entry};
 use crate::batch::{self, BATCH_BYTES, BATCH_COMMANDS, WAIT};
 use crate::keys::{COMMAND_GROUP, Keys};
@@ -58,8 +61,13 @@ impl Outstanding {
 }
 
 /// The reader's memory between calls.
+///
+/// What it reads lies on one server, and in a cluster in one slot: there a server takes no request for several.
 #[derive(Debug)]
 pub(super) struct Reader {
+    /// The partitions that it may read, and a slot of them.
+    range: Range<u32>,
+    slot: u16,
     partitions: Vec<Partition>,
     buffer: VecDeque<Delivery>,
     /// A read was sent whose reply was not seen: what it took is claimed.
@@ -70,17 +78,18 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(max_payload_bytes: usize) -> Self {
+    pub(super) fn new(range: Range<u32>, keys: &Keys, max_payload_bytes: usize) -> Self {
         // From above: the first reads are small, until it is known what commands weigh.
         let largest_bytes = max_payload_bytes.max(1);
         let patrol = Instant::now() + PATROL;
-        Self { partitions: Vec::new(), buffer: VecDeque::new(), unseen: false, largest_bytes, patrol }
+        let slot = slot(&keys.commands(range.start));
+        Self { range, slot, partitions: Vec::new(), buffer: VecDeque::new(), unseen: false, largest_bytes, patrol }
     }
 
     /// Follows the leases: what is no longer held is not read, and what is new is taken over first.
     pub(super) fn follow(&mut self, held: &[(u32, u64)]) {
         let old = std::mem::take(&mut self.partitions);
-        for (number, term) in held {
+        for (number, term) in held.iter().filter(|(number, _)| self.range.contains(number)) {
             let same = old.iter().find(|one| one.number == *number && one.term == *term);
             let fresh = Partition { number: *number, term: *term, step: Step::Prepare };
             self.partitions.push(same.copied().unwrap_or(fresh));
@@ -111,21 +120,31 @@ impl Reader {
         taken
     }
 
+    /// Whether there is nothing that it may read.
+    pub(super) fn is_idle(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
     /// Reads once; what came is in the buffer. Waits for news only where nothing is left to be taken over.
-    pub(super) async fn read(&mut self, link: &Link, keys: &Keys, outstanding: &Outstanding) -> Result<(), QueueError> {
+    pub(super) async fn read(
+        &mut self,
+        lines: &Lines,
+        keys: &Keys,
+        outstanding: &Outstanding,
+    ) -> Result<(), QueueError> {
         // Until the reply is digested; also where this call is given up half-way.
         self.unseen = true;
-        self.prepare(link, keys).await?;
-        self.claim(link, keys, outstanding).await?;
+        self.prepare(lines, keys).await?;
+        self.claim(lines, keys, outstanding).await?;
         let settled = self.partitions.iter().all(|partition| partition.step == Step::News);
         if self.buffer.is_empty() && settled {
-            self.news(link, keys).await?;
+            self.news(lines, keys).await?;
         }
         self.unseen = false;
         Ok(())
     }
 
-    async fn prepare(&mut self, link: &Link, keys: &Keys) -> Result<(), QueueError> {
+    async fn prepare(&mut self, lines: &Lines, keys: &Keys) -> Result<(), QueueError> {
         let mut pipeline = Pipeline::new();
         let wanting = self.partitions.iter_mut().filter(|one| one.step == Step::Prepare);
         let wanting: Vec<&mut Partition> = wanting.collect();
@@ -136,7 +155,7 @@ impl Reader {
             let create = pipeline.cmd("XGROUP").arg("CREATE").arg(keys.commands(partition.number));
             create.arg(COMMAND_GROUP).arg("0").arg("MKSTREAM");
         }
-        let replies = link.run(&pipeline).await?;
+        let replies = lines.run_at(self.slot, &pipeline).await?;
         for (partition, reply) in wanting.into_iter().zip(replies) {
             let busy = matches!(&reply, Value::ServerError(error) if error.code() == "BUSYGROUP");
             if let (false, Some(error)) = (busy, refusal(&reply)) {
@@ -147,7 +166,7 @@ impl Reader {
         Ok(())
     }
 
-    async fn claim(&mut self, link: &Link, keys: &Keys, outstanding: &Outstanding) -> Result<(), QueueError> {
+    async fn claim(&mut self, lines: &Lines, keys: &Keys, outstanding: &Outstanding) -> Result<(), QueueError> {
         let mut pipeline = Pipeline::new();
         let mut claiming = Vec::new();
         for partition in &mut self.partitions {
@@ -162,7 +181,7 @@ impl Reader {
         if claiming.is_empty() {
             return Ok(());
         }
-        let replies = link.run(&pipeline).await?;
+        let replies = lines.run_at(self.slot, &pipeline).await?;
         if let Some(error) = replies.iter().find_map(refusal) {
             return Err(error);
         }
@@ -180,7 +199,7 @@ impl Reader {
         Ok(())
     }
 
-    async fn news(&mut self, link: &Link, keys: &Keys) -> Result<(), QueueError> {
+    async fn news(&mut self, lines: &Lines, keys: &Keys) -> Result<(), QueueError> {
         let streams: Vec<String> = self.partitions.iter().map(|partition| keys.commands(partition.number)).collect();
         let count = (BATCH_BYTES / self.largest_bytes).clamp(1, BATCH_COMMANDS);
         let mut pipeline = Pipeline::new();
@@ -190,7 +209,7 @@ impl Reader {
         for _ in &streams {
             read.arg(">");
         }
-        let reply = link.run(&pipeline).await?.pop().unwrap_or(Value::Nil);
+        let reply = lines.run_at(self.slot, &pipeline).await?.pop().unwrap_or(Value::Nil);
         if let Some(error) = refusal(&reply) {
             // Most likely the group is gone with the whole database.
             self.restart();

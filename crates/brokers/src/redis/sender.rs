@@ -1,12 +1,14 @@
 //! Writes events: pipelined, in order, and with an eye to how many wait already.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jackfield_bridge::QueueError;
 use jackfield_model::app::Event;
-use redis::{Pipeline, Value};
+use redis::{Value, cmd};
 
-use super::link::{Link, refusal};
+use super::lines::{Lines, Request};
+use super::place::slot;
 use crate::event_fields;
 use crate::keys::Keys;
 
@@ -27,24 +29,23 @@ pub(super) struct From<'a> {
     pub(super) fields: event_fields::Sender<'a>,
 }
 
+/// Why partitions take nothing more of a batch.
+type Lost = HashMap<u32, QueueError>;
+
 impl Sender {
     pub(super) fn new(partitions: u32, limit: u64) -> Self {
         Self { backlogs: (0..partitions).map(|_| AtomicU64::new(0)).collect(), limit }
     }
 
-    /// Sends events; after a failure nothing more of the batch is written, because the order would be lost.
-    pub(super) async fn send(&self, link: &Link, from: From<'_>, events: &[Event]) -> Vec<Result<(), QueueError>> {
+    /// Sends events; after a failure nothing more of the batch is written to its partition, because the order would be
+    /// lost.
+    pub(super) async fn send(&self, lines: &Lines, from: From<'_>, events: &[Event]) -> Vec<Result<(), QueueError>> {
         let mut results = Vec::with_capacity(events.len());
+        let mut lost = Lost::new();
         let mut rest = events;
         while !rest.is_empty() {
             let (part, later) = rest.split_at(portion(rest));
-            match self.send_part(link, from, part).await {
-                Ok(part) => results.extend(part),
-                Err(error) => {
-                    results.extend(rest.iter().map(|_| Err(error.clone())));
-                    break;
-                }
-            }
+            results.extend(self.send_part(lines, from, part, &mut lost).await);
             rest = later;
         }
         results
@@ -52,18 +53,24 @@ impl Sender {
 
     async fn send_part(
         &self,
-        link: &Link,
+        lines: &Lines,
         from: From<'_>,
         events: &[Event],
-    ) -> Result<Vec<Result<(), QueueError>>, QueueError> {
+        lost: &mut Lost,
+    ) -> Vec<Result<(), QueueError>> {
         let partitions: Vec<u32> = events.iter().map(|event| self.partition(event)).collect();
-        self.refresh(link, from.keys, &partitions).await?;
-        let mut pipeline = Pipeline::new();
+        self.refresh(lines, from.keys, &partitions, lost).await;
+        let mut requests: Vec<Request> = Vec::with_capacity(events.len() + self.backlogs.len());
         let mut results = Vec::with_capacity(events.len());
+        let mut sent = Vec::with_capacity(events.len());
         for (event, partition) in events.iter().zip(&partitions) {
             let Some(backlog) = self.backlogs.get(*partition as usize) else {
                 continue;
             };
+            if let Some(error) = lost.get(partition) {
+                results.push(Err(error.clone()));
+                continue;
+            }
             let waiting = backlog.load(Ordering::Relaxed);
             if waiting >= self.limit {
                 let text = format!("{waiting} events wait in partition {partition}");
@@ -71,28 +78,35 @@ impl Sender {
                 continue;
             }
             backlog.store(waiting + 1, Ordering::Relaxed);
-            let add = pipeline.cmd("XADD").arg(from.keys.events(*partition)).arg("*");
+            let key = from.keys.events(*partition);
+            let mut add = cmd("XADD");
+            add.arg(&key).arg("*");
             for (name, value) in event_fields::of(event, from.fields) {
                 add.arg(name).arg(value.as_ref());
             }
+            requests.push((slot(&key), add));
+            sent.push((results.len(), *partition));
             results.push(Ok(()));
         }
-        if pipeline.is_empty() {
-            return Ok(results);
+        if requests.is_empty() {
+            return results;
         }
-        let lengths = lengths(&mut pipeline, from.keys, &partitions);
-        let mut replies = link.run(&pipeline).await?.into_iter();
-        for result in results.iter_mut().filter(|result| result.is_ok()) {
-            if let Some(error) = replies.next().as_ref().and_then(refusal) {
-                *result = Err(error);
+        let asked = lengths(&mut requests, from.keys, sent.iter().map(|(_, partition)| *partition).collect());
+        let mut replies = lines.run(requests).await.into_iter();
+        for ((place, partition), reply) in sent.into_iter().zip(replies.by_ref()) {
+            if let Err(error) = reply {
+                if matches!(error, QueueError::Unreachable(_)) {
+                    lost.entry(partition).or_insert_with(|| error.clone());
+                }
+                results[place] = Err(error);
             }
         }
-        self.learn(&lengths, replies);
-        Ok(results)
+        self.learn(&asked, replies, lost);
+        results
     }
 
     /// Asks how many wait, where the number at hand says that the batch may not fit.
-    async fn refresh(&self, link: &Link, keys: &Keys, partitions: &[u32]) -> Result<(), QueueError> {
+    async fn refresh(&self, lines: &Lines, keys: &Keys, partitions: &[u32], lost: &mut Lost) {
         let near: Vec<u32> = partitions
             .iter()
             .copied()
@@ -103,22 +117,20 @@ impl Sender {
             })
             .collect();
         if near.is_empty() {
-            return Ok(());
+            return;
         }
-        let mut pipeline = Pipeline::new();
-        let asked = lengths(&mut pipeline, keys, &near);
-        let replies = link.run(&pipeline).await?;
-        if let Some(error) = replies.iter().find_map(refusal) {
-            return Err(error);
-        }
-        self.learn(&asked, replies.into_iter());
-        Ok(())
+        let mut requests = Vec::new();
+        let asked = lengths(&mut requests, keys, near);
+        let replies = lines.run(requests).await.into_iter();
+        self.learn(&asked, replies, lost);
     }
 
-    fn learn(&self, partitions: &[u32], replies: impl Iterator<Item = Value>) {
+    fn learn(&self, partitions: &[u32], replies: impl Iterator<Item = Result<Value, QueueError>>, lost: &mut Lost) {
         for (partition, reply) in partitions.iter().zip(replies) {
-            if let (Some(backlog), Value::Int(length)) = (self.backlogs.get(*partition as usize), reply) {
-                backlog.store(length.unsigned_abs(), Ordering::Relaxed);
+            match (self.backlogs.get(*partition as usize), reply) {
+                (Some(backlog), Ok(Value::Int(length))) => backlog.store(length.unsigned_abs(), Ordering::Relaxed),
+                (_, Err(error)) => _ = lost.entry(*partition).or_insert(error),
+                _ => {}
             }
         }
     }
@@ -129,14 +141,16 @@ impl Sender {
 }
 
 /// Adds an XLEN for each partition and tells which they are.
-fn lengths(pipeline: &mut Pipeline, keys: &Keys, partitions: &[u32]) -> Vec<u32> {
-    let mut unique = partitions.to_vec();
-    unique.sort_unstable();
-    unique.dedup();
-    for partition in &unique {
-        pipeline.cmd("XLEN").arg(keys.events(*partition));
+fn lengths(requests: &mut Vec<Request>, keys: &Keys, mut partitions: Vec<u32>) -> Vec<u32> {
+    partitions.sort_unstable();
+    partitions.dedup();
+    for partition in &partitions {
+        let key = keys.events(*partition);
+        let mut length = cmd("XLEN");
+        length.arg(&key);
+        requests.push((slot(&key), length));
     }
-    unique
+    partitions
 }
 
 /// How many events go into the next pipeline, at least one.

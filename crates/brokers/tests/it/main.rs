@@ -8,6 +8,7 @@ mod rabbitmq;
 mod redis;
 mod redis_app;
 mod redis_broker;
+mod redis_places;
 
 use jackfield_brokers::Options;
 

@@ -6,11 +6,47 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_testkit::queue_contract::{AppSide, Fields, SentCommand};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, Value, cmd};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, Value, cmd};
+
+use tokio::sync::OnceCell;
+
+/// Where the application finds Redis; it may be elsewhere each time.
+type Find = Box<dyn Fn() -> Option<Client> + Send + Sync>;
+
+enum Servers {
+    /// Its client finds members again by itself, and is slow to start.
+    Cluster(Vec<String>, OnceCell<ClusterConnection>),
+    One(Find),
+}
+
+/// A connection of a stock client.
+pub(crate) enum Connection {
+    Cluster(ClusterConnection),
+    One(MultiplexedConnection),
+}
+
+impl Connection {
+    pub(crate) async fn ask<T: FromRedisValue>(&mut self, request: &Cmd) -> RedisResult<T> {
+        match self {
+            Self::Cluster(connection) => request.query_async(connection).await,
+            Self::One(connection) => request.query_async(connection).await,
+        }
+    }
+
+    async fn run(&mut self, pipeline: &Pipeline) {
+        let done = match self {
+            Self::Cluster(connection) => pipeline.exec_async(connection).await,
+            Self::One(connection) => pipeline.exec_async(connection).await,
+        };
+        done.unwrap();
+    }
+}
 
 /// Connects anew with each use, so that a server may go and come.
 pub(crate) struct RedisApp {
-    client: Client,
+    servers: Servers,
     prefix: String,
     asked: String,
 }
@@ -18,12 +54,33 @@ pub(crate) struct RedisApp {
 impl RedisApp {
     pub(crate) fn new(url: &str, prefix: &str) -> Self {
         let client = Client::open(url).unwrap();
-        Self { client, prefix: prefix.to_owned(), asked: String::new() }
+        Self::found(Box::new(move || Some(client.clone())), prefix)
     }
 
-    pub(crate) async fn connection(&self) -> MultiplexedConnection {
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
-        self.client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
+    /// One that asks each time where Redis is.
+    pub(crate) fn found(find: Find, prefix: &str) -> Self {
+        Self { servers: Servers::One(find), prefix: prefix.to_owned(), asked: String::new() }
+    }
+
+    /// One of a cluster.
+    pub(crate) fn cluster(seeds: Vec<String>, prefix: &str) -> Self {
+        Self { servers: Servers::Cluster(seeds, OnceCell::new()), prefix: prefix.to_owned(), asked: String::new() }
+    }
+
+    pub(crate) async fn connection(&self) -> Connection {
+        let timeout = Duration::from_secs(20);
+        match &self.servers {
+            Servers::Cluster(seeds, kept) => {
+                let client = ClusterClientBuilder::new(seeds.clone()).response_timeout(timeout).build().unwrap();
+                let connecting = async || client.get_async_connection().await.unwrap();
+                Connection::Cluster(kept.get_or_init(connecting).await.clone())
+            }
+            Servers::One(find) => {
+                let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
+                let client = find().unwrap();
+                Connection::One(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
+            }
+        }
     }
 
     fn key(&self, partition: u32, what: &str) -> String {
@@ -43,12 +100,14 @@ impl RedisApp {
 impl AppSide for RedisApp {
     async fn send(&mut self, commands: &[SentCommand]) {
         let mut connection = self.connection().await;
-        for part in commands.chunks(100) {
+        let is_cluster = matches!(connection, Connection::Cluster(_));
+        // The cluster's client takes a pipeline only where all of it goes to one slot.
+        for part in commands.chunks(if is_cluster { 1 } else { 100 }) {
             let mut pipeline = Pipeline::new();
             for command in part {
                 pipeline.add_command(self.add(command));
             }
-            pipeline.exec_async(&mut connection).await.unwrap();
+            connection.run(&pipeline).await;
         }
     }
 
@@ -56,15 +115,15 @@ impl AppSide for RedisApp {
         self.asked = format!("{{{}}}:replies:{}", self.prefix, command.id);
         let mut add = self.add(command);
         add.arg("reply_to").arg(&self.asked);
-        add.exec_async(&mut self.connection().await).await.unwrap();
+        self.connection().await.ask::<Value>(&add).await.unwrap();
     }
 
     async fn reply(&mut self) -> Bytes {
         let mut connection = self.connection().await;
-        let life: i64 = cmd("PTTL").arg(&self.asked).query_async(&mut connection).await.unwrap();
+        let life: i64 = connection.ask(cmd("PTTL").arg(&self.asked)).await.unwrap();
         assert!((1..=60_000).contains(&life), "{life}");
         let pop = cmd("BLPOP").arg(&self.asked).arg(5).to_owned();
-        let (_, body): (String, Vec<u8>) = pop.query_async(&mut connection).await.unwrap();
+        let (_, body): (String, Vec<u8>) = connection.ask(&pop).await.unwrap();
         body.into()
     }
 
@@ -74,14 +133,18 @@ impl AppSide for RedisApp {
         for key in &keys {
             let create = cmd("XGROUP").arg("CREATE").arg(key).arg("app").arg("0").arg("MKSTREAM").to_owned();
             // It is there already after the first time.
-            let _ = create.exec_async(&mut connection).await;
+            let _ = connection.ask::<Value>(&create).await;
         }
         let mut events = Vec::new();
-        while events.len() < count {
+        let (together, wait) = if matches!(connection, Connection::Cluster(_)) { (1, 10) } else { (8, 500) };
+        for keys in keys.chunks(together).cycle() {
+            if events.len() >= count {
+                break;
+            }
             let mut read = cmd("XREADGROUP");
             read.arg("GROUP").arg("app").arg("worker").arg("COUNT").arg((count - events.len()).min(10));
-            read.arg("BLOCK").arg(500).arg("STREAMS").arg(&keys).arg(&[">"; 8]);
-            let reply: Value = read.query_async(&mut connection).await.unwrap();
+            read.arg("BLOCK").arg(wait).arg("STREAMS").arg(keys).arg(vec![">"; keys.len()]);
+            let reply: Value = connection.ask(&read).await.unwrap();
             let mut settle = Pipeline::new();
             for stream in parts(reply) {
                 let mut stream = parts(stream).into_iter();
@@ -94,14 +157,16 @@ impl AppSide for RedisApp {
                     settle.cmd("XDEL").arg(&key).arg(&id);
                 }
             }
-            settle.exec_async(&mut connection).await.unwrap();
+            if !settle.is_empty() {
+                connection.run(&settle).await;
+            }
         }
         events
     }
 
     async fn answer(&mut self, call: &Fields, body: &str) {
         let push = cmd("RPUSH").arg(&call["reply_to"]).arg(body).to_owned();
-        push.exec_async(&mut self.connection().await).await.unwrap();
+        self.connection().await.ask::<Value>(&push).await.unwrap();
     }
 
     async fn dead(&mut self, count: usize) -> Vec<Fields> {
@@ -110,7 +175,7 @@ impl AppSide for RedisApp {
         loop {
             for partition in 0..8 {
                 let range = cmd("XRANGE").arg(self.key(partition, "dead")).arg("-").arg("+").to_owned();
-                let reply: Value = range.query_async(&mut connection).await.unwrap();
+                let reply: Value = connection.ask(&range).await.unwrap();
                 letters.extend(parts(reply).into_iter().map(|entry| fields(parts(entry).remove(1))));
             }
             if letters.len() >= count {
@@ -122,12 +187,12 @@ impl AppSide for RedisApp {
     }
 
     async fn commands_left(&mut self) -> usize {
-        let mut pipeline = Pipeline::new();
+        let (mut connection, mut sum) = (self.connection().await, 0);
         for partition in 0..8 {
-            pipeline.cmd("XLEN").arg(self.key(partition, "commands"));
+            let length = cmd("XLEN").arg(self.key(partition, "commands")).to_owned();
+            sum += connection.ask::<usize>(&length).await.unwrap();
         }
-        let lengths: Vec<usize> = pipeline.query_async(&mut self.connection().await).await.unwrap();
-        lengths.iter().sum()
+        sum
     }
 }
 

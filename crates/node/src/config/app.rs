@@ -15,8 +15,12 @@ use super::secret::Secret;
 pub(crate) struct AppLink {
     /// Which queue: `none`, `embedded` (this server is the queue), `redis` or `rabbitmq`.
     pub(crate) driver: Driver,
-    /// Where Redis or RabbitMQ is: `redis://host:6379/0` or `amqp://user:password@host:5672/vhost`.
+    /// Where it is. Redis: `redis://user:password@host:6379/0`, `redis+sentinel://host:26379,host:26379/master/0`,
+    /// `redis+cluster://host:6379,host:6379`, with TLS `rediss` instead of `redis`. RabbitMQ:
+    /// `amqp://user:password@host:5672/vhost`.
     pub(crate) url: Secret,
+    /// File of the authority that signed the certificate of a `rediss` server, where the system does not know it.
+    pub(crate) ca_pem_file: String,
     /// What the names of streams, exchanges and queues begin with; the application has the same.
     pub(crate) prefix: String,
     /// Lanes; messages keep their order within one. The application has the same number.
@@ -37,6 +41,7 @@ impl Default for AppLink {
         Self {
             driver: Driver::None,
             url: Secret::default(),
+            ca_pem_file: String::new(),
             prefix: "jackfield".to_owned(),
             partitions: 8,
             max_backlog: 100_000,
@@ -154,6 +159,7 @@ impl Default for RpcOptions {
 pub(super) const APP_LINK: &[Key] = &[
     Key::new("driver", Kind::Choice(&["none", "embedded", "redis", "rabbitmq"])),
     Key::new("url", Kind::Secret),
+    Key::new("ca_pem_file", Kind::Text),
     Key::new("prefix", Kind::Text),
     Key::new("partitions", Kind::Integer),
     Key::new("max_backlog", Kind::Integer),

@@ -3,6 +3,20 @@
 use super::rules::{Faults, MANY};
 use super::{Config, Driver, EventType};
 
+/// What a URL of Redis starts with.
+const REDIS: &[&str] = &[
+    "redis",
+    "redis+cluster",
+    "redis+sentinel",
+    "redis+unix",
+    "rediss",
+    "rediss+cluster",
+    "rediss+sentinel",
+    "unix",
+    "valkey",
+    "valkeys",
+];
+
 impl Config {
     /// The rules of the sections `app_link`, `embedded` and `rpc`.
     pub(super) fn app_rules(&self, faults: &mut Faults) {
@@ -39,7 +53,7 @@ impl Config {
     fn url(&self, faults: &mut Faults) {
         let link = &self.app_link;
         let (driver, schemes, example): (_, &[&str], _) = match link.driver {
-            Driver::Redis => ("redis", &["redis", "rediss", "redis+unix", "unix"], "redis://127.0.0.1:6379/0"),
+            Driver::Redis => ("redis", REDIS, "redis://127.0.0.1:6379/0"),
             Driver::Rabbitmq => ("rabbitmq", &["amqp", "amqps"], "amqp://user:password@127.0.0.1:5672/%2f"),
             Driver::Embedded | Driver::None => {
                 if !link.url.is_empty() {

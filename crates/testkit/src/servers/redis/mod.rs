@@ -69,6 +69,12 @@ impl RedisServer {
         self.url.clone()
     }
 
+    /// Where it is without TLS.
+    #[must_use]
+    pub fn plain_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.member.port())
+    }
+
     /// The certificate of the authority of a server with TLS.
     #[must_use]
     pub fn authority(&self) -> Option<PathBuf> {

@@ -1,0 +1,106 @@
+//! The readers of all partitions: one where one server has all of them, and in a cluster one for each partition, so
+//! that a lost master holds up its own partitions and no other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_bridge::{Delivery, QueueError};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::reader::Reader;
+use crate::batch::WAIT;
+
+/// How long a reader that failed waits before it tries again; what others read goes on meanwhile.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// A reader that is not reading just now.
+struct Resting {
+    reader: Reader,
+    failed: Option<(Instant, QueueError)>,
+}
+
+/// All readers of a queue. Reads go on between calls; dropping it ends them.
+pub(super) struct Readers {
+    resting: Vec<Resting>,
+    reading: JoinSet<(Reader, Result<(), QueueError>)>,
+}
+
+impl Readers {
+    pub(super) fn new(readers: Vec<Reader>) -> Self {
+        let resting = readers.into_iter().map(|reader| Resting { reader, failed: None }).collect();
+        Self { resting, reading: JoinSet::new() }
+    }
+
+    /// Waits up to about a second for commands of the partitions held. An error means that nothing at all can be read.
+    pub(super) async fn receive(&mut self, inner: &Arc<Inner>) -> Result<Vec<Delivery>, QueueError> {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let ready = self.take(inner);
+            if !ready.is_empty() {
+                return Ok(ready);
+            }
+            self.start(inner);
+            if self.reading.is_empty() {
+                return self.resting.iter().find_map(|one| one.failure()).map_or(Ok(Vec::new()), Err);
+            }
+            let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.reading.join_next()).await else {
+                return Ok(Vec::new());
+            };
+            if let Ok((reader, result)) = done {
+                let is_quiet = result.is_ok() && self.reading.is_empty();
+                let failed = result.err().map(|error| (Instant::now() + PAUSE, error));
+                if let Some((_, error)) = &failed {
+                    tracing::debug!(%error, "Commands of some partitions cannot be read.");
+                }
+                self.resting.push(Resting { reader, failed });
+                if is_quiet {
+                    return Ok(self.take(inner));
+                }
+            }
+        }
+    }
+
+    /// What was read and may still be handed out, of one reader; another one's turn is next.
+    fn take(&mut self, inner: &Inner) -> Vec<Delivery> {
+        let held = inner.leases.held();
+        let mut ready = Vec::new();
+        for resting in &mut self.resting {
+            if ready.is_empty() {
+                resting.reader.follow(&held);
+                ready = resting.reader.take(&inner.outstanding);
+            }
+        }
+        ready
+    }
+
+    /// Lets everybody read who has something to read and nothing left to hand out.
+    fn start(&mut self, inner: &Arc<Inner>) {
+        let now = Instant::now();
+        let (starting, resting) = std::mem::take(&mut self.resting).into_iter().partition(|one: &Resting| {
+            !one.reader.is_idle() && one.failed.as_ref().is_none_or(|(until, _)| *until <= now)
+        });
+        self.resting = resting;
+        for Resting { mut reader, .. } in starting {
+            let inner = Arc::clone(inner);
+            self.reading.spawn(async move {
+                let result = reader.read(&inner.reads, &inner.keys, &inner.outstanding).await;
+                (reader, result)
+            });
+        }
+    }
+
+    /// Waits until nothing is read any more. Why not end it: what a server hands to a reader that is gone would be
+    /// missed by who reads next.
+    pub(super) async fn rest(&mut self) {
+        while self.reading.join_next().await.is_some() {}
+    }
+}
+
+impl Resting {
+    fn failure(&self) -> Option<QueueError> {
+        let (_, error) = self.failed.as_ref().filter(|_| !self.reader.is_idle())?;
+        Some(error.clone())
+    }
+}
