@@ -8,7 +8,7 @@ use std::task::Poll;
 use jackfield_hub::Hub;
 use jackfield_hub::control::{ControlError, Outcome};
 use jackfield_model::ClientError;
-use jackfield_model::app::Command;
+use jackfield_model::app::{Command, Stamp};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{info, warn};
@@ -29,6 +29,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 const MOST_UNDER_WAY: usize = 1024;
 /// Tries to bury a command; after that it stays where it is and comes again with the next owner of its partition.
 const BURIALS: usize = 3;
+/// A node that stood still for so long may find that another one has done since what it was handed.
+const STALE: Duration = Duration::from_millis(2500);
 /// Receipts whose acknowledgement failed and is tried again; beyond that they are left to the next redelivery.
 const MOST_UNSETTLED: usize = 4096;
 
@@ -71,6 +73,7 @@ impl Inbound {
     pub(crate) async fn run(mut self) {
         let mut stop = self.stop.clone();
         while !*stop.borrow() {
+            let asked = Instant::now();
             let received = tokio::select! {
                 received = self.queue.receive() => received,
                 () = told(&mut stop) => break,
@@ -81,7 +84,7 @@ impl Inbound {
                         info!(queue = self.queue.describe(), "commands of the application are read again");
                         self.backoff.reset();
                     }
-                    self.work(&deliveries).await;
+                    self.work(&deliveries, asked).await;
                     self.acknowledge().await;
                 }
                 Err(error) => {
@@ -99,7 +102,7 @@ impl Inbound {
         self.acknowledge().await;
     }
 
-    async fn work(&mut self, deliveries: &[Delivery]) {
+    async fn work(&mut self, deliveries: &[Delivery], asked: Instant) {
         let mut under_way: Vec<UnderWay<'_>> = Vec::new();
         for delivery in deliveries {
             let is_doubled = !delivery.id.is_empty() && under_way.iter().any(|one| one.delivery.id == delivery.id);
@@ -112,7 +115,12 @@ impl Inbound {
                 continue;
             }
             let command = match self.parse(delivery) {
-                Ok(command) => command,
+                Ok(mut command) => {
+                    if self.hub.is_shared() {
+                        stamp(&mut command, delivery, asked.elapsed() >= STALE);
+                    }
+                    command
+                }
                 Err(error) => {
                     let reason = error.message.to_string();
                     self.end(delivery, Err((reason, error))).await;
@@ -228,6 +236,22 @@ impl Inbound {
                 self.done.truncate(MOST_UNSETTLED);
             }
         }
+    }
+}
+
+/// Marks what it publishes, so that the broker knows it again: a node that was killed may have published it already, and
+/// while the broker is away it waits in its place.
+fn stamp(command: &mut Command, delivery: &Delivery, is_stale: bool) {
+    // FNV-1a: an id may be any text.
+    let id = delivery.id.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |id, byte| {
+        (id ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    let id = if delivery.id.is_empty() { 0 } else { id };
+    let stamp = Some(Stamp { id, again: delivery.again || is_stale });
+    match command {
+        Command::Broadcast(broadcast) => broadcast.publish.stamp = stamp,
+        Command::MapPublish(publish) | Command::MapRemove(publish) | Command::Publish(publish) => publish.stamp = stamp,
+        _ => {}
     }
 }
 

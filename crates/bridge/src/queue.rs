@@ -30,6 +30,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// Where the reply of an ask goes; empty where none is wanted.
     pub reply_to: String,
+    /// It may have been handed out before, to this node or another one.
+    pub again: bool,
 }
 
 /// Why a queue did not do as asked. All of them may pass: the caller tries again later.

@@ -15,6 +15,8 @@ use crate::frame::{Body, encode};
 const BATCH: usize = 256;
 /// How long a client or a request waits while the broker is away; a command of a queue waits for as long as it takes.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// After so long a command of a queue may have gone to another node, which has sent it.
+const STALE: Duration = Duration::from_secs(2);
 /// Pauses between attempts grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
@@ -94,6 +96,10 @@ impl Publisher {
             .take(BATCH)
             .take_while(is_publication)
             .map(|job| match job {
+                // Whoever stood still for so long may find that another node has sent it since.
+                Job::Publish { outgoing, patient: true, since, .. } if since.elapsed() >= STALE => {
+                    Outgoing { again: true, ..outgoing.clone() }
+                }
                 Job::Publish { outgoing, .. } => outgoing.clone(),
                 Job::Forget(..) => Outgoing::default(),
             })

@@ -253,6 +253,7 @@ pub(crate) fn delivery(number: u64, method: &str, payload: &str) -> Delivery {
         method: method.to_owned(),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         reply_to: String::new(),
+        again: false,
     }
 }
 

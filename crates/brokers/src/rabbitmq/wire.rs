@@ -68,6 +68,7 @@ pub(super) fn delivery(partition: u32, generation: u32, came: lapin::message::De
         id: text(properties.message_id()),
         method: text(properties.kind()),
         reply_to: text(properties.reply_to()),
+        again: came.redelivered,
         payload: Bytes::from(came.data),
     }
 }

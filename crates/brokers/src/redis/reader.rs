@@ -190,6 +190,8 @@ impl Reader {
             let (cursor, entries) = values::claimed(reply);
             partition.step = cursor.map_or(Step::News, |from| Step::Claim { from, idle });
             let deliveries = entries.into_iter().filter_map(|entry| entry.delivery(partition.number));
+            // Whoever had them may have done them.
+            let deliveries = deliveries.map(|delivery| Delivery { again: true, ..delivery });
             let outstanding = outstanding.set();
             self.buffer.extend(
                 deliveries
