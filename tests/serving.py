@@ -61,6 +61,7 @@ class Server:
         self.config = config
         self.dev, self.workers, self.sets = dev, workers, sets
         self.process: subprocess.Popen[bytes] | None = None
+        self.host = "127.0.0.1"  # Where it takes clients.
         self.wrapper: tuple[str, ...] = ()  # A program that runs the server, and file descriptors for it.
         self.descriptors: tuple[int, ...] = ()
 
@@ -97,7 +98,7 @@ class Server:
         return self
 
     def healthy(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1) as probe:
             probe.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
             return probe.recv(64).startswith(b"HTTP/1.1 200")
         return False
