@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jackfield_hub::{Forgetting, Hub, PublishError, Published, Ticket};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, EngineError, Outgoing, Placed};
 use crate::frame::{Body, encode};

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jackfield_hub::control::Done;
+use tokio::time::Instant;
 
 use crate::ask::{Reply, Sum};
 

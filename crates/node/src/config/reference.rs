@@ -15,6 +15,7 @@ const HEAD: &str = include_str!("reference_head.md");
 const SOURCES: &str = concat!(
     include_str!("mod.rs"),
     include_str!("app.rs"),
+    include_str!("broker.rs"),
     include_str!("channel.rs"),
     include_str!("client.rs"),
     include_str!("history.rs"),

@@ -36,11 +36,6 @@ impl Config {
         }
     }
 
-    /// Whether channels are shared between nodes.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.broker.driver != BrokerDriver::Memory
-    }
-
     fn shared_channels(&self, faults: &mut Faults) {
         shared("channel.without_namespace", &self.channel.without_namespace, faults);
         for (index, namespace) in self.channel.namespaces.iter().enumerate() {
