@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_model::app::{Answer, Command};
+use jackfield_model::app::{Answer, Command, Ejection};
 use jackfield_model::{ClientError, Millis, Uuid};
 
 use crate::control::{self, ControlError, Done, Outcome};
@@ -54,6 +54,11 @@ impl Hub {
     #[must_use]
     pub fn uplink_to(&self, node: &str, session: Uuid, data: Bytes) -> bool {
         self.peers.get().is_some_and(|peers| peers.uplink(node, session, data))
+    }
+
+    /// Ends connections that match all that is given, on any node.
+    pub fn eject_everywhere(&self, ejection: Ejection, now: Millis) {
+        control::apply(self, &Command::Disconnect(ejection), now, Box::new(drop));
     }
 
     /// Asks all nodes who or how many are in a channel; the answer comes to the session under the number of its call.

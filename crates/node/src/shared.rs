@@ -37,8 +37,16 @@ pub(crate) fn samples(hub: &Hub, health: &Health) -> Vec<Sample> {
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 of them")]
     let gauge = |number: usize| Gauge(number as f64);
     vec![
-        sample("jackfield_nodes", "Nodes of the cluster that this node knows of, itself among them.", gauge(health.nodes())),
-        sample("jackfield_broker_ready", "1 while publications reach this node through the broker.", gauge(health.is_ready().into())),
+        sample(
+            "jackfield_nodes",
+            "Nodes of the cluster that this node knows of, itself among them.",
+            gauge(health.nodes()),
+        ),
+        sample(
+            "jackfield_broker_ready",
+            "1 while publications reach this node through the broker.",
+            gauge(health.is_ready().into()),
+        ),
         sample("jackfield_broker_channels", "Channels that this node hears through the broker.", gauge(hub.mirrored())),
         sample(
             "jackfield_broker_interruptions",

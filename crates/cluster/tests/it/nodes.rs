@@ -43,12 +43,7 @@ impl Node {
     }
 
     fn keeping(history_size: usize, bus: &MemoryBus, name: &str) -> Self {
-        let options = Options {
-            history_size,
-            history_ttl: 3_600_000_000_000,
-            presence: true,
-            ..Options::default()
-        };
+        let options = Options { history_size, history_ttl: 3_600_000_000_000, presence: true, ..Options::default() };
         let namespaces = Namespaces { without: Some(Arc::new(options)), ..Namespaces::default() };
         let mailbox = Arc::new(Mailbox::new(Box::new(Asleep::default())));
         let hub = Arc::new(Hub::new(namespaces, vec![Arc::clone(&mailbox)], 1000, 7));
@@ -123,7 +118,11 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 fn somebody(number: u128) -> Arc<ClientInfo> {
-    Arc::new(ClientInfo { client: Uuid::from_u128(number), user: format!("user{number}").into(), ..ClientInfo::default() })
+    Arc::new(ClientInfo {
+        client: Uuid::from_u128(number),
+        user: format!("user{number}").into(),
+        ..ClientInfo::default()
+    })
 }
 
 async fn ask(node: &Node, command: Command) -> Outcome {
@@ -375,6 +374,10 @@ async fn play(seed: u64) {
             assert!(*heard == before + 1 || node.told.contains(&nth), "{heard} after {before}, and nothing was told");
             before = *heard;
         }
-        assert!(is_short || node.told.len() <= lost, "told {} times, and {lost} times something was lost", node.told.len());
+        assert!(
+            is_short || node.told.len() <= lost,
+            "told {} times, and {lost} times something was lost",
+            node.told.len()
+        );
     }
 }

@@ -53,8 +53,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 use app::RpcNamespace;
-pub(crate) use broker::{Broker, BrokerDriver};
 pub(crate) use app::{AppLink, Driver, Embedded, EventType, Rpc, RpcOptions};
+pub(crate) use broker::{Broker, BrokerDriver};
 pub(crate) use channel::{Channel, Namespace};
 pub(crate) use client::Client;
 #[cfg(test)]

@@ -19,7 +19,10 @@ impl Config {
         match broker.driver {
             BrokerDriver::Memory => {
                 if !broker.url.is_empty() {
-                    faults.add("broker.url", "is given to no driver that connects anywhere; set broker.driver to \"redis\"");
+                    faults.add(
+                        "broker.url",
+                        "is given to no driver that connects anywhere; set broker.driver to \"redis\"",
+                    );
                 }
             }
             BrokerDriver::Redis => {
@@ -36,6 +39,11 @@ impl Config {
         }
     }
 
+    /// Whether channels are shared between nodes.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.broker.driver != BrokerDriver::Memory
+    }
+
     fn shared_channels(&self, faults: &mut Faults) {
         shared("channel.without_namespace", &self.channel.without_namespace, faults);
         for (index, namespace) in self.channel.namespaces.iter().enumerate() {
@@ -50,7 +58,8 @@ fn shared(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
         faults.add(format!("{above}.durable"), text);
     }
     if options.subscription_type != SubscriptionType::Stream {
-        let text = "is a map while broker.driver is \"redis\"; maps are kept by one node: use broker.driver = \"memory\"";
+        let text =
+            "is a map while broker.driver is \"redis\"; maps are kept by one node: use broker.driver = \"memory\"";
         faults.add(format!("{above}.subscription_type"), text);
     }
 }

@@ -218,7 +218,8 @@ fn admit(session: &mut Session, welcome: &mut Welcome, turn: &Turn<'_>) -> Resul
     if is_single {
         // Before it is registered itself: of two that come at once, neither may end the other and itself be ended.
         let target = Target { user: Some(Arc::clone(&claims.user)), ..Target::default() };
-        turn.hub.eject(Ejection { target, whitelist: vec![client], disconnect: Disconnect::CONNECTION_LIMIT });
+        let ejection = Ejection { target, whitelist: vec![client], disconnect: Disconnect::CONNECTION_LIMIT };
+        turn.hub.eject_everywhere(ejection, turn.now.millis);
     }
     let limit = if is_single { 0 } else { settings.user_connection_limit };
     if !turn.hub.arrive(&who, turn.address, limit) {
