@@ -70,6 +70,8 @@ pub(crate) struct Channel {
     /// How it stands to the broker, where there is one.
     pub(crate) mirror: Option<Box<Mirror>>,
     pub(crate) options: Arc<Options>,
+    /// Somebody hears the whole channel.
+    pub(crate) is_tapped: bool,
 }
 
 /// What few channels have.
@@ -98,6 +100,7 @@ impl Channel {
             more: None,
             mirror: None,
             options,
+            is_tapped: false,
         }
     }
 

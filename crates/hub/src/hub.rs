@@ -19,6 +19,7 @@ use crate::parcel::Parcel;
 use crate::peers::Peers;
 use crate::people::{Address, People};
 use crate::stream::{Cap, Range, Stream};
+use crate::tap::Tap;
 
 /// Bytes of publications that a client may recover at once: half of what may wait for a connection by default.
 const RECOVERY_BYTES: usize = 512 * 1024;
@@ -34,6 +35,7 @@ pub struct Hub {
     pub(crate) peers: OnceLock<Arc<dyn Peers>>,
     /// Itself, for what is done later.
     pub(crate) me: OnceLock<Weak<Self>>,
+    pub(crate) tap: Option<Arc<dyn Tap>>,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) namespaces: Namespaces,
     /// Numbers every push of the node. Taken under the lock of a channel's table, so it rises within a channel.
@@ -58,6 +60,7 @@ impl Hub {
             broker: OnceLock::new(),
             peers: OnceLock::new(),
             me: OnceLock::new(),
+            tap: None,
             mailboxes,
             namespaces,
             sequence: AtomicU64::new(0),
@@ -236,7 +239,9 @@ impl Hub {
     }
 
     pub(crate) fn new_channel(&self, name: Arc<str>, options: &Arc<Options>) -> Channel {
-        Channel::new(self.keys.fetch_add(1, Ordering::Relaxed), name, Arc::clone(options))
+        let is_tapped = self.is_tapped(&name);
+        let key = self.keys.fetch_add(1, Ordering::Relaxed);
+        Channel { is_tapped, ..Channel::new(key, name, Arc::clone(options)) }
     }
 
     pub(crate) fn stream<'a>(&self, entry: &'a mut Channel, now: Millis) -> &'a mut Stream {

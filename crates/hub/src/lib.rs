@@ -34,6 +34,7 @@ mod shard;
 mod stream;
 mod subscribe;
 mod subscribers;
+mod tap;
 
 pub use bans::TokenMarks;
 pub use broker::{Broker, Heard, Kept};
@@ -53,3 +54,4 @@ pub use publish::{PublishError, Published, Publishing, Receipt};
 pub use shard::{Seat, Shard};
 pub use stream::Cap;
 pub use subscribe::{Membership, SubscribeError};
+pub use tap::Tap;

@@ -161,7 +161,7 @@ impl Hub {
         }
         let keeps = options.has_history() && !publishing.skip_history;
         let is_kept = keeps || options.has_state();
-        if is_kept && !table.channels.contains_key(channel) {
+        if !table.channels.contains_key(channel) && (is_kept || self.is_tapped(channel)) {
             let name: Arc<str> = channel.into();
             table.channels.insert(Arc::clone(&name), self.new_channel(name, options));
         }
@@ -239,6 +239,7 @@ impl Hub {
         if options.has_deltas() && !options.is_map() {
             before = entry.more().last.replace(Arc::clone(&publication));
         }
+        self.tell_tap(entry, &publication);
         let push = Push::Publication(Arc::clone(&entry.name), publication);
         let before = before.filter(|_| wants_delta);
         self.mail(entry, Parcel::publication(push, before, entry.key, options));
