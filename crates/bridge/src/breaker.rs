@@ -6,31 +6,34 @@ use tokio::time::Instant;
 
 /// Growing pauses between attempts.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
     least: Duration,
     most: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(least: Duration, most: Duration) -> Self {
+    /// From the shortest to the longest.
+    #[must_use]
+    pub fn new(least: Duration, most: Duration) -> Self {
         Self { next: least, least, most }
     }
 
     /// How long to pause; twice as long the next time.
-    pub(crate) fn pause(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.most);
         pause
     }
 
     /// All is well.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = self.least;
     }
 
     /// Whether nothing has failed since all was well.
-    pub(crate) fn is_fresh(&self) -> bool {
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
         self.next == self.least
     }
 }

@@ -30,9 +30,11 @@ mod routes;
 mod seldom;
 
 pub use apply::apply;
+pub use breaker::Backoff;
 pub use bridge::{Bridge, BridgeOptions};
 pub use counters::Counters;
 pub use door::{Door, DoorError, Request};
 pub use proxy::{Proxy, ProxyOptions};
 pub use queue::{Delivery, Queue, QueueError, Receipt};
 pub use routes::{Carrier, Routes, Way, Ways};
+pub use seldom::Seldom;

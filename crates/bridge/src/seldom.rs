@@ -8,14 +8,14 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// One kind of line, at most every ten seconds.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom {
+pub struct Seldom {
     last: Option<Instant>,
     silent: u64,
 }
 
 impl Seldom {
     /// How many lines were left out since the last one; `None` if this one is left out too.
-    pub(crate) fn ask(&mut self, now: Instant) -> Option<u64> {
+    pub fn ask(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now < last + PAUSE) {
             self.silent += 1;
             return None;

@@ -50,18 +50,28 @@ impl Secret {
 
     /// Adds the three header lines.
     pub(super) fn sign(&self, id: &str, seconds: u64, body: &[u8], headers: &mut HeaderMap) {
+        Self::sign_with(std::slice::from_ref(self), id, (seconds, body), headers);
+    }
+
+    /// Adds the three header lines, with a signature by each secret: while one is exchanged both count.
+    pub fn sign_with(secrets: &[Self], id: &str, (seconds, body): (u64, &[u8]), headers: &mut HeaderMap) {
         let seconds = seconds.to_string();
-        let mut mac = self.0.clone();
-        for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
-            mac.update(part);
-        }
-        let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-        for (name, value) in [(ID, id), (TIMESTAMP, &*seconds), (SIGNATURE, &*signature)] {
+        let signatures: Vec<String> = secrets.iter().map(|secret| secret.signature(id, &seconds, body)).collect();
+        let signatures = signatures.join(" ");
+        for (name, value) in [(ID, id), (TIMESTAMP, &*seconds), (SIGNATURE, &*signatures)] {
             // Invariant: UUIDs, numbers and base64 are visible ASCII.
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
         }
+    }
+
+    fn signature(&self, id: &str, seconds: &str, body: &[u8]) -> String {
+        let mut mac = self.0.clone();
+        for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
+            mac.update(part);
+        }
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
     }
 }
 
@@ -78,6 +88,19 @@ mod tests {
         assert_eq!(headers[SIGNATURE], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         assert_eq!(headers[ID], "msg_p5jXN8AQM9LWM0D4loKWxJek");
         assert_eq!(headers[TIMESTAMP], "1614265330");
+    }
+
+    #[test]
+    fn several_secrets_sign_side_by_side() {
+        let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"];
+        let secrets = secrets.map(|secret| Secret::parse(secret).unwrap());
+        let mut headers = HeaderMap::new();
+        let body = br#"{"test": 2432232314}"#;
+        Secret::sign_with(&secrets, "msg_p5jXN8AQM9LWM0D4loKWxJek", (1_614_265_330, body), &mut headers);
+        let signatures: Vec<&str> = headers[SIGNATURE].to_str().unwrap().split(' ').collect();
+        assert_eq!(signatures.len(), 2);
+        assert_eq!(signatures[0], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert!(signatures[1].starts_with("v1,") && signatures[1] != signatures[0]);
     }
 
     #[test]
