@@ -34,11 +34,13 @@ pub struct Options {
     pub in_flight: usize,
     /// A file with authorities (PEM) that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Only addresses of the internet are asked: not this machine, its network or its cloud. For addresses that users give.
+    pub public_only: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_limit_bytes: 1024 * 1024, in_flight: 256, ca_file: None }
+        Self { body_limit_bytes: 1024 * 1024, in_flight: 256, ca_file: None, public_only: false }
     }
 }
 
@@ -73,7 +75,7 @@ impl Fetch {
     pub fn new(options: &Options) -> Result<Self, FetchError> {
         let roots = roots(options.ca_file.as_deref())?;
         let trusts_somebody = !roots.is_empty();
-        let connector = Connector::new(roots).map_err(|error| FetchError::Authorities {
+        let connector = Connector::new(roots, options.public_only).map_err(|error| FetchError::Authorities {
             path: options.ca_file.clone().unwrap_or_default(),
             fault: error.to_string(),
         })?;

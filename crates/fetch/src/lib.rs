@@ -8,10 +8,12 @@
 mod connector;
 mod error;
 mod fetch;
+mod public;
 mod roots;
 mod url;
 
 pub use error::FetchError;
 pub use fetch::{Fetch, Options, Response};
 pub use http::{HeaderMap, HeaderName, HeaderValue, header};
+pub use public::is_public;
 pub use url::Url;
