@@ -6,6 +6,7 @@ mod control;
 mod ends;
 mod model;
 mod simulation;
+mod tap;
 mod threads;
 mod world;
 
