@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Lower floors know nobody above them; crates of one floor do not know each other.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("jackfield-model", 1),
     // It knows nobody, so that whoever asks other servers may know it; it is not pure.
     ("jackfield-fetch", 2),
@@ -22,6 +22,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("jackfield-tls", 4),
     ("jackfield-worker", 5),
     ("jackfield-brokers", 5),
+    ("jackfield-connectors", 5),
     ("jackfield-log", 5),
     ("jackfield-api", 5),
     ("jackfield-jwks", 5),
