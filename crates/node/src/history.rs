@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use jackfield_hub::{Hub, Mailbox, Namespaces};
+use jackfield_hub::{Hub, Mailbox, Namespaces, Tap};
 use jackfield_log::{Folder, Fsync, Inbox, Log, LogOptions, Opening, Scribe};
 
 use crate::assemble;
@@ -29,12 +29,15 @@ impl History {
 /// Builds the hub; with a log if any channel is durable, and then with all that the log knows.
 pub(crate) fn hub(
     config: &Config,
-    namespaces: Namespaces,
+    (namespaces, tap): (Namespaces, Option<Arc<dyn Tap>>),
     mailboxes: Vec<Arc<Mailbox>>,
     seed: u64,
 ) -> anyhow::Result<(Arc<Hub>, Option<History>)> {
     let mut hub = Hub::new(namespaces, mailboxes, config.client.history_max_publication_limit, seed);
     hub.set_recovery_cap(assemble::recovery_cap(config));
+    if let Some(tap) = tap {
+        hub.set_tap(tap);
+    }
     if !config.has_durable_channels() {
         return Ok((Arc::new(hub), None));
     }

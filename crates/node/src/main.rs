@@ -6,6 +6,7 @@ mod calls;
 mod certificates;
 mod cli;
 mod config;
+mod connectors;
 mod doors;
 mod history;
 mod identity;

@@ -10,6 +10,7 @@ use jackfield_hub::namespace::{Gauges, Options};
 use jackfield_log::Inbox;
 use jackfield_worker::Counters;
 
+use crate::connectors::Connectors;
 use crate::shared;
 
 /// Reads all numbers of this moment.
@@ -123,19 +124,22 @@ pub(crate) fn log_samples(log: &Inbox) -> Vec<Sample> {
     ]
 }
 
+/// What reads all numbers.
+pub(crate) type Samples = Arc<dyn Fn() -> Vec<Sample> + Send + Sync>;
+
 /// The same as a function for the HTTP door.
 pub(crate) fn source(
     hub: &Arc<Hub>,
     counters: &Arc<Counters>,
-    log: Option<Arc<Inbox>>,
-    health: Option<Arc<Health>>,
-) -> Arc<dyn Fn() -> Vec<Sample> + Send + Sync> {
+    (log, health, connectors): (Option<Arc<Inbox>>, Option<Arc<Health>>, Connectors),
+) -> Samples {
     let (hub, counters) = (Arc::clone(hub), Arc::clone(counters));
     Arc::new(move || {
         let mut all = samples(&hub, &counters);
         all.extend(delivery_samples(&hub));
         all.extend(log.iter().flat_map(|log| log_samples(log)));
         all.extend(health.iter().flat_map(|health| shared::samples(&hub, health)));
+        all.extend(connectors.samples());
         all
     })
 }

@@ -10,10 +10,10 @@ use jackfield_bridge::{Bridge, BridgeOptions, Door, Queue};
 use jackfield_brokers::{Options as QueueOptions, embedded};
 use jackfield_cluster::{Cluster, Health};
 use jackfield_hub::Hub;
-use jackfield_log::Inbox;
 use jackfield_model::Disconnect;
 use jackfield_worker::{Counters, Crew, HandOver, Listener, Plan, Seat};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::activation::Passed;
@@ -21,8 +21,11 @@ use crate::calls::Calls;
 use crate::certificates::Certificates;
 use crate::cli::say;
 use crate::config::{Config, Driver, ErrorMode, LogFormat, LogLevel, RawDialect, TcpFraming};
+use crate::connectors::{Connectors, Running};
 use crate::doors::{self, Beside};
+use crate::history::History;
 use crate::identity::Identity;
+use crate::metrics::Samples;
 use crate::namespaces::namespaces;
 use crate::shutdown::Signals;
 use crate::{assemble, history, metrics, shared};
@@ -47,7 +50,9 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let mailboxes = seats.iter().map(Seat::mailbox).collect();
     let seed = Uuid::new_v4().as_u64_pair().0;
     let calls = Calls::open(config)?;
-    let (hub, history) = history::hub(config, namespaces(config, &calls.routes), mailboxes, seed)?;
+    let connectors = Connectors::open(config, &node)?;
+    let heard = (namespaces(config, &calls.routes), connectors.tap());
+    let (hub, history) = history::hub(config, heard, mailboxes, seed)?;
     let runtime = control_plane()?;
     let cluster = shared::join(config, &hub, &node, runtime.handle())?;
     let health = cluster.as_ref().map(Cluster::health);
@@ -59,7 +64,8 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let counters = Arc::new(Counters::default());
     let about = about(config, &node);
     let inbox = history.as_ref().map(|history| Arc::clone(&history.inbox));
-    let router = router(config, (&hub, &counters, inbox, health), &about);
+    let samples = metrics::source(&hub, &counters, (inbox, health.clone(), connectors.clone()));
+    let router = router(config, (&hub, samples, health), &about);
     let hand_over = config.http_server.api_on_public_port.then(|| {
         let handover = Handover::new(router.clone(), runtime.handle().clone());
         HandOver(Arc::new(move |handed| handover.take_handed(handed)))
@@ -91,6 +97,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
         seed,
     };
     let crew = Crew::start(seats, listeners, &plan).context("start the workers")?;
+    let running = connectors.start(&hub, &runtime)?;
     runtime.spawn(sweep(Arc::clone(&hub)));
     runtime.spawn(certificates.watch(hangup));
     identity.follow(runtime.handle());
@@ -99,8 +106,23 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     tracing::info!(signal, connections = hub.connections(), "the server goes down");
     hub.shut_down(&Disconnect::SHUTDOWN);
     crew.join();
+    end(config, &runtime, (running, bridge, cluster, api), history);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    tracing::info!("the server has ended");
+    Ok(())
+}
+
+/// Ends what publishes, then what keeps and carries off what was published.
+fn end(
+    config: &Config,
+    runtime: &Runtime,
+    (running, bridge, cluster, api): (Running, Option<Bridge>, Option<Cluster>, Option<JoinHandle<()>>),
+    history: Option<History>,
+) {
+    let grace = config.shutdown.timeout;
+    let sending = runtime.block_on(running.stop_reading(grace));
     if let Some(bridge) = bridge {
-        runtime.block_on(bridge.stop(config.shutdown.timeout));
+        runtime.block_on(bridge.stop(grace));
     }
     if let Some(cluster) = cluster {
         runtime.block_on(cluster.stop());
@@ -112,9 +134,10 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     if let Some(history) = history {
         history.stop();
     }
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    tracing::info!("the server has ended");
-    Ok(())
+    // What the log has shown last goes out too.
+    if let Some(sending) = sending {
+        runtime.block_on(sending.stop(grace));
+    }
 }
 
 /// The runtime of everything that is not a client's socket.
@@ -206,13 +229,11 @@ fn advise(config: &Config) {
 /// What is answered by HTTP to applications and operators.
 fn router(
     config: &Config,
-    (hub, counters, log, health): (&Arc<Hub>, &Arc<Counters>, Option<Arc<Inbox>>, Option<Arc<Health>>),
+    (hub, samples, health): (&Arc<Hub>, Samples, Option<Arc<Health>>),
     node: &Node,
 ) -> axum::Router {
-    let metrics = config.prometheus.enabled.then(|| Metrics {
-        path: config.prometheus.handler_prefix.clone(),
-        samples: metrics::source(hub, counters, log, health.clone()),
-    });
+    let metrics =
+        config.prometheus.enabled.then(|| Metrics { path: config.prometheus.handler_prefix.clone(), samples });
     let options = jackfield_api::ApiOptions {
         commands: !config.http_api.disabled,
         key: config.http_api.key.expose().to_owned(),
@@ -236,7 +257,7 @@ fn internal(
     router: axum::Router,
     runtime: &Runtime,
     (certificates, passed): (&Certificates, &mut Passed),
-) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+) -> anyhow::Result<Option<JoinHandle<()>>> {
     if config.http_api.disabled && !config.prometheus.enabled {
         return Ok(None);
     }

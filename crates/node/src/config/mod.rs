@@ -9,6 +9,7 @@ mod broker;
 mod channel;
 mod check;
 mod client;
+mod connectors;
 mod dev;
 mod duration;
 mod fault;
@@ -26,6 +27,7 @@ mod rules;
 mod rules_app;
 mod rules_broker;
 mod rules_channel;
+mod rules_connectors;
 mod rules_doors;
 mod rules_feeds;
 mod rules_proxy;
@@ -39,6 +41,8 @@ mod template;
 mod tests;
 #[cfg(test)]
 mod tests_rules;
+#[cfg(test)]
+mod tests_rules_connectors;
 #[cfg(test)]
 mod tests_rules_proxy;
 #[cfg(test)]
@@ -57,6 +61,7 @@ pub(crate) use app::{AppLink, Driver, Embedded, EventType, Rpc, RpcOptions};
 pub(crate) use broker::{Broker, BrokerDriver};
 pub(crate) use channel::{Channel, Namespace};
 pub(crate) use client::Client;
+pub(crate) use connectors::{ContentForm, Sink, Source};
 #[cfg(test)]
 use fault::Fault;
 pub(crate) use history::{Fsync, History};
@@ -66,6 +71,7 @@ pub(crate) use namespace::{NamespaceOptions, PublishTo, RecoveryMode, Subscripti
 pub(crate) use plain::{DataForm, Feed, RawDialect, RawEndpoint, TcpDialect, TcpFraming, TcpListener};
 pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown, Sockets};
 pub(crate) use proxy::{NamedProxy, Proxy, StatusTransform};
+pub(crate) use rules_connectors::Engine;
 pub(crate) use rules_doors::ip_address;
 pub(crate) use rules_proxy::{APP, DEFAULT};
 pub(crate) use streams::{Emulation, HttpStream, Sse, UniHttpStream, UniSse, UniWebSocket};
@@ -121,6 +127,10 @@ pub(crate) struct Config {
     pub(crate) embedded: Embedded,
     /// What carries channels between nodes (docs/nodes.md).
     pub(crate) broker: Broker,
+    /// Other systems whose messages become publications (docs/connectors.md).
+    pub(crate) source: Vec<Source>,
+    /// Other systems that publications go to (docs/connectors.md).
+    pub(crate) sink: Vec<Sink>,
     /// The server API on the internal port.
     pub(crate) http_api: HttpApi,
     /// The health endpoint.

@@ -6,7 +6,9 @@
 use serde_json::Value;
 
 use super::schema::{Key, Kind, ROOT, join};
-use super::{Certificate, Config, NamedProxy, Namespace, RawEndpoint, RpcNamespace, StatusTransform, TcpListener};
+use super::{
+    Certificate, Config, NamedProxy, Namespace, RawEndpoint, RpcNamespace, Sink, Source, StatusTransform, TcpListener,
+};
 
 /// What stands above the tables.
 const HEAD: &str = include_str!("reference_head.md");
@@ -18,6 +20,7 @@ const SOURCES: &str = concat!(
     include_str!("broker.rs"),
     include_str!("channel.rs"),
     include_str!("client.rs"),
+    include_str!("connectors.rs"),
     include_str!("history.rs"),
     include_str!("listeners.rs"),
     include_str!("map.rs"),
@@ -116,6 +119,8 @@ fn one(structure: &str) -> Value {
         "NamedProxy" => serde_json::to_value(NamedProxy::default()),
         "RawEndpoint" => serde_json::to_value(RawEndpoint::default()),
         "RpcNamespace" => serde_json::to_value(RpcNamespace::default()),
+        "Sink" => serde_json::to_value(Sink::default()),
+        "Source" => serde_json::to_value(Source::default()),
         "StatusTransform" => serde_json::to_value(StatusTransform::default()),
         "TcpListener" => serde_json::to_value(TcpListener::default()),
         _ => Ok(Value::Null),

@@ -1,7 +1,8 @@
 //! The rules that no single value can break: what must be more than nothing, what must fit together.
 //!
 //! Doors, what is spoken behind them, certificates, tokens, channels and the application have their rules in
-//! `rules_doors`, `rules_feeds`, `rules_tls`, `rules_token`, `rules_channel`, `rules_app` and `rules_proxy`.
+//! `rules_doors`, `rules_feeds`, `rules_tls`, `rules_token`, `rules_channel`, `rules_app`, `rules_proxy` and
+//! `rules_connectors`.
 
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ impl Config {
         self.app_rules(&mut faults);
         self.broker_rules(&mut faults);
         self.proxy_rules(&mut faults);
+        self.connector_rules(&mut faults);
         sockets(&self.sockets, &mut faults);
         faults.some_time("shutdown.timeout", self.shutdown.timeout);
         if faults.0.is_empty() { Ok(()) } else { Err(faults.0) }

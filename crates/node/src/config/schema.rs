@@ -2,7 +2,7 @@
 //!
 //! Each section's file lists its keys below its structs; tests hold the two against each other.
 
-use super::{app, broker, channel, client, history, listeners, plain, process, proxy, streams};
+use super::{app, broker, channel, client, connectors, history, listeners, plain, process, proxy, streams};
 
 /// One known key.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +80,8 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("app_link", Kind::Section("AppLink", app::APP_LINK)),
     Key::new("embedded", Kind::Section("Embedded", app::EMBEDDED)),
     Key::new("broker", Kind::Section("Broker", broker::KEYS)),
+    Key::new("source", Kind::Sections("Source", connectors::SOURCE)),
+    Key::new("sink", Kind::Sections("Sink", connectors::SINK)),
     Key::new("http_api", Kind::Section("HttpApi", listeners::HTTP_API)),
     Key::new("health", Kind::Section("Health", listeners::HEALTH)),
     Key::new("prometheus", Kind::Section("Prometheus", listeners::PROMETHEUS)),
@@ -123,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::config::tls::Certificate;
-    use crate::config::{Config, NamedProxy, RpcNamespace, StatusTransform};
+    use crate::config::{Config, NamedProxy, RpcNamespace, Sink, Source, StatusTransform};
 
     #[test]
     fn the_tree_and_the_structs_name_the_same_keys_in_the_same_places() {
@@ -134,6 +136,9 @@ mod tests {
         config.tcp.iter_mut().for_each(|tcp| tcp.tls.certificates.push(Certificate::default()));
         config.rpc.namespaces.push(RpcNamespace::default());
         config.proxies.push(NamedProxy::default());
+        config.source.push(Source::default());
+        config.sink.push(Sink::default());
+        config.sink[0].headers.insert("x".to_owned(), "y".into());
         for proxy in [
             &mut config.client.proxy.connect.proxy,
             &mut config.client.proxy.refresh.proxy,

@@ -1,0 +1,133 @@
+//! The rules of sources and sinks: what cannot be read or sent, told with what would be right.
+
+use super::Config;
+use super::tests::{faults, load};
+
+/// Each text has one fault that says so, and repeats no secret.
+fn each_says(head: &str, cases: &[(&str, &str)]) {
+    for (text, wanted) in cases {
+        let found = faults(&format!("{head}{text}"));
+        assert!(found.len() == 1 && found[0].contains(wanted), "{text}\n{found:?}");
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+}
+
+/// A text without fault.
+fn good(text: &str) -> Config {
+    load(text, &[], &[]).unwrap().0
+}
+
+const TICKS: &str = "[[channel.namespaces]]\nname = \"ticks\"\n";
+
+#[test]
+fn five_lines_are_a_source() {
+    let five = "[[source]]\nurl = \"amqp://guest:guest@localhost:5672/\"\nexchange = \"ticks\"\nrouting_key = \"eu.#\"\n\
+                channel = \"ticks:{routing_key}\"";
+    let config = good(&format!("{TICKS}{five}"));
+    assert_eq!((config.source.len(), config.source[0].title()), (1, "ticks"));
+    assert!(!format!("{config:?}").contains("guest"));
+    let hook = "[[sink]]\nchannels = [\"a:*\"]\nurl = \"https://hunter2.example/x\"";
+    assert_eq!(good(hook).sink[0].title(), "hunter2.example");
+}
+
+#[test]
+fn a_source_reads_something_of_its_engine() {
+    let rabbit = "[[source]]\nurl = \"amqp://u:hunter2@h\"\nchannel = \"a\"\n";
+    each_says(
+        rabbit,
+        &[
+            ("", "source[0]: reads nothing; name an `exchange` or a `queue`"),
+            ("queue = \"q\"\nrouting_key = \"a.#\"", "source[0].routing_key: is given without an exchange"),
+            ("queue = \"q\"\nstream = \"s\"", "source[0].stream: is for Redis; leave it out"),
+            ("exchange = \"e\"\ngroup = \"s\"", "source[0].group: is for Redis; leave it out"),
+            ("exchange = \"e\"\nexchang = \"s\"", "did you mean `exchange`?"),
+            ("exchange = \"e\"\nprefetch = 0", "source[0].prefetch: is 0; write 1 or more"),
+            ("exchange = \"e\"\nprefetch = 70000", "source[0].prefetch: 70000 is more than 65535"),
+            ("exchange = \"e\"\ncontent = \"xml\"", "source[0].content: \"xml\" is unknown"),
+        ],
+    );
+    let redis = "[[source]]\nurl = \"redis://u:hunter2@h\"\nchannel = \"a\"\n";
+    each_says(
+        redis,
+        &[
+            ("", "source[0]: reads nothing; name a `stream` or a `pattern` of PUB/SUB"),
+            ("stream = \"s\"\npattern = \"p\"", "source[0].pattern: is given beside a stream; write two sources"),
+            ("stream = \"s\"\nqueue = \"q\"", "source[0].queue: is for RabbitMQ; leave it out"),
+            ("stream = \"s\"\ngroup = \"\"", "source[0].group: is empty"),
+            ("stream = \"s\"\nclaim_after = \"0s\"", "source[0].claim_after: is no time at all"),
+            ("pattern = \"s\"\nidempotency = true", "which PUB/SUB knows nothing of"),
+        ],
+    );
+    each_says(
+        "[[source]]\nexchange = \"e\"\n",
+        &[
+            ("url = \"amqp://u:hunter2@h\"", "source[0]: lacks `channel`"),
+            ("channel = \"a\"", "source[0]: lacks `url`"),
+            (
+                "channel = \"a\"\nurl = \"kafka://hunter2\"",
+                "source[0].url: is no address of a source; write one such as",
+            ),
+            (
+                "channel = \"a\"\nurl = \"https://hunter2\"",
+                "source[0].url: is no address of a source; write one such as",
+            ),
+            ("channel = \"a\"\nurl = \"amqps://hunter2\"", "source[0].url: asks for TLS"),
+        ],
+    );
+}
+
+#[test]
+fn blanks_are_those_that_messages_fill() {
+    let rabbit = "[[source]]\nurl = \"amqp://h\"\nexchange = \"e\"\n";
+    each_says(
+        rabbit,
+        &[
+            ("channel = \"{stream}\"", "source[0].channel: \"{stream}\" has {stream}, which nothing fills here"),
+            ("channel = \"{user}\"", "source[0].channel: \"{user}\" has the unknown variable {user}"),
+            ("channel = \"\"", "source[0].channel: is empty"),
+            (
+                "channel = \"ticks:{routing_key}\"",
+                "is in the namespace `ticks`, which channel.namespaces does not have",
+            ),
+            ("channel = \"a\"\nkey = \"{field:x}\"", "source[0].key: \"{field:x}\" has {field:x}"),
+        ],
+    );
+    let pattern = "[[source]]\nurl = \"redis://h\"\npattern = \"e\"\n";
+    each_says(pattern, &[("channel = \"{field:x}\"", "has {field:x}, which nothing fills here")]);
+    good(&format!("{pattern}channel = \"{{channel}}\""));
+}
+
+#[test]
+fn a_sink_sends_something_somewhere() {
+    let all = "[[sink]]\nchannels = [\"*\"]\n";
+    each_says(
+        all,
+        &[
+            ("", "sink[0]: lacks `url`"),
+            ("url = \"kafka://hunter2\"", "sink[0].url: is no address of a sink; write one such as"),
+            ("url = \"http://u:hunter2@h/\"", "sink[0].url: has a user or a password"),
+            ("url = \"https://127.0.0.1/hunter2\"", "sink[0].url: is no address of the internet; if it is yours"),
+            ("url = \"https://localhost/hunter2\"", "write allow_private = true"),
+            ("url = \"https://[::ffff:10.0.0.1]/\"", "write allow_private = true"),
+            ("url = \"https://h\"\nsecret = \"hunter2\"", "sink[0].secret: is no standard base64"),
+            ("url = \"https://h\"\nretry = [\"5s\", \"5\"]", "sink[0].retry[1]: \"5\" has no unit"),
+            ("url = \"https://h\"\nheaders = {\"a b\" = \"hunter2\"}", "\"a b\" is no name of a header"),
+            ("url = \"https://h\"\nparallel = 0", "sink[0].parallel: is 0"),
+            ("url = \"https://h\"\nstream = \"s\"", "sink[0].stream: is for Redis; leave it out"),
+            ("url = \"amqp://h\"\nretry = [\"1s\"]", "sink[0].retry: is for a webhook; leave it out"),
+            ("url = \"amqp://h\"\nrouting_key = \"\"", "sink[0].routing_key: is empty"),
+            ("url = \"redis://h\"", "sink[0].stream: is empty; name the stream"),
+            ("url = \"redis://h\"\nstream = \"{stream}\"", "has {stream}, which nothing fills here"),
+            ("url = \"https://h\"\nqueue_max_count = 0", "sink[0].queue_max_count: is 0"),
+        ],
+    );
+    each_says("[[sink]]\nurl = \"https://h\"\n", &[("channels = []", "sink[0].channels: is empty")]);
+    good(&format!("{all}url = \"http://127.0.0.1:1/\"\nallow_private = true"));
+}
+
+#[test]
+fn names_are_told_apart() {
+    let one = "[[sink]]\nchannels = [\"*\"]\nurl = \"https://h/a\"\n";
+    each_says(one, &[(one, "sink[1].name: \"h\" is the name of sink[0] too; give one of them another `name`")]);
+    good(&format!("{one}{one}name = \"other\""));
+}
