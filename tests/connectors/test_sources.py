@@ -21,6 +21,7 @@ TICKS = """
 [client]
 allow_anonymous_connect_without_token = true
 allowed_origins = ["*"]
+history_max_publication_limit = 100000
 
 [http_api]
 insecure = true
@@ -31,6 +32,7 @@ enabled = true
 [[channel.namespaces]]
 name = "ticks"
 allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
 history_size = 100000
 history_ttl = "1h"
 """
