@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jackfield_bridge::Seldom;
 use jackfield_hub::{Hub, PublishError, Published, Publishing, Receipt, Ticket};
-use jackfield_model::app::PublishMore;
+use jackfield_model::app::{PublishMore, Stamp};
 use jackfield_model::channel;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -103,7 +103,19 @@ impl Intake {
         let more = (key.is_some() || !idempotency_key.is_empty())
             .then(|| Box::new(PublishMore { key: key.unwrap_or_default(), idempotency_key, ..PublishMore::default() }));
         let is_for_map = names.of(&channel).is_some_and(|options| options.is_map());
-        Ok((channel, Publishing { data, is_for_map, more, ..Publishing::default() }))
+        let stamp = Some(self.stamp(message));
+        Ok((channel, Publishing { data, is_for_map, more, stamp, ..Publishing::default() }))
+    }
+
+    /// By what a broker between nodes knows the message again, whichever node has had it before.
+    fn stamp(&self, message: &Message) -> Stamp {
+        let is_known = !message.id.is_empty() && (message.is_unique || self.options.idempotency);
+        // FNV-1a: names and ids may be any text.
+        let bytes = message.origin.bytes().chain([0]).chain(message.id.bytes());
+        let id = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |id, byte| {
+            (id ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        });
+        Stamp { id: if is_known { id } else { 0 }, again: message.again }
     }
 
     /// Gives a publication its place, as soon as whoever must take it is not behind.

@@ -15,6 +15,10 @@ pub(crate) struct Message {
     pub(crate) body: Option<Bytes>,
     /// What tells it from all others; empty where nothing does.
     pub(crate) id: String,
+    /// Nothing else ever has this id.
+    pub(crate) is_unique: bool,
+    /// It was handed out before: it may have been published already.
+    pub(crate) again: bool,
 }
 
 impl Message {

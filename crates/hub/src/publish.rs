@@ -115,6 +115,7 @@ impl Hub {
                 return Err(PublishError::Busy);
             }
             fits(&publishing, options)?;
+            let ticket = self.tap_ticket(channel, &publishing, ticket, now);
             let order = Order { channel: channel.into(), publishing, ticket };
             return broker.publish(order).map(|()| Receipt::Later).map_err(|_| PublishError::Busy);
         }

@@ -133,6 +133,8 @@ fn message(delivery: &mut Delivery) -> Message {
         fields: fields.filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect(),
         id: properties.message_id().as_ref().map_or_else(String::new, ToString::to_string),
         body: Some(Bytes::from(std::mem::take(&mut delivery.data))),
+        is_unique: false,
+        again: delivery.redelivered,
     }
 }
 

@@ -99,7 +99,7 @@ impl StreamSource {
         };
         let streams = resp::items(reply).into_iter().map(resp::items);
         let entries = streams.filter_map(|mut stream| stream.pop()).flat_map(resp::items);
-        let entries: Vec<Entry> = entries.filter_map(|entry| self.entry(entry)).collect();
+        let entries: Vec<Entry> = entries.filter_map(|entry| self.entry(entry, from != ">")).collect();
         self.publish(connection, reader, entries).await
     }
 
@@ -113,7 +113,7 @@ impl StreamSource {
             reply => reply?,
         };
         let entries = resp::items(reply).into_iter().nth(1).map(resp::items).unwrap_or_default();
-        let entries: Vec<Entry> = entries.into_iter().filter_map(|entry| self.entry(entry)).collect();
+        let entries: Vec<Entry> = entries.into_iter().filter_map(|entry| self.entry(entry, true)).collect();
         self.publish(connection, reader, entries).await
     }
 
@@ -135,17 +135,17 @@ impl StreamSource {
         Ok(true)
     }
 
-    fn entry(&self, value: Value) -> Option<Entry> {
+    fn entry(&self, value: Value, again: bool) -> Option<Entry> {
         let mut parts = resp::items(value).into_iter();
         let id = String::from_utf8(resp::bytes(parts.next()?)?).ok()?;
         let message = match parts.next() {
-            Some(Value::Array(fields)) => Some(self.message(&id, fields)),
+            Some(Value::Array(fields)) => Some(self.message(&id, fields, again)),
             Some(_) | None => None,
         };
         Some(Entry { id, message })
     }
 
-    fn message(&self, id: &str, fields: Vec<Value>) -> Message {
+    fn message(&self, id: &str, fields: Vec<Value>, again: bool) -> Message {
         let mut parts = fields.into_iter().map(|part| resp::bytes(part).unwrap_or_default());
         let (mut fields, mut named, mut is_text) = (Vec::new(), None, true);
         while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
@@ -158,7 +158,7 @@ impl StreamSource {
             }
         }
         let body = if self.field.is_empty() { object(&fields).filter(|_| is_text) } else { named };
-        Message { origin: self.stream.clone(), fields, body, id: id.to_owned() }
+        Message { origin: self.stream.clone(), fields, body, id: id.to_owned(), is_unique: true, again }
     }
 }
 
@@ -203,25 +203,25 @@ mod tests {
     #[test]
     fn an_entry_is_an_object_of_its_fields_or_one_of_them() {
         let fields: [&[u8]; 4] = [b"z", b"1\n", b"a", "ä\"".as_bytes()];
-        let found = source("").entry(entry(&fields)).unwrap();
+        let found = source("").entry(entry(&fields), false).unwrap();
         let message = found.message.unwrap();
         assert_eq!((found.id.as_str(), message.id.as_str(), message.origin.as_str()), ("1-2", "1-2", "prices"));
         assert_eq!(message.body.unwrap(), r#"{"z":"1\n","a":"ä\""}"#);
-        assert_eq!(source("a").entry(entry(&fields)).unwrap().message.unwrap().body.unwrap(), "ä\"");
-        assert_eq!(source("b").entry(entry(&fields)).unwrap().message.unwrap().body, None);
+        assert_eq!(source("a").entry(entry(&fields), false).unwrap().message.unwrap().body.unwrap(), "ä\"");
+        assert_eq!(source("b").entry(entry(&fields), false).unwrap().message.unwrap().body, None);
     }
 
     #[test]
     fn bytes_are_a_body_and_no_part_of_an_object() {
         let fields: [&[u8]; 2] = [b"a", b"\xff"];
-        assert_eq!(source("").entry(entry(&fields)).unwrap().message.unwrap().body, None);
-        assert_eq!(source("a").entry(entry(&fields)).unwrap().message.unwrap().body.unwrap(), &b"\xff"[..]);
+        assert_eq!(source("").entry(entry(&fields), false).unwrap().message.unwrap().body, None);
+        assert_eq!(source("a").entry(entry(&fields), false).unwrap().message.unwrap().body.unwrap(), &b"\xff"[..]);
     }
 
     #[test]
     fn an_entry_that_was_deleted_is_acknowledged_all_the_same() {
-        let found = source("").entry(Value::Array(vec![bulk(b"1-2"), Value::Nil])).unwrap();
+        let found = source("").entry(Value::Array(vec![bulk(b"1-2"), Value::Nil]), false).unwrap();
         assert!(found.message.is_none());
-        assert!(source("").entry(Value::Nil).is_none());
+        assert!(source("").entry(Value::Nil, false).is_none());
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use jackfield_hub::namespace::{Namespaces, Options};
-use jackfield_hub::{Hub, Publishing, Tap};
+use jackfield_hub::{Broker, Forgetting, Hub, Order, PublishError, Published, Publishing, Receipt, Tap, Ticket};
 use jackfield_model::app::PublishMore;
+use jackfield_model::client::Push;
 use jackfield_model::{Payload, Position, Publication};
 
 use crate::mailboxes;
@@ -52,4 +53,49 @@ fn a_tap_hears_what_it_wants_once() {
     assert_eq!(*ear.heard.lock().unwrap(), wanted);
     let asked = ear.asked.lock().unwrap().iter().filter(|channel| *channel == "full:a").count();
     assert_eq!(asked, 1, "who hears a channel is not asked with each publication");
+}
+
+/// A broker that keeps what it is given until the test says what came of it.
+#[derive(Debug, Default)]
+struct Post(Mutex<Vec<Order>>);
+
+impl Broker for Post {
+    fn publish(&self, order: Order) -> Result<(), Order> {
+        self.0.lock().unwrap().push(order);
+        Ok(())
+    }
+
+    fn spread(&self, _: &Arc<str>, _: &Push) {}
+
+    fn open(&self, _: &Arc<str>) {}
+
+    fn repair(&self, _: &Arc<str>) {}
+
+    fn close(&self, _: &Arc<str>) {}
+
+    fn forget(&self, _: &Arc<str>, _: Forgetting, _: Option<Ticket>) {}
+}
+
+#[test]
+fn with_a_broker_the_node_that_sends_it_tells_the_tap_when_the_broker_has_it() {
+    let (ear, post) = (Arc::new(Ear::default()), Arc::new(Post::default()));
+    let mut hub = Hub::new(Namespaces::default(), mailboxes(1), 300, 7);
+    hub.set_tap(Arc::clone(&ear) as _);
+    let hub = Arc::new(hub);
+    assert!(hub.set_broker(Arc::clone(&post) as _));
+    let settled = Arc::new(Mutex::new(Vec::new()));
+    for data in ["1", "2"] {
+        let told = Arc::clone(&settled);
+        let ticket = Ticket::Then(Box::new(move |outcome| told.lock().unwrap().push(outcome.is_ok())));
+        let publishing = Publishing { data: Payload::json(data), ..Publishing::default() };
+        assert_eq!(hub.publish("news", publishing, Some(ticket), 1_000), Ok(Receipt::Later));
+    }
+    assert!(ear.heard.lock().unwrap().is_empty(), "the broker may not take it");
+    let position = Some(Position { offset: 7, epoch: "abcd".into() });
+    let outcomes = [Err(PublishError::NotWritten), Ok(Published { position, suppressed: None })];
+    for (order, outcome) in post.0.lock().unwrap().drain(..).zip(outcomes) {
+        hub.settle(order.ticket, outcome);
+    }
+    assert_eq!(*ear.heard.lock().unwrap(), [("news".to_owned(), "2".to_owned(), 7)]);
+    assert_eq!(*settled.lock().unwrap(), [false, true]);
 }

@@ -83,6 +83,13 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Whether every node that reads it gets every message, so that only one of several nodes may.
+    pub(crate) fn needs_one_node(&self) -> bool {
+        self.queue.is_empty() && self.stream.is_empty()
+    }
+}
+
 /// What bodies are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]

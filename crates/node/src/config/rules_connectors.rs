@@ -76,6 +76,11 @@ impl Config {
             faults.add(&key, error.to_string());
         }
         what_is_read(above, source, faults);
+        if source.needs_one_node() && self.is_shared() {
+            let text = "is read whole by every node, while broker.driver joins several: all would publish each message; read a `queue` or a \
+                        `stream`, which nodes share";
+            faults.add(above, text);
+        }
         let known = |blank: &Blank| match blank {
             Blank::Channel => !source.pattern.is_empty(),
             Blank::Field(_) | Blank::Stream => !source.stream.is_empty(),

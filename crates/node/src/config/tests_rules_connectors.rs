@@ -131,3 +131,14 @@ fn names_are_told_apart() {
     each_says(one, &[(one, "sink[1].name: \"h\" is the name of sink[0] too; give one of them another `name`")]);
     good(&format!("{one}{one}name = \"other\""));
 }
+
+#[test]
+fn several_nodes_share_a_queue_or_a_stream() {
+    let shared = "broker.driver = \"redis\"\nbroker.url = \"redis://h\"\n";
+    let exchange = format!("{shared}[[source]]\nurl = \"amqp://h\"\nchannel = \"a\"\nexchange = \"e\"\n");
+    each_says(&exchange, &[("", "source[0]: is read whole by every node, while broker.driver joins several")]);
+    good(&format!("{exchange}queue = \"q\""));
+    let redis = format!("{shared}[[source]]\nurl = \"redis://h\"\nchannel = \"a\"\n");
+    each_says(&redis, &[("pattern = \"e\"", "source[0]: is read whole by every node")]);
+    good(&format!("{redis}stream = \"s\""));
+}
