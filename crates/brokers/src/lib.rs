@@ -10,9 +10,11 @@ pub mod embedded;
 mod event_fields;
 mod keys;
 mod rabbitmq;
+mod rabbitmq_broker;
 pub mod redis;
 mod redis_broker;
 mod registry;
 
+pub use rabbitmq_broker::{RabbitEngine, Retention};
 pub use redis_broker::RedisEngine;
 pub use registry::{OpenError, Options, open};

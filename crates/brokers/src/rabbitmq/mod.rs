@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use self::keeper::{Plan, State};
 use self::session::{Inboxes, Session};
 use self::topology::Topology;
+pub(crate) use self::wire::classify;
 use crate::batch::{self, BATCH_COMMANDS, WAIT};
 use crate::event_fields;
 use crate::registry::{OpenError, Options};
@@ -293,7 +294,7 @@ fn late() -> QueueError {
 }
 
 /// Reads the URL; what is wrong with it is told without repeating it, for it may hold a password.
-fn uri(url: &str) -> Result<AMQPUri, OpenError> {
+pub(crate) fn uri(url: &str) -> Result<AMQPUri, OpenError> {
     let wrong = |wrong: &str| OpenError::Url { driver: "rabbitmq", wrong: wrong.to_owned(), right: RIGHT };
     let Some((scheme, _)) = url.split_once("://") else {
         return Err(wrong("has no scheme"));

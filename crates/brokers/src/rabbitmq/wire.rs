@@ -74,7 +74,7 @@ pub(super) fn delivery(partition: u32, generation: u32, came: lapin::message::De
 }
 
 /// What an error means to the caller. The texts come from the client or the broker and hold no password.
-pub(super) fn classify(error: &lapin::Error) -> QueueError {
+pub(crate) fn classify(error: &lapin::Error) -> QueueError {
     let text = error.to_string();
     match error.kind() {
         ErrorKind::ProtocolError(error) => match error.kind() {

@@ -5,6 +5,7 @@
 mod embedded;
 mod rabbit_app;
 mod rabbitmq;
+mod rabbitmq_broker;
 mod redis;
 mod redis_app;
 mod redis_broker;
