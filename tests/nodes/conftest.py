@@ -8,15 +8,15 @@ import pytest
 from cluster import node, together
 from serving import Server
 
-from servers import Redis
+from servers import RabbitMQ, Redis
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[str]:
-    server = Redis()
+@pytest.fixture(scope="module", params=[Redis, RabbitMQ], ids=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> Iterator[str]:
+    server = request.param()
     server.start()
     try:
-        yield server.admin_url
+        yield server.admin_url if request.param is Redis else server.url
     finally:
         server.remove()
 

@@ -1,7 +1,10 @@
 //! The section about the broker between nodes.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::duration;
 use super::schema::{Key, Kind};
 use super::secret::Secret;
 
@@ -9,15 +12,21 @@ use super::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Broker {
-    /// Which broker: `memory` (this node is alone) or `redis`.
+    /// Which broker: `memory` (this node is alone), `redis` or `rabbitmq`.
     pub(crate) driver: BrokerDriver,
     /// Where it is: `redis://host:6379/0`, `redis+sentinel://host:26379,host:26379/master` or `redis+cluster://host:6379,host:6379`;
-    /// `rediss` instead of `redis` for TLS.
+    /// `rediss` instead of `redis` for TLS; `amqp://user:password@host:5672/vhost`.
     pub(crate) url: Secret,
     /// What the names of keys and topics begin with; all nodes of one cluster have the same.
     pub(crate) prefix: String,
     /// A file with certificates (PEM) of the authority that the broker is trusted by, instead of the system's.
     pub(crate) ca_pem_file: String,
+    /// RabbitMQ: how long its streams keep publications; above every `history_ttl`. An argument of the streams: all nodes have the same, and it
+    /// cannot be changed while they are there.
+    #[serde(with = "duration")]
+    pub(crate) stream_max_age: Duration,
+    /// RabbitMQ: bytes that all its streams together may hold. Every node reads them when it starts.
+    pub(crate) stream_max_bytes: usize,
 }
 
 impl Default for Broker {
@@ -27,6 +36,8 @@ impl Default for Broker {
             url: Secret::default(),
             prefix: "jackfield".to_owned(),
             ca_pem_file: String::new(),
+            stream_max_age: Duration::from_secs(86_400),
+            stream_max_bytes: 512 << 20,
         }
     }
 }
@@ -38,14 +49,18 @@ pub(crate) enum BrokerDriver {
     /// Nothing: there is one node.
     #[default]
     Memory,
+    /// RabbitMQ.
+    Rabbitmq,
     /// Redis or Valkey.
     Redis,
 }
 
 /// The keys of `broker`.
 pub(super) const KEYS: &[Key] = &[
-    Key::new("driver", Kind::Choice(&["memory", "redis"])),
+    Key::new("driver", Kind::Choice(&["memory", "redis", "rabbitmq"])),
     Key::new("url", Kind::Secret),
     Key::new("prefix", Kind::Text),
     Key::new("ca_pem_file", Kind::Text),
+    Key::new("stream_max_age", Kind::Duration),
+    Key::new("stream_max_bytes", Kind::Integer),
 ];

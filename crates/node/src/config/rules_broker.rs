@@ -3,8 +3,6 @@
 use super::rules::Faults;
 use super::{BrokerDriver, Config, NamespaceOptions, SubscriptionType};
 
-const EXAMPLE: &str = "redis://127.0.0.1:6379/0";
-
 impl Config {
     /// The rules of the section `broker`.
     pub(super) fn broker_rules(&self, faults: &mut Faults) {
@@ -16,27 +14,30 @@ impl Config {
             let text = format!("{:?} holds {odd:?}; a prefix has letters, digits, _ - and .", broker.prefix);
             faults.add("broker.prefix", text);
         }
-        match broker.driver {
+        let (name, schemes, example): (_, &[&str], _) = match broker.driver {
             BrokerDriver::Memory => {
                 if !broker.url.is_empty() {
-                    faults.add(
-                        "broker.url",
-                        "is given to no driver that connects anywhere; set broker.driver to \"redis\"",
-                    );
+                    let text =
+                        "is given to no driver that connects anywhere; set broker.driver to \"redis\" or \"rabbitmq\"";
+                    faults.add("broker.url", text);
                 }
+                return;
             }
             BrokerDriver::Redis => {
-                let scheme = broker.url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
-                let (base, _) = scheme.split_once('+').unwrap_or((scheme, ""));
-                // It may hold a password, so no text repeats it.
-                if broker.url.is_empty() {
-                    faults.add("broker.url", format!("is empty while broker.driver is \"redis\"; write \"{EXAMPLE}\""));
-                } else if !matches!(base, "redis" | "rediss" | "valkey" | "valkeys" | "unix") {
-                    faults.add("broker.url", format!("is no address of broker.driver \"redis\"; write \"{EXAMPLE}\""));
-                }
-                self.shared_channels(faults);
+                ("redis", &["redis", "rediss", "valkey", "valkeys", "unix"], "redis://127.0.0.1:6379/0")
             }
+            BrokerDriver::Rabbitmq => ("rabbitmq", &["amqp"], "amqp://user:password@127.0.0.1:5672/%2f"),
+        };
+        let scheme = broker.url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
+        let (scheme, _) = scheme.split_once('+').unwrap_or((scheme, ""));
+        // It may hold a password, so no text repeats it.
+        if broker.url.is_empty() {
+            faults.add("broker.url", format!("is empty while broker.driver is \"{name}\"; write \"{example}\""));
+        } else if !schemes.contains(&scheme) {
+            faults.add("broker.url", format!("is no address of broker.driver \"{name}\"; write \"{example}\""));
         }
+        faults.at_least_one("broker.stream_max_bytes", broker.stream_max_bytes);
+        self.shared_channels(name, faults);
     }
 
     /// Whether channels are shared between nodes.
@@ -44,22 +45,35 @@ impl Config {
         self.broker.driver != BrokerDriver::Memory
     }
 
-    fn shared_channels(&self, faults: &mut Faults) {
-        shared("channel.without_namespace", &self.channel.without_namespace, faults);
+    fn shared_channels(&self, name: &str, faults: &mut Faults) {
+        self.shared("channel.without_namespace", &self.channel.without_namespace, (name, faults));
         for (index, namespace) in self.channel.namespaces.iter().enumerate() {
-            shared(&format!("channel.namespaces[{index}]"), &namespace.options, faults);
+            self.shared(&format!("channel.namespaces[{index}]"), &namespace.options, (name, faults));
         }
     }
-}
 
-fn shared(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
-    if options.durable {
-        let text = "is on while broker.driver is \"redis\", which keeps the history of all nodes; leave it out";
-        faults.add(format!("{above}.durable"), text);
-    }
-    if options.subscription_type != SubscriptionType::Stream {
-        let text =
-            "is a map while broker.driver is \"redis\"; maps are kept by one node: use broker.driver = \"memory\"";
-        faults.add(format!("{above}.subscription_type"), text);
+    fn shared(&self, above: &str, options: &NamespaceOptions, (name, faults): (&str, &mut Faults)) {
+        if options.durable {
+            let text =
+                format!("is on while broker.driver is \"{name}\", which keeps the history of all nodes; leave it out");
+            faults.add(format!("{above}.durable"), text);
+        }
+        if options.subscription_type != SubscriptionType::Stream {
+            let text = format!(
+                "is a map while broker.driver is \"{name}\"; maps are kept by one node: use broker.driver = \"memory\""
+            );
+            faults.add(format!("{above}.subscription_type"), text);
+        }
+        if self.broker.driver != BrokerDriver::Rabbitmq {
+            return;
+        }
+        if options.snapshot {
+            let text = "is on while broker.driver is \"rabbitmq\", whose streams forget values with the publications that set them; use broker.driver = \"redis\"";
+            faults.add(format!("{above}.snapshot"), text);
+        }
+        if options.history_ttl > self.broker.stream_max_age {
+            let text = "is more than broker.stream_max_age; RabbitMQ forgets publications after that: raise it before the first start, or lower this";
+            faults.add(format!("{above}.history_ttl"), text);
+        }
     }
 }

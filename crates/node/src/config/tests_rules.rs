@@ -497,7 +497,15 @@ fn rules_of_the_broker() {
         ),
         (
             "broker.url = \"redis://a\"",
-            "j.toml:1: broker.url: is given to no driver that connects anywhere; set broker.driver to \"redis\"",
+            "j.toml:1: broker.url: is given to no driver that connects anywhere; set broker.driver to \"redis\" or \"rabbitmq\"",
+        ),
+        (
+            "broker.driver = \"rabbitmq\"\nbroker.url = \"amqp://a\"\n[channel.without_namespace]\nhistory_size = 1\nhistory_ttl = \"48h\"",
+            "j.toml:5: channel.without_namespace.history_ttl: is more than broker.stream_max_age; RabbitMQ forgets publications after that: raise it before the first start, or lower this",
+        ),
+        (
+            "broker.driver = \"rabbitmq\"\nbroker.url = \"amqp://a\"\n[channel.without_namespace]\nsnapshot = true",
+            "j.toml:4: channel.without_namespace.snapshot: is on while broker.driver is \"rabbitmq\", whose streams forget values with the publications that set them; use broker.driver = \"redis\"",
         ),
         ("broker.prefix = \"\"", "j.toml:1: broker.prefix: is empty; write \"jackfield\""),
         (
