@@ -12,6 +12,7 @@ from django_jackfield.dispatch import Dispatcher
 from django_jackfield.errors import EventError
 from django_jackfield.event import Event
 from django_jackfield.registry import discover, isolated
+from django_jackfield.signals import node_lost
 from workers import BY_NAME, EXAMPLES
 
 
@@ -42,7 +43,7 @@ def test_every_example_is_read(example):
     assert event == again
     for name in ("id", "type", "node", "client", "channel", "listener", "remote"):
         assert getattr(event, name) == example["fields"].get(name, "")
-    assert event.seq == int(example["fields"]["seq"])
+    assert event.seq == int(example["fields"].get("seq", "0"))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,20 @@ def test_dead_reasons(registry):
     assert "not understood" in dispatcher.handle(message(data="{")).dead
     assert "not understood" in dispatcher.handle(message(data="[" * 100_000)).dead
     assert dispatcher.handle(Event.from_fields(BY_NAME["disconnect notice"])).dead == ""
+
+
+def test_a_lost_node_is_told_by_a_signal(registry):
+    lost = []
+
+    def note(ctx, **_):
+        lost.append((ctx.node, ctx.data["name"]))
+
+    node_lost.connect(note)
+    try:
+        outcome = Dispatcher(registry).handle(Event.from_fields(BY_NAME["lost node"]))
+    finally:
+        node_lost.disconnect(note)
+    assert (outcome.dead, lost) == ("", [("n2", "two")])
 
 
 def test_a_name_is_taken_once(registry):

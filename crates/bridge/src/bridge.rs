@@ -19,6 +19,7 @@ use crate::counters::Counters;
 use crate::courier::{Courier, Office};
 use crate::door::{Door, Ends, Request};
 use crate::inbound::Inbound;
+use crate::lease::Keeper;
 use crate::outbound::{Outbound, Shared};
 use crate::outcome::Node;
 use crate::proxy::Proxy;
@@ -90,6 +91,8 @@ struct Link {
     inbound: Task,
     /// Ended last, and never waited for.
     readers: [Task; 2],
+    /// Keeps this node's lease; ended before the queue is closed, which gives it back.
+    keeper: Task,
 }
 
 struct DescribedQueue(Arc<dyn Queue>);
@@ -175,7 +178,7 @@ impl Bridge {
         if waiting > 0 {
             warn!(waiting, "notices to the application are lost; its queue was not back before the end");
         }
-        for task in &link.readers {
+        for task in link.readers.iter().chain([&link.keeper]) {
             task.0.abort();
         }
         let least = Instant::now() + Duration::from_secs(1);
@@ -218,11 +221,13 @@ impl Link {
         };
         let watch = async move { calls.watch(&hub, &counters).await };
         let outbound = Outbound::new(Arc::clone(&queue), shared, events, options, stopped);
+        let keeper = Keeper { queue: Arc::clone(&queue), node: options.node.clone() };
         Self {
             queue: DescribedQueue(queue),
             outbound: Task(runtime.spawn(outbound.run())),
             inbound: Task(runtime.spawn(inbound.run())),
             readers: [Task(runtime.spawn(answers.run())), Task(runtime.spawn(watch))],
+            keeper: Task(runtime.spawn(keeper.run())),
         }
     }
 }

@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_model::app::Event;
 
+use crate::lease::{LostNode, NodeLease};
+
 /// Names one received command until it is settled.
 ///
 /// The numbers are the driver's own: a stream id, or a delivery tag with the generation of its connection.
@@ -77,6 +79,17 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Sends the reply of an ask to the `reply_to` of its delivery.
     async fn reply(&self, delivery: &Delivery, body: Bytes) -> Result<(), QueueError>;
+
+    /// Renews the lease of this node, and names the nodes whose lease ran out and of which nobody has told the
+    /// application yet. A queue that lives and dies with its node knows none.
+    async fn lease(&self, _: &NodeLease) -> Result<Vec<LostNode>, QueueError> {
+        Ok(Vec::new())
+    }
+
+    /// The application was told of a lost node: nobody needs to any more.
+    async fn settle_lost(&self, _: &LostNode) -> Result<(), QueueError> {
+        Ok(())
+    }
 
     /// Gives back leases and connections, so that another node can go on at once.
     async fn close(&self);

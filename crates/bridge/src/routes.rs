@@ -73,7 +73,7 @@ impl Routes {
             EventKind::Rpc => self.rpc.of(channel::namespace(&event.name, &self.rpc_boundary, "")),
             EventKind::SubRefresh => of_channel(&self.sub_refresh),
             EventKind::Subscribe => of_channel(&self.subscribe),
-            EventKind::Disconnect | EventKind::Message => None,
+            EventKind::Disconnect | EventKind::Message | EventKind::NodeLost => None,
         }
     }
 }

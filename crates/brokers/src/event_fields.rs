@@ -35,14 +35,20 @@ pub(crate) fn of<'a>(event: &'a Event, sender: Sender<'a>) -> Vec<Field<'a>> {
     if event.deadline.is_some() {
         put("call", text("1"));
     }
-    put("node", text(sender.node));
-    put("client", owned(origin.client));
+    // Of a lost node another one tells.
+    let is_loss = event.kind == EventKind::NodeLost;
+    put("node", text(if is_loss { &event.name } else { sender.node }));
+    if !origin.client.is_nil() {
+        put("client", owned(origin.client));
+    }
     put("user", text(&origin.user));
     put("channel", text(event.channel.as_deref().unwrap_or_default()));
     put("event", text(name(event)));
     put("content", text(event.data.content.name()));
     put("data", Cow::Borrowed(&event.data.bytes));
-    put("seq", owned(event.seq));
+    if event.seq != 0 {
+        put("seq", owned(event.seq));
+    }
     put("time", owned(event.time));
     if let Some(deadline) = event.deadline {
         put("deadline", owned(deadline));
@@ -70,6 +76,7 @@ pub(crate) fn partition(event: &Event, partitions: u32) -> u32 {
 fn name(event: &Event) -> &str {
     match event.kind {
         EventKind::Message if event.name.is_empty() => DEFAULT_MESSAGE,
+        EventKind::NodeLost => "",
         _ => &event.name,
     }
 }
@@ -112,10 +119,11 @@ mod tests {
         fields: BTreeMap<String, String>,
     }
 
-    const KINDS: [EventKind; 8] = [
+    const KINDS: [EventKind; 9] = [
         EventKind::Connect,
         EventKind::Disconnect,
         EventKind::Message,
+        EventKind::NodeLost,
         EventKind::Publish,
         EventKind::Refresh,
         EventKind::Rpc,
@@ -133,7 +141,7 @@ mod tests {
             id: field("id").parse().unwrap(),
             kind,
             origin: Origin {
-                client: field("client").parse().unwrap(),
+                client: fields.get("client").map(|client| client.parse().unwrap()).unwrap_or_default(),
                 user: field("user").into(),
                 meta: fields.get("meta").map(|meta| Bytes::from(meta.clone())),
                 transport: fixed("transport"),
@@ -142,12 +150,16 @@ mod tests {
                 listener: field("listener").into(),
             },
             channel: fields.get("channel").map(|channel| Arc::from(channel.as_str())),
-            name: if field("event") == DEFAULT_MESSAGE { String::new() } else { field("event") },
+            name: match (kind, field("event")) {
+                (EventKind::NodeLost, _) => field("node"),
+                (_, name) if name == DEFAULT_MESSAGE => String::new(),
+                (_, name) => name,
+            },
             data: Payload {
                 bytes: field("data").into(),
                 content: contents.into_iter().find(|c| c.name() == field("content")).unwrap(),
             },
-            seq: field("seq").parse().unwrap(),
+            seq: fields.get("seq").map_or(0, |seq| seq.parse().unwrap()),
             time: field("time").parse().unwrap(),
             deadline: fields.get("deadline").map(|deadline| deadline.parse().unwrap()),
             hello: matches!(kind, EventKind::Connect | EventKind::Subscribe).then(|| {

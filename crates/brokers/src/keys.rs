@@ -44,6 +44,11 @@ impl Keys {
         format!("{{{}}}:answers:{node}", self.prefix)
     }
 
+    /// Nodes by the end of their lease, their names, and when they were lost.
+    pub(crate) fn nodes(&self) -> [String; 3] {
+        ["nodes", "nodes:names", "nodes:lost"].map(|what| format!("{{{}}}:{what}", self.prefix))
+    }
+
     /// Whether an ask may have its reply there. Why: anything else would let a command write into any key.
     pub(crate) fn takes_reply(&self, key: &str) -> bool {
         let start = format!("{{{}}}:replies:", self.prefix);
@@ -68,6 +73,7 @@ mod tests {
         assert_eq!(keys.dead(7), "{jackfield:7}:dead");
         assert_eq!(keys.lease(7), "{jackfield:7}:lease:node");
         assert_eq!(keys.answers("n1"), "{jackfield}:answers:n1");
+        assert_eq!(keys.nodes()[1], "{jackfield}:nodes:names");
     }
 
     #[test]

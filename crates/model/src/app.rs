@@ -309,6 +309,8 @@ pub enum EventKind {
     Disconnect,
     /// A client told the application something.
     Message,
+    /// A node went without a word, and its connections with it.
+    NodeLost,
     /// A client asks to publish into a channel.
     Publish,
     /// A connection's time is up; may it stay?
@@ -329,6 +331,7 @@ impl EventKind {
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
             Self::Message => "message",
+            Self::NodeLost => "node_lost",
             Self::Publish => "publish",
             Self::Refresh => "refresh",
             Self::Rpc => "rpc",

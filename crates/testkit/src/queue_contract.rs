@@ -7,6 +7,7 @@
 
 mod failures;
 mod flows;
+mod nodes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub use self::failures::{down_at_start, frozen, restart};
 pub use self::flows::{
     answers, asks, commands_in_order, dead_letters, events, full, hostile_strings, run, two_nodes, unsettled,
 };
+
+pub use self::nodes::lost_nodes;
 
 /// How long a condition may take; leases of a dropped queue object run out within it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -26,7 +26,7 @@ from django_jackfield.decisions import (
 from django_jackfield.errors import ClientError, EventError, Refuse, UnhandledEvent
 from django_jackfield.event import Event, answer
 from django_jackfield.registry import Function, Match, Registry
-from django_jackfield.signals import client_connected, client_disconnected
+from django_jackfield.signals import client_connected, client_disconnected, node_lost
 
 logger = logging.getLogger("django_jackfield.worker")
 
@@ -65,6 +65,8 @@ class Dispatcher:
         call = self._calls.get(event.type)
         if call is not None:
             return self._call(event, call)
+        if event.type == "node_lost":
+            return self._told(event, self._node_lost)
         if event.type == "message":
             return self._told(event, self._message)
         if event.type == "connect":
@@ -183,6 +185,9 @@ class Dispatcher:
 
     def _disconnected(self, event: Event) -> None:
         self._notice(event, client_disconnected, self.registry.disconnected)
+
+    def _node_lost(self, event: Event) -> None:
+        self._notice(event, node_lost, [])
 
     def _notice(self, event: Event, signal: Signal, functions: list[Function]) -> None:
         ctx = Context(event, via=self.via)

@@ -16,6 +16,7 @@ TYPES = frozenset(
         "connect",
         "disconnect",
         "message",
+        "node_lost",
         "publish",
         "refresh",
         "rpc",

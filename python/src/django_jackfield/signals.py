@@ -14,5 +14,9 @@ client_connected = Signal()
 client_disconnected = Signal()
 """Arguments: `ctx`. Sent by the worker for each disconnect notice."""
 
+node_lost = Signal()
+"""Arguments: `ctx`. A node of the server is gone without a word: `ctx.node` is its id.
+Its connections are over, and nobody tells of them one by one."""
+
 message_dead = Signal()
 """Arguments: `event` (None if undecodable), `reason`, `error`. It went to the dead letters."""

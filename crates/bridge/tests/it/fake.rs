@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_bridge::{
-    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, Queue, QueueError, Receipt, Request, Routes, Way, Ways,
+    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, LostNode, NodeLease, Queue, QueueError, Receipt, Request,
+    Routes, Way, Ways,
 };
 use jackfield_hub::{Address, Forgetting, Hub, Journal, Mail, Mailbox, Membership, Namespaces, Options, Order, Wake};
 use jackfield_model::app::{Answer, Event, EventKind, Origin};
@@ -33,6 +34,10 @@ pub(crate) struct State {
     pub(crate) full: Vec<ClientId>,
     pub(crate) receive_error: Option<QueueError>,
     pub(crate) acknowledge_error: Option<QueueError>,
+    /// Nodes whose lease ran out.
+    pub(crate) lost: Vec<LostNode>,
+    /// What every `lease` fails with.
+    pub(crate) lease_error: Option<QueueError>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +113,15 @@ impl Queue for Fake {
 
     async fn reply(&self, _: &Delivery, body: Bytes) -> Result<(), QueueError> {
         self.with(|state| state.replies.push(serde_json::from_slice(&body).unwrap()));
+        Ok(())
+    }
+
+    async fn lease(&self, _: &NodeLease) -> Result<Vec<LostNode>, QueueError> {
+        self.with(|state| state.lease_error.clone().map_or_else(|| Ok(state.lost.clone()), Err))
+    }
+
+    async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {
+        self.with(|state| state.lost.retain(|one| one != lost));
         Ok(())
     }
 

@@ -6,5 +6,6 @@ mod calls;
 mod courier;
 mod fake;
 mod inbound;
+mod lease;
 mod outbound;
 mod site;

@@ -1,6 +1,7 @@
 //! The queue in RabbitMQ: quorum queues with a single active consumer, confirms, direct replies.
 
 mod keeper;
+mod nodes;
 mod session;
 mod topology;
 mod wire;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jackfield_bridge::{Delivery, Queue, QueueError, Receipt};
+use jackfield_bridge::{Delivery, LostNode, NodeLease, Queue, QueueError, Receipt};
 use jackfield_model::app::Event;
 use lapin::options::BasicPublishOptions;
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::keeper::{Plan, State};
+use self::nodes::Nodes;
 use self::session::{Inboxes, Session};
 use self::topology::Topology;
 pub(crate) use self::wire::classify;
@@ -54,6 +56,7 @@ pub(crate) struct RabbitQueue {
     keeper: StdMutex<Option<JoinHandle<()>>>,
     inbox: Mutex<Inbox>,
     answers: Mutex<mpsc::UnboundedReceiver<Bytes>>,
+    nodes: Nodes,
 }
 
 impl RabbitQueue {
@@ -62,16 +65,19 @@ impl RabbitQueue {
         let uri = uri(url)?;
         let (commands_in, commands) = mpsc::unbounded_channel();
         let (answers_in, answers) = mpsc::unbounded_channel();
+        let (nodes_in, words) = mpsc::unbounded_channel();
+        let inboxes = Inboxes { answers: answers_in, commands: commands_in, nodes: nodes_in };
         let topology =
             Topology { prefix: options.prefix, partitions: options.partitions, max_backlog: options.max_backlog };
         Ok(Self {
             address: format!("{}:{}", uri.authority.host, uri.authority.port),
             node: options.node,
-            plan: Plan { uri, topology, inboxes: Inboxes { answers: answers_in, commands: commands_in } },
+            plan: Plan { uri, topology, inboxes },
             state: watch::Sender::new(State::Connecting),
             keeper: StdMutex::new(None),
             inbox: Mutex::new(Inbox { commands, buffer: VecDeque::new() }),
             answers: Mutex::new(answers),
+            nodes: Nodes::new(words),
         })
     }
 
@@ -244,7 +250,18 @@ impl Queue for RabbitQueue {
         self.publish_surely(("", address), options, &body, properties).await.map(drop)
     }
 
+    async fn lease(&self, node: &NodeLease) -> Result<Vec<LostNode>, QueueError> {
+        self.nodes.lease(&*self.session().await?, node).await
+    }
+
+    async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {
+        self.nodes.settle(&*self.session().await?, lost).await
+    }
+
     async fn close(&self) {
+        if let Some(session) = self.present() {
+            self.nodes.release(&session).await;
+        }
         let keeper = {
             let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
             // A finished task stays in the place of the keeper, so that no call starts another one.

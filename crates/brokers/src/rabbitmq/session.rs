@@ -1,6 +1,6 @@
 //! One connection to RabbitMQ with its channels, from the handshake to its end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::nodes::{self, Word};
 use super::topology::Topology;
 use super::wire::{self, classify};
 
@@ -30,6 +31,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Inboxes {
     pub(super) answers: mpsc::UnboundedSender<Bytes>,
     pub(super) commands: mpsc::UnboundedSender<Delivery>,
+    pub(super) nodes: mpsc::UnboundedSender<Word>,
 }
 
 /// A connection that works. Invariant: `publishing` is the channel that consumes the direct replies, because the broker
@@ -39,8 +41,10 @@ pub(super) struct Session {
     connection: Connection,
     consuming: Channel,
     publishing: Channel,
-    /// Handed out and not settled. Why: the broker closes a channel that settles the same twice.
-    open: Mutex<HashSet<u64>>,
+    /// The exchange and the queue of the nodes.
+    nodes: String,
+    /// Handed out and not settled, and what may be settled together.
+    open: Mutex<Open>,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<QueueError>>,
     /// One for each consumer; they end with the session.
@@ -68,13 +72,78 @@ impl Session {
             connection,
             consuming,
             publishing,
-            open: Mutex::new(HashSet::new()),
+            nodes: topology.nodes(),
+            open: Mutex::default(),
             ended: watch::Sender::new(None),
             readers: Mutex::new(JoinSet::new()),
         };
         session.listen(inboxes).await.map_err(failed)?;
         session.subscribe(topology, inboxes).await.map_err(failed)?;
+        session.watch(topology, inboxes).await.map_err(failed)?;
         Ok(session)
+    }
+
+    /// Takes the tokens of nodes, if no other node does, and hears what all of them say.
+    async fn watch(&self, topology: &Topology, inboxes: &Inboxes) -> lapin::Result<()> {
+        let (channel, generation) = (&self.publishing, self.generation);
+        let (queue, options, table) = (topology.nodes(), BasicConsumeOptions::default(), FieldTable::default());
+        let mut tokens = channel.basic_consume(queue.into(), "".into(), options, table).await?;
+        let (words, ended) = (inboxes.nodes.clone(), self.ended.clone());
+        lock(&self.readers).spawn(async move {
+            while let Some(came) = next(&mut tokens, &ended).await {
+                if words.send(Word::Token { generation, tag: came.delivery_tag, body: came.data }).is_err() {
+                    return;
+                }
+            }
+        });
+        let queue = topology.hear_nodes(channel).await?;
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let mut signs = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
+        let (words, ended) = (inboxes.nodes.clone(), self.ended.clone());
+        lock(&self.readers).spawn(async move {
+            while let Some(came) = next(&mut signs, &ended).await {
+                if words.send(Word::Sign(came.data)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Puts a token into the queue of the nodes; returns when the broker has it.
+    pub(super) async fn publish_token(&self, body: &[u8]) -> Result<(), QueueError> {
+        let address = ("", self.nodes.as_str());
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        self.publish_confirmed(address, options, (body, nodes::token_properties())).await
+    }
+
+    /// Says something to all nodes.
+    pub(super) async fn publish_sign(&self, body: &[u8]) -> Result<(), QueueError> {
+        let address = (self.nodes.as_str(), "");
+        self.publish_confirmed(address, BasicPublishOptions::default(), (body, BasicProperties::default())).await
+    }
+
+    async fn publish_confirmed(
+        &self,
+        address: (&str, &str),
+        options: BasicPublishOptions,
+        (body, properties): (&[u8], BasicProperties),
+    ) -> Result<(), QueueError> {
+        let published = async {
+            let confirm = self.publish(address, options, body, properties).await?;
+            super::confirmed(self, confirm).await
+        };
+        let late = || QueueError::Unreachable("RabbitMQ did not confirm in time".to_owned());
+        tokio::time::timeout(super::CONFIRM_TIMEOUT, published).await.map_err(|_| late())?
+    }
+
+    /// Settles tokens of nodes.
+    pub(super) async fn settle_tokens(&self, tags: &[u64]) -> Result<(), QueueError> {
+        for tag in tags {
+            let settled = self.publishing.basic_ack(*tag, BasicAckOptions::default()).await;
+            settled.map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
     }
 
     /// Listens for answers; before the first call, or the broker would refuse it.
@@ -146,17 +215,22 @@ impl Session {
 
     /// Notes that a command was handed out.
     pub(super) fn hand_out(&self, receipt: &Receipt) {
-        lock(&self.open).insert(receipt.number.0);
+        lock(&self.open).tags.insert(receipt.number.0);
     }
 
     /// Settles commands. Receipts of an earlier connection are void: the broker hands their commands out again.
     pub(super) async fn acknowledge(&self, receipts: &[Receipt]) -> Result<(), QueueError> {
-        for receipt in receipts {
-            let tag = receipt.number.0;
-            if receipt.generation != self.generation || !lock(&self.open).remove(&tag) {
-                continue;
-            }
-            let acknowledged = self.consuming.basic_ack(tag, BasicAckOptions::default()).await;
+        let mut tags: Vec<u64> = receipts
+            .iter()
+            .filter(|receipt| receipt.generation == self.generation)
+            .map(|receipt| receipt.number.0)
+            .collect();
+        tags.sort_unstable();
+        let (together, alone) = lock(&self.open).settle(&tags);
+        let together = together.map(|tag| (tag, BasicAckOptions { multiple: true }));
+        let alone = alone.into_iter().map(|tag| (tag, BasicAckOptions::default()));
+        for (tag, options) in together.into_iter().chain(alone) {
+            let acknowledged = self.consuming.basic_ack(tag, options).await;
             acknowledged.map_err(|error| self.failed(&error))?;
         }
         Ok(())
@@ -187,6 +261,34 @@ impl Session {
     }
 }
 
+/// The commands on loan, by their tags. The broker counts tags from 1, so all up to one are settled together where none
+/// of them is still on loan.
+#[derive(Debug, Default)]
+struct Open {
+    /// Handed out and not settled. Why: the broker closes a channel that settles the same twice.
+    tags: HashSet<u64>,
+    /// All up to this one are settled.
+    floor: u64,
+    /// Settled above it.
+    above: BTreeSet<u64>,
+}
+
+impl Open {
+    /// Settles tags, in their order: the one up to which all are settled now, and those above it.
+    fn settle(&mut self, tags: &[u64]) -> (Option<u64>, Vec<u64>) {
+        let mut alone: Vec<u64> = tags.iter().copied().filter(|tag| self.tags.remove(tag)).collect();
+        self.above.extend(&alone);
+        while self.above.first() == Some(&(self.floor + 1)) {
+            self.above.pop_first();
+            self.floor += 1;
+        }
+        // One of these: the broker knows no tag that was settled before.
+        let last = alone.iter().copied().filter(|tag| *tag <= self.floor).max();
+        alone.retain(|tag| *tag > self.floor);
+        (last, alone)
+    }
+}
+
 /// The next message; an error or the end of the consumer is the end of the session.
 async fn next(consumer: &mut Consumer, ended: &watch::Sender<Option<QueueError>>) -> Option<lapin::message::Delivery> {
     let next = std::future::poll_fn(|context| Pin::new(&mut *consumer).poll_next(context)).await;
@@ -210,4 +312,23 @@ fn end(ended: &watch::Sender<Option<QueueError>>, error: QueueError) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_together_is_settled_together() {
+        let mut open = Open { tags: (1..=9).collect(), ..Open::default() };
+        assert_eq!(open.settle(&[1, 2, 3]), (Some(3), Vec::new()));
+        assert_eq!(open.settle(&[5, 6]), (None, vec![5, 6]));
+        assert_eq!(open.settle(&[3, 4, 8]), (Some(4), vec![8]));
+        assert_eq!(open.settle(&[7]), (Some(7), Vec::new()));
+        assert_eq!(open.settle(&[7, 8]), (None, Vec::new()), "nothing twice");
+        assert_eq!(open.settle(&[9]), (Some(9), Vec::new()));
+        open.tags.extend([10, 11]);
+        assert_eq!(open.settle(&[11]), (None, vec![11]));
+        assert_eq!(open.settle(&[10, 11]), (Some(10), Vec::new()), "the broker knows no 11 any more");
+    }
 }

@@ -26,6 +26,11 @@ impl Topology {
         format!("{}.events", self.prefix)
     }
 
+    /// The exchange over which nodes say that they live, and the queue of their tokens.
+    pub(super) fn nodes(&self) -> String {
+        format!("{}.nodes", self.prefix)
+    }
+
     /// The queue of a partition's commands.
     pub(super) fn commands_of(&self, partition: u32) -> String {
         format!("{}.commands.{partition}", self.prefix)
@@ -37,6 +42,8 @@ impl Topology {
         exchange(channel, &dead, ExchangeKind::Fanout).await?;
         queue(channel, &dead, quorum()).await?;
         bind(channel, (&dead, &dead), "").await?;
+        exchange(channel, &self.nodes(), ExchangeKind::Fanout).await?;
+        queue(channel, &self.nodes(), Self::token_arguments()).await?;
         exchange(channel, &commands, ExchangeKind::Direct).await?;
         exchange(channel, &events, ExchangeKind::Direct).await?;
         for partition in 0..self.partitions {
@@ -49,6 +56,21 @@ impl Topology {
             bind(channel, (&name, &events), &key).await?;
         }
         Ok(())
+    }
+
+    /// A queue of this connection's own, that hears all nodes.
+    pub(super) async fn hear_nodes(&self, channel: &Channel) -> lapin::Result<String> {
+        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare("".into(), options, FieldTable::default()).await?;
+        let name = declared.name().to_string();
+        bind(channel, (&name, &self.nodes()), "").await?;
+        Ok(name)
+    }
+
+    fn token_arguments() -> FieldTable {
+        let mut arguments = quorum();
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        arguments
     }
 
     fn command_arguments(&self) -> FieldTable {

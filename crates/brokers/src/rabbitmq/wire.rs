@@ -12,7 +12,7 @@ use lapin::{BasicProperties, ErrorKind};
 use crate::event_fields::{self, Sender};
 
 /// Survives a restart of the broker.
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 /// Where answers come without a queue of their own.
 pub(super) const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 

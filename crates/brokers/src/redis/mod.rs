@@ -3,6 +3,7 @@
 mod leases;
 mod lines;
 mod link;
+mod nodes;
 pub mod place;
 mod reader;
 mod readers;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jackfield_bridge::{Delivery, Queue, QueueError, Receipt};
+use jackfield_bridge::{Delivery, LostNode, NodeLease, Queue, QueueError, Receipt};
 use jackfield_model::app::Event;
 use redis::{Pipeline, Value, cmd};
 use tokio::sync::Mutex;
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 use self::leases::Leases;
 use self::lines::{Lines, Request};
 use self::link::refusal;
+use self::nodes::Nodes;
 use self::place::{Place, slot};
 use self::reader::{Outstanding, Reader};
 use self::readers::Readers;
@@ -54,6 +56,7 @@ struct Inner {
     node: String,
     answers_key: String,
     leases: Leases,
+    nodes: Nodes,
     outstanding: Outstanding,
     /// Settled, but Redis has not heard of it yet.
     late: StdMutex<HashSet<Receipt>>,
@@ -83,6 +86,7 @@ impl RedisQueue {
             keys,
             node: options.node,
             leases: Leases::new(partitions),
+            nodes: Nodes::default(),
             outstanding: Outstanding::default(),
             late: StdMutex::default(),
             sender: Sender::new(partitions, options.max_backlog),
@@ -275,6 +279,16 @@ impl Queue for RedisQueue {
         replies.iter().find_map(refusal).map_or(Ok(()), Err)
     }
 
+    async fn lease(&self, node: &NodeLease) -> Result<Vec<LostNode>, QueueError> {
+        let inner = &self.inner;
+        inner.nodes.lease(&inner.writes, &inner.keys, node).await
+    }
+
+    async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {
+        let inner = &self.inner;
+        inner.nodes.settle(&inner.writes, &inner.keys, lost).await
+    }
+
     async fn close(&self) {
         let inner = &self.inner;
         inner.closed.store(true, Ordering::Release);
@@ -286,6 +300,7 @@ impl Queue for RedisQueue {
             tracing::debug!("Acknowledgements could not be sent; their commands come again.");
         }
         inner.leases.release(&inner.writes, &inner.keys, &inner.node).await;
+        inner.nodes.release(&inner.writes, &inner.keys, &inner.node).await;
     }
 }
 

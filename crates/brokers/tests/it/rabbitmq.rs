@@ -36,6 +36,9 @@ async fn the_contract() {
 
     other_arguments_are_refused(&server).await;
 
+    let mut app = RabbitApp::new(&server, "lost", 100_000);
+    queue_contract::lost_nodes(&mut Bench { app: &mut app, open: &opener(&server, "lost") }).await;
+
     let mut app = RabbitApp::new(&server, "restart", 100_000);
     let open = opener(&server, "restart");
     queue_contract::restart(&mut Bench { app: &mut app, open: &open }, &mut server).await;

@@ -59,13 +59,20 @@ async fn a_server_may_come_late() {
     queue_contract::down_at_start(&mut Bench { app: &mut app, open: &open }, &mut server).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_node_is_told() {
+    let server = RedisServer::started();
+    let mut app = RedisApp::new(&server.url(), "lost");
+    queue_contract::lost_nodes(&mut Bench { app: &mut app, open: &opener(&server, "lost") }).await;
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let options = Options::default;
     let error = |driver, url, options| open(driver, url, options).err().unwrap();
     let unknown = error("kafka", "", options());
     assert_eq!(unknown, OpenError::Driver("kafka".to_owned()));
-    assert!(unknown.to_string().contains("embedded, rabbitmq, redis"));
+    assert!(unknown.to_string().contains("embedded, nats, rabbitmq, redis"));
     assert_eq!(error("embedded", "", options()), OpenError::NoServer);
     let url = error("redis", "http://u:secret@host", options()).to_string();
     assert!(url.contains("redis://") && !url.contains("secret"), "{url}");

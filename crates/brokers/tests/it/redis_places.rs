@@ -74,6 +74,9 @@ async fn the_contract_on_a_cluster() {
     let mut app = cluster_app(&cluster, "restart");
     let open_restart = opener(cluster.url(), "restart");
     queue_contract::restart(&mut Bench { app: &mut app, open: &open_restart }, &mut cluster).await;
+    let mut app = cluster_app(&cluster, "lost");
+    let open_lost = opener(cluster.url(), "lost");
+    queue_contract::lost_nodes(&mut Bench { app: &mut app, open: &open_lost }).await;
     cluster.stop();
     let mut app = cluster_app(&cluster, "late");
     let open_late = opener(cluster.url(), "late");

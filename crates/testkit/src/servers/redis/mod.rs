@@ -42,6 +42,14 @@ impl RedisServer {
         Self { url: format!("redis://127.0.0.1:{}", member.port()), member, certificates: None }
     }
 
+    /// Starts one that writes to disk once a second, as most do: for measurements.
+    #[must_use]
+    pub fn relaxed() -> Self {
+        let mut member = RedisMember::new(&["appendfsync everysec"]);
+        member.start();
+        Self { url: format!("redis://127.0.0.1:{}", member.port()), member, certificates: None }
+    }
+
     /// Starts one that lets in a named user with a password and nobody else.
     #[must_use]
     pub fn with_user() -> Self {
