@@ -1,4 +1,4 @@
-//! The only rooms that name a product: Redis, RabbitMQ and the embedded queue.
+//! The only rooms that name a product: Redis, RabbitMQ, NATS and the embedded queue.
 //!
 //! Each driver keeps the contract of [`jackfield_bridge::Queue`] and the wire form of `spec/app-link.md`; the suite in
 //! `testkit::queue_contract` runs against all of them. A driver connects by itself and again after every loss: while
@@ -9,6 +9,7 @@ mod command_fields;
 pub mod embedded;
 mod event_fields;
 mod keys;
+mod nats;
 mod rabbitmq;
 mod rabbitmq_broker;
 pub mod redis;

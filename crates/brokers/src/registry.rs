@@ -17,7 +17,7 @@ pub struct Options {
     pub partitions: u32,
     /// Id of this node, another one for each node and each start.
     pub node: String,
-    /// Events that may wait in a partition before new ones are refused. With RabbitMQ it is an argument of the queues,
+    /// Events that may wait in a partition before new ones are refused. With RabbitMQ and NATS it is an argument of the queues,
     /// so the application must be told the same number.
     pub max_backlog: u64,
     /// What a command may weigh; a driver fetches with an eye to it. The bridge refuses what is larger.
@@ -78,7 +78,7 @@ pub enum OpenError {
     )]
     BeyondLoopback(SocketAddr),
     /// There is no such driver.
-    #[error("no queue driver is called {0:?}; there are embedded, rabbitmq, redis")]
+    #[error("no queue driver is called {0:?}; there are embedded, nats, rabbitmq, redis")]
     Driver(String),
     /// The port of the embedded queue is not to be had.
     #[error("cannot listen at {address}: {error}")]
@@ -119,6 +119,7 @@ pub fn open(driver: &str, url: &str, options: Options) -> Result<Arc<dyn Queue>,
     options.check()?;
     match driver {
         "embedded" => Err(OpenError::NoServer),
+        "nats" => Ok(Arc::new(crate::nats::NatsQueue::open(url, options)?)),
         "rabbitmq" => Ok(Arc::new(crate::rabbitmq::RabbitQueue::open(url, options)?)),
         "redis" => Ok(Arc::new(crate::redis::RedisQueue::open(url, options)?)),
         other => Err(OpenError::Driver(other.to_owned())),

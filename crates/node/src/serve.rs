@@ -310,6 +310,7 @@ fn link(
             }
             Some(queue)
         }
+        Driver::Nats => Some(jackfield_brokers::open("nats", link.url.expose(), options).context("open app_link")?),
         Driver::Rabbitmq => {
             Some(jackfield_brokers::open("rabbitmq", link.url.expose(), options).context("open app_link")?)
         }

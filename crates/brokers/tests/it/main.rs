@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod embedded;
+mod nats;
+mod nats_app;
 mod rabbit_app;
 mod rabbitmq;
 mod rabbitmq_broker;

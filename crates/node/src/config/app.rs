@@ -13,13 +13,13 @@ use super::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AppLink {
-    /// Which queue: `none`, `embedded` (this server is the queue), `redis` or `rabbitmq`.
+    /// Which queue: `none`, `embedded` (this server is the queue), `redis`, `rabbitmq` or `nats`.
     pub(crate) driver: Driver,
     /// Where it is. Redis: `redis://user:password@host:6379/0`, `redis+sentinel://host:26379,host:26379/master/0`,
     /// `redis+cluster://host:6379,host:6379`, with TLS `rediss` instead of `redis`. RabbitMQ:
-    /// `amqp://user:password@host:5672/vhost`.
+    /// `amqp://user:password@host:5672/vhost`. NATS: `nats://user:password@host:4222,host:4222`, with TLS `tls://`.
     pub(crate) url: Secret,
-    /// File of the authority that signed the certificate of a `rediss` server, where the system does not know it.
+    /// File of the authority that signed the certificate of a `rediss` or `tls` server, where the system does not know it.
     pub(crate) ca_pem_file: String,
     /// What the names of streams, exchanges and queues begin with; the application has the same.
     pub(crate) prefix: String,
@@ -58,6 +58,8 @@ impl Default for AppLink {
 pub(crate) enum Driver {
     /// This server is the queue.
     Embedded,
+    /// NATS with JetStream.
+    Nats,
     /// No application.
     #[default]
     None,
@@ -157,7 +159,7 @@ impl Default for RpcOptions {
 
 /// The keys of `app_link`.
 pub(super) const APP_LINK: &[Key] = &[
-    Key::new("driver", Kind::Choice(&["none", "embedded", "redis", "rabbitmq"])),
+    Key::new("driver", Kind::Choice(&["none", "embedded", "redis", "rabbitmq", "nats"])),
     Key::new("url", Kind::Secret),
     Key::new("ca_pem_file", Kind::Text),
     Key::new("prefix", Kind::Text),

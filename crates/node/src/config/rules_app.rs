@@ -53,6 +53,7 @@ impl Config {
     fn url(&self, faults: &mut Faults) {
         let link = &self.app_link;
         let (driver, schemes, example): (_, &[&str], _) = match link.driver {
+            Driver::Nats => ("nats", &["nats", "tls"], "nats://127.0.0.1:4222"),
             Driver::Redis => ("redis", REDIS, "redis://127.0.0.1:6379/0"),
             Driver::Rabbitmq => ("rabbitmq", &["amqp", "amqps"], "amqp://user:password@127.0.0.1:5672/%2f"),
             Driver::Embedded | Driver::None => {
