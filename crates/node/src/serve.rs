@@ -396,6 +396,7 @@ fn announce(config: &Config, listeners: &[Listener], workers: usize) {
                 format!("embedded queue at redis://{}:{}", config.embedded.address, config.embedded.port),
             );
         }
+        Driver::Nats => line("application", "NATS".to_owned()),
         Driver::Rabbitmq => line("application", "RabbitMQ".to_owned()),
         Driver::Redis => line("application", "Redis".to_owned()),
     }

@@ -72,7 +72,7 @@ impl Reader {
         let Some(mut revision) = self.take(&leases).await? else { return Ok(()) };
         let mut until = asked + TRUST;
         let term = self.ledger.begin(self.partition, until);
-        let mut stream = self.take_over().await?;
+        let (mut stream, left) = self.take_over().await?;
         let mut waiting: Option<Item> = None;
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,7 +96,7 @@ impl Reader {
                         permit.send(item);
                     }
                 }
-                came = next(&mut stream), if waiting.is_none() => waiting = self.look(came?, term).await?,
+                came = next(&mut stream), if waiting.is_none() => waiting = self.look(came?, (term, left)).await?,
             }
         }
     }
@@ -137,7 +137,8 @@ impl Reader {
 
     /// A new consumer in the place of the old one: it begins with the oldest command that is not settled, so what was
     /// handed out and left comes first, and in order.
-    async fn take_over(&self) -> Result<Stream, QueueError> {
+    /// Returns how many those may be too.
+    async fn take_over(&self) -> Result<(Stream, u64), QueueError> {
         let (context, name) = (&self.session.context, format!("p{}", self.partition));
         let commands = self.session.names.stream("commands");
         // There may be none.
@@ -153,13 +154,21 @@ impl Reader {
         };
         let consumer = context.create_consumer_on_stream(config, &commands).await;
         let consumer = consumer.map_err(|error| wire::refused(&error))?;
+        let left = consumer.cached_info().num_pending;
         let stream = consumer.stream().max_messages_per_batch(AHEAD).expires(PULL).heartbeat(HEARTBEAT);
-        stream.messages().await.map_err(|error| wire::refused(&error))
+        let stream = stream.messages().await.map_err(|error| wire::refused(&error))?;
+        Ok((stream, left))
     }
 
     /// What is to be handed out of what came.
-    async fn look(&self, message: async_nats::jetstream::Message, term: u64) -> Result<Option<Item>, QueueError> {
-        let Ok(sequence) = message.info().map(|info| info.stream_sequence) else { return Ok(None) };
+    async fn look(
+        &self,
+        message: async_nats::jetstream::Message,
+        (term, left): (u64, u64),
+    ) -> Result<Option<Item>, QueueError> {
+        let Ok((sequence, nth)) = message.info().map(|info| (info.stream_sequence, info.consumer_sequence)) else {
+            return Ok(None);
+        };
         let Some(acknowledge) = message.reply.clone() else { return Ok(None) };
         match self.ledger.came((self.partition, sequence), &acknowledge) {
             Came::Again => Ok(None),
@@ -169,7 +178,8 @@ impl Reader {
             }
             Came::New => {
                 let receipt = Receipt { partition: self.partition, generation: 0, number: (sequence, 0) };
-                let delivery = wire::delivery(receipt, message.message);
+                // Whoever read the partition before may have done those that were there already.
+                let delivery = Delivery { again: nth <= left, ..wire::delivery(receipt, message.message) };
                 Ok(Some(Item { delivery, term, acknowledge }))
             }
         }

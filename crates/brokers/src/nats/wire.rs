@@ -93,6 +93,7 @@ pub(super) fn delivery(receipt: Receipt, message: async_nats::Message) -> Delive
         id: text("id"),
         method: text("method"),
         reply_to: text("reply_to"),
+        again: false,
         payload: message.payload.clone(),
     }
 }
