@@ -198,7 +198,7 @@ fn result(kind: EventKind, mut bag: Bag) -> Answer {
         }),
         EventKind::Rpc => Answer::Rpc(data(&mut bag).unwrap()),
         EventKind::Subscribe => Answer::Subscribe(grant(&mut bag)),
-        EventKind::Disconnect | EventKind::Message => panic!("{} has no result", kind.name()),
+        EventKind::Disconnect | EventKind::Message | EventKind::NodeLost => panic!("{} has no result", kind.name()),
     };
     bag.end();
     answer
