@@ -14,8 +14,8 @@ from servers import RabbitMQ, Redis
 @pytest.fixture(scope="module", params=[Redis, RabbitMQ], ids=["redis", "rabbitmq"])
 def broker(request: pytest.FixtureRequest) -> Iterator[str]:
     server = request.param()
-    server.start()
     try:
+        server.start()
         yield server.admin_url if request.param is Redis else server.url
     finally:
         server.remove()

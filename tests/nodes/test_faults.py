@@ -58,15 +58,18 @@ def through(name: str, places: list[Place], fault: Callable[[], None], *, more: 
 
 def stopped(servers: list[Server]) -> None:
     for server in servers:
-        server.__exit__()
+        if server.process:
+            server.__exit__()
 
 
 @pytest.fixture
 def redis() -> Iterator[Redis]:
     server = Redis()
-    server.start()
-    yield server
-    server.remove()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 @pytest.fixture
@@ -125,9 +128,9 @@ def test_redis_comes_back_empty(redis: Redis, three: list[Server]) -> None:
 
 def test_rabbitmq_is_killed_and_comes_back() -> None:
     broker = RabbitMQ()
-    broker.start()
     servers = [node(broker.url, name=f"n{number}") for number in range(3)]
     try:
+        broker.start()
         for server in servers:
             server.start()
         together(servers, 60)
@@ -147,9 +150,10 @@ def test_rabbitmq_is_killed_and_comes_back() -> None:
 
 def test_sentinels_choose_another_master() -> None:
     store = Sentinels()
-    store.start()
-    servers = [node(store.url, name=f"n{number}") for number in range(3)]
+    servers: list[Server] = []
     try:
+        store.start()
+        servers += [node(store.url, name=f"n{number}") for number in range(3)]
         for server in servers:
             server.start()
         together(servers)
@@ -170,9 +174,10 @@ def test_sentinels_choose_another_master() -> None:
 
 def test_a_master_of_a_cluster_is_lost() -> None:
     store = Cluster()
-    store.start()
-    servers = [node(store.url, name=f"n{number}") for number in range(3)]
+    servers: list[Server] = []
     try:
+        store.start()
+        servers += [node(store.url, name=f"n{number}") for number in range(3)]
         for server in servers:
             server.start()
         together(servers)
@@ -244,7 +249,17 @@ def can_part() -> bool:
 def test_a_node_is_cut_off_from_the_broker() -> None:
     apart = Apart()
     redis = Redis()
-    redis.start()
+    servers: list[Server] = []
+    try:
+        redis.start()
+        cut_off(apart, redis, servers)
+    finally:
+        stopped(servers)
+        redis.remove()
+        apart.remove()
+
+
+def cut_off(apart: Apart, redis: Redis, servers: list[Server]) -> None:
     # The broker listens beyond loopback for the one network that the test has made.
     client = redis.admin_url
     import redis as library
@@ -256,28 +271,23 @@ def test_a_node_is_cut_off_from_the_broker() -> None:
     alone = node(far, name="alone", sets=(f"http_server.address={apart.clients}", f"http_server.internal_address={apart.clients}"))
     alone.wrapper = ("ip", "netns", "exec", apart.name)
     alone.host = apart.clients
-    servers = [node(client, name="n1"), node(client, name="n2"), alone]
+    servers += [node(client, name="n1"), node(client, name="n2"), alone]
     places = [Place(servers[0]), Place(servers[1]), Place(alone, apart.clients)]
-    try:
-        for server in servers:
-            server.start()
-        from cluster import Api
+    for server in servers:
+        server.start()
+    from cluster import Api
 
-        apis = [Api(place.server, place.host) for place in places]
-        for api in apis:
-            wait_for(api.ready, "readiness")
-            wait_for(lambda api=api: len(api.nodes()) == 3, "all nodes")
+    apis = [Api(place.server, place.host) for place in places]
+    for api in apis:
+        wait_for(api.ready, "readiness")
+        wait_for(lambda api=api: len(api.nodes()) == 3, "all nodes")
 
-        def cut() -> None:
-            apart.cut()
-            wait_for(lambda: not apis[2].ready(), "a node that says that it is cut off", 15)
-            time.sleep(15)  # The fault itself.
-            apart.heal()
-            wait_for(apis[2].ready, "a node that is back")
+    def cut() -> None:
+        apart.cut()
+        wait_for(lambda: not apis[2].ready(), "a node that says that it is cut off", 15)
+        time.sleep(15)  # The fault itself.
+        apart.heal()
+        wait_for(apis[2].ready, "a node that is back")
 
-        counts = through("node cut off from Redis for 15 s", places, cut)
-        assert counts["missing"] == 0 and counts["told"] == 0, counts
-    finally:
-        stopped(servers)
-        redis.remove()
-        apart.remove()
+    counts = through("node cut off from Redis for 15 s", places, cut)
+    assert counts["missing"] == 0 and counts["told"] == 0, counts

@@ -36,7 +36,7 @@ const TESTKIT: (&str, u8) = ("jackfield-testkit", 5);
 
 const PURE: [&str; 5] =
     ["jackfield-model", "jackfield-framing", "jackfield-dialects", "jackfield-hub", "jackfield-session"];
-const IMPURE: [&str; 8] = ["axum", "hyper", "lapin", "mio", "redis", "reqwest", "socket2", "tokio"];
+const IMPURE: [&str; 9] = ["async-nats", "axum", "hyper", "lapin", "mio", "redis", "reqwest", "socket2", "tokio"];
 
 const FILE_LINES: usize = 600;
 /// Files that may hold `unsafe`; empty, and a line here needs a reason.

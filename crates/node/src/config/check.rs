@@ -268,7 +268,7 @@ mod tests {
             ("[log]\nlevel = 1", "1 is no text; write \"trace\", \"debug\", \"info\", \"warn\", \"error\" or \"none\""),
             (
                 "[app_link]\ndriver = \"kafka\"",
-                "\"kafka\" is unknown; write \"none\", \"embedded\", \"redis\" or \"rabbitmq\"",
+                "\"kafka\" is unknown; write \"none\", \"embedded\", \"redis\", \"rabbitmq\" or \"nats\"",
             ),
         ];
         for (text, end) in cases {
