@@ -134,7 +134,8 @@ async fn what_cannot_be_published_is_a_dead_letter(server: &RabbitServer) {
     reading.stop(Duration::from_secs(30)).await;
 }
 
-/// Twice the reader goes away without a word and once the server: nothing is missing, and the first of each come in order.
+/// Twice the reader goes away without a word and once the server: nothing is missing. The order is not looked at: RabbitMQ
+/// hands out a message that comes while a reader is being lost before those that the reader had not had yet.
 async fn a_queue_outlives_its_reader_and_its_server(server: &mut RabbitServer) {
     const COUNT: usize = 3000;
     let hub = hub(None);
@@ -167,10 +168,6 @@ async fn a_queue_outlives_its_reader_and_its_server(server: &mut RabbitServer) {
     server.stop();
     server.start();
     until("all", async || texts(&hub, "kept:x").iter().collect::<BTreeSet<_>>().len() == COUNT).await;
-    let all = texts(&hub, "kept:x");
-    let mut seen = BTreeSet::new();
-    let first: Vec<usize> = all.iter().map(|text| text.parse().unwrap()).filter(|n| seen.insert(*n)).collect();
-    assert!(first.is_sorted(), "the first of each come in order");
     reading.stop(Duration::from_secs(30)).await;
 }
 
