@@ -17,7 +17,7 @@ use crate::answers::Answers;
 use crate::breaker::Backoff;
 use crate::counters::Counters;
 use crate::courier::{Courier, Office};
-use crate::door::{Door, Ends, Request};
+use crate::door::{Door, Ends};
 use crate::inbound::Inbound;
 use crate::lease::Keeper;
 use crate::outbound::{Outbound, Shared};
@@ -25,6 +25,7 @@ use crate::outcome::Node;
 use crate::proxy::Proxy;
 use crate::queue::Queue;
 use crate::recent::Recent;
+use crate::room::Room;
 use crate::routes::Routes;
 use crate::seldom::Seldom;
 
@@ -37,8 +38,9 @@ pub struct BridgeOptions {
     pub max_payload_bytes: usize,
     /// Events that may wait for the next batch; beyond that the door is full.
     pub door_capacity: usize,
-    /// Notices that may wait while the queue is down.
-    pub held_notices: usize,
+    /// Notices that may wait until the queue takes them; the last places are for those that tell an end, so it should be
+    /// no less than the number of connections that may be.
+    pub notice_capacity: usize,
     /// Shortest pause before the queue is tried again.
     pub least_retry: Duration,
     /// Longest pause before the queue is tried again.
@@ -61,7 +63,7 @@ impl Default for BridgeOptions {
             node: Node::default(),
             max_payload_bytes: 1 << 20,
             door_capacity: 16_384,
-            held_notices: 65_536,
+            notice_capacity: 65_536,
             least_retry: Duration::from_millis(500),
             most_retry: Duration::from_secs(5),
             send_timeout: Duration::from_secs(15),
@@ -136,13 +138,13 @@ impl Bridge {
         }
         let (stop, stopped) = watch::channel(false);
         let (courier, calls) = mpsc::channel(capacity);
-        let (to_queue, events) = mpsc::channel(capacity);
+        counters.notice_capacity.store(options.notice_capacity.max(1) as u64, Ordering::Relaxed);
+        let room = Arc::new(Room::new(capacity, Arc::clone(&shared.hub), Arc::clone(&counters)));
         let ends = Ends {
             hub: Arc::clone(&shared.hub),
             routes: Arc::clone(&shared.routes),
-            link: queue.is_some().then_some(to_queue),
+            link: queue.is_some().then(|| Arc::clone(&room)),
             courier,
-            counters: Arc::clone(&counters),
         };
         let office = Office {
             hub: Arc::clone(&shared.hub),
@@ -151,7 +153,7 @@ impl Bridge {
             routes: Arc::clone(&shared.routes),
         };
         let courier = Task(runtime.spawn(Courier::new(office, &options, calls).run()));
-        let link = queue.map(|queue| Link::start(queue, shared, &options, (events, stopped), runtime));
+        let link = queue.map(|queue| Link::start(queue, shared, &options, (room, stopped), runtime));
         (Door::open(ends), Self { counters, stop, link, courier })
     }
 
@@ -193,7 +195,7 @@ impl Link {
         queue: Arc<dyn Queue>,
         shared: Shared,
         options: &BridgeOptions,
-        (events, stopped): (mpsc::Receiver<Request>, watch::Receiver<bool>),
+        (room, stopped): (Arc<Room>, watch::Receiver<bool>),
         runtime: &Handle,
     ) -> Self {
         let retry = || Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -220,7 +222,7 @@ impl Link {
             spoilt: Seldom::default(),
         };
         let watch = async move { calls.watch(&hub, &counters).await };
-        let outbound = Outbound::new(Arc::clone(&queue), shared, events, options, stopped);
+        let outbound = Outbound::new(Arc::clone(&queue), shared, room, options, stopped);
         let keeper = Keeper { queue: Arc::clone(&queue), node: options.node.clone() };
         Self {
             queue: DescribedQueue(queue),

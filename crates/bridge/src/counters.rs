@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since the start. They only rise, but for `notices_waiting`.
+/// Counts since the start. They only rise, but for `notices_waiting` and what tells how things are.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Commands done.
@@ -15,8 +15,10 @@ pub struct Counters {
     pub events_sent: AtomicU64,
     /// Messages and calls answered with a temporary error, because the queue did not take them.
     pub events_refused: AtomicU64,
-    /// Notices held back until the queue takes them.
+    /// Notices that the queue does not have yet.
     pub notices_waiting: AtomicU64,
+    /// Notices that may wait.
+    pub notice_capacity: AtomicU64,
     /// Notices that the application will never hear.
     pub notices_lost: AtomicU64,
     /// Answers that came home.

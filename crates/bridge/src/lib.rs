@@ -21,12 +21,14 @@ mod courier;
 mod door;
 mod inbound;
 mod lease;
+mod numbers;
 mod outbound;
 pub mod outcome;
 pub mod proxy;
 pub mod queue;
 mod recent;
 mod remembered;
+mod room;
 mod routes;
 mod seldom;
 

@@ -3,14 +3,13 @@
 //! Two rules keep the order of a connection's events. Batches go one after another. And while a notice of a connection
 //! is held back, its later notices queue up behind it and its messages are refused at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use jackfield_hub::Hub;
-use jackfield_model::app::{Answer, Event};
-use jackfield_model::{ClientError, ClientId};
-use tokio::sync::mpsc::Receiver;
+use jackfield_hub::{Address, Hub};
+use jackfield_model::app::{Answer, Event, EventKind, Origin};
+use jackfield_model::{ClientError, ClientId, Payload, Uuid};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tracing::{info, warn};
@@ -20,8 +19,10 @@ use crate::bridge::{BridgeOptions, millis, told};
 use crate::calls::{Calls, Pending};
 use crate::counters::{Counters, count};
 use crate::door::Request;
+use crate::numbers::Numbers;
 use crate::queue::{Queue, QueueError};
 use crate::remembered::{Asked, Remembered};
+use crate::room::Room;
 use crate::routes::Routes;
 use crate::seldom::Seldom;
 
@@ -47,7 +48,7 @@ pub(crate) struct Outbound {
     hub: Arc<Hub>,
     calls: Arc<Calls>,
     counters: Arc<Counters>,
-    receiver: Receiver<Request>,
+    room: Arc<Room>,
     stop: watch::Receiver<bool>,
     routes: Arc<Routes>,
     remembered: Arc<Remembered>,
@@ -55,9 +56,11 @@ pub(crate) struct Outbound {
     held: VecDeque<Request>,
     /// How many notices of each connection are held back.
     holding: HashMap<ClientId, usize>,
-    most_held: usize,
+    numbers: Numbers,
     send_timeout: Duration,
     lost_before: u64,
+    /// Losses that the application has been told of.
+    lost_told: u64,
     lost: Seldom,
     refused: Seldom,
 }
@@ -66,7 +69,7 @@ impl Outbound {
     pub(crate) fn new(
         queue: Arc<dyn Queue>,
         shared: Shared,
-        receiver: Receiver<Request>,
+        room: Arc<Room>,
         options: &BridgeOptions,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -76,16 +79,17 @@ impl Outbound {
             hub,
             calls,
             counters,
-            receiver,
+            room,
             stop,
             routes,
             remembered,
             breaker: Breaker::new(options.least_retry, options.most_retry, Instant::now()),
             held: VecDeque::new(),
             holding: HashMap::new(),
-            most_held: options.held_notices,
+            numbers: Numbers::default(),
             send_timeout: options.send_timeout,
             lost_before: 0,
+            lost_told: 0,
             lost: Seldom::default(),
             refused: Seldom::default(),
         }
@@ -99,23 +103,20 @@ impl Outbound {
             if !self.held.is_empty() && Instant::now() >= self.breaker.until() {
                 let batch = self.take_held();
                 self.transmit(batch).await;
+                self.tell_losses();
                 continue;
             }
             let holds = !self.held.is_empty();
-            let open = !self.receiver.is_closed();
-            if !open && !holds && self.receiver.is_empty() {
+            let open = !self.room.is_closed();
+            if !open && !holds && self.room.is_empty() {
                 return;
             }
             tokio::select! {
                 biased;
-                () = told(&mut stop), if open => self.receiver.close(),
+                () = told(&mut stop), if open => self.room.close(),
                 // Closed, it hands out what it has and then nothing; what is held back alone is waited for then.
-                received = self.receiver.recv_many(&mut incoming, BATCH_EVENTS),
-                    if open || !self.receiver.is_empty() =>
-                {
-                    if received == 0 && !holds {
-                        return;
-                    }
+                () = self.room.filled(), if open || !self.room.is_empty() => {
+                    self.room.take(&mut incoming, BATCH_EVENTS);
                     self.accept(&mut incoming).await;
                 }
                 () = sleep_until(self.breaker.until()), if holds => {}
@@ -138,8 +139,11 @@ impl Outbound {
                 batch.push(request);
             } else if request.is_notice() {
                 self.hold(request);
-            } else if self.recall(&request).is_err() {
-                self.refuse(&request);
+            } else {
+                self.numbers.skip(request.event.origin.client, request.event.seq);
+                if self.recall(&request).is_err() {
+                    self.refuse(&request);
+                }
             }
         }
         if !batch.is_empty() {
@@ -155,19 +159,31 @@ impl Outbound {
 
     /// One batch to the queue, and what came of it to whoever waits.
     async fn transmit(&mut self, batch: Vec<Request>) {
-        let batch: Vec<Request> = batch.into_iter().filter_map(|request| self.register(request)).collect();
-        if batch.is_empty() {
+        let (mut waiting, mut events) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for request in batch {
+            let (client, seq) = (request.event.origin.client, request.event.seq);
+            let Some(Request { from, call, mut event }) = self.register(request) else {
+                self.numbers.skip(client, seq);
+                continue;
+            };
+            event.seq -= self.numbers.before(client, seq);
+            waiting.push((from, call, seq));
+            events.push(event);
+        }
+        if events.is_empty() {
             return;
         }
-        let (waiting, events): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|Request { from, call, event }| ((from, call), event)).unzip();
         let sent = timeout(self.send_timeout, self.queue.send(&events)).await;
         let mut results =
             sent.unwrap_or_else(|_| vec![Err(QueueError::Unreachable("no word in time".to_owned())); events.len()]);
         results.resize_with(events.len(), || Err(QueueError::Refused("nothing said".to_owned())));
         let worked = self.judge(&results);
         let mut failed = Vec::new();
-        for (((from, call), event), result) in waiting.into_iter().zip(events).zip(results) {
+        for request in unsaid(&events, &waiting, &results) {
+            self.numbers.skip(request.0, request.1);
+        }
+        for (((from, call, seq), mut event), result) in waiting.into_iter().zip(events).zip(results) {
+            event.seq = seq;
             let request = Request { from, call, event };
             match result {
                 Ok(()) => self.confirm(&request),
@@ -239,8 +255,13 @@ impl Outbound {
         worked
     }
 
-    fn confirm(&self, request: &Request) {
+    fn confirm(&mut self, request: &Request) {
         count(&self.counters.events_sent);
+        let (event, is_notice) = (&request.event, request.is_notice());
+        self.numbers.said(event.origin.client, event.seq, event.kind == EventKind::Disconnect);
+        if is_notice {
+            self.settle_notice();
+        }
         if let (Some(call), None) = (request.call, request.event.deadline) {
             self.hub.resume(request.from, call, Answer::Enqueued);
         }
@@ -263,13 +284,8 @@ impl Outbound {
     }
 
     fn hold(&mut self, request: Request) {
-        if self.held.len() >= self.most_held {
-            count(&self.counters.notices_lost);
-            return;
-        }
         *self.holding.entry(request.event.origin.client).or_default() += 1;
         self.held.push_back(request);
-        self.counters.notices_waiting.store(self.held.len() as u64, Ordering::Relaxed);
     }
 
     /// Puts notices of a batch back where they were: in front. With the queue working they wait for a pause.
@@ -281,7 +297,6 @@ impl Outbound {
             *self.holding.entry(request.event.origin.client).or_default() += 1;
             self.held.push_front(request);
         }
-        self.counters.notices_waiting.store(self.held.len() as u64, Ordering::Relaxed);
     }
 
     fn take_held(&mut self) -> Vec<Request> {
@@ -306,12 +321,22 @@ impl Outbound {
         batch
     }
 
-    fn lose(&self, reason: &str) {
+    fn lose(&mut self, reason: &str) {
         count(&self.counters.notices_lost);
+        self.settle_notice();
         warn!(reason, "application queue refused a notice that is lost");
     }
 
-    /// Losses happen at the door too, so they are told from the count.
+    /// A notice waits no more, whatever became of it.
+    fn settle_notice(&mut self) {
+        if self.counters.notices_waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let hub = &self.hub;
+            self.numbers.sweep(|client| hub.is_connected(client));
+        }
+    }
+
+    /// Losses happen at the door too, so they are told from the count: to the log at once, to the application when its
+    /// queue takes something again.
     fn tell_losses(&mut self) {
         let all = self.counters.notices_lost.load(Ordering::Relaxed);
         if all > self.lost_before && self.lost.ask(Instant::now()).is_some() {
@@ -319,7 +344,60 @@ impl Outbound {
             self.lost_before = all;
             warn!(lost, "notices to the application are lost; more waited than may wait");
         }
+        if all > self.lost_told && !self.breaker.is_open() && self.room_for_one_more() {
+            let data = format!("{{\"count\":{}}}", all - self.lost_told);
+            self.lost_told = all;
+            self.counters.notices_waiting.fetch_add(1, Ordering::Relaxed);
+            self.hold(Request { from: Address::default(), call: None, event: lost_event(data) });
+        }
     }
+
+    /// One word about losses at a time.
+    fn room_for_one_more(&self) -> bool {
+        !self.holding.contains_key(&ClientId::nil())
+    }
+}
+
+/// Tells the application that there are things which it was not told.
+fn lost_event(data: String) -> Event {
+    Event {
+        id: Uuid::now_v7(),
+        kind: EventKind::NoticesLost,
+        origin: Origin::default(),
+        channel: None,
+        name: String::new(),
+        data: Payload::json(data),
+        seq: 0,
+        time: millis(),
+        deadline: None,
+        hello: None,
+    }
+}
+
+/// The numbers of a batch that are given to nothing: of messages and calls that the queue surely does not have, where it
+/// has nothing of that connection behind them. What may have arrived keeps its number.
+fn unsaid(
+    events: &[Event],
+    waiting: &[(Address, Option<u32>, u64)],
+    results: &[Result<(), QueueError>],
+) -> Vec<(ClientId, u64)> {
+    if results.iter().all(Result::is_ok) {
+        return Vec::new();
+    }
+    let (mut found, mut said) = (Vec::new(), HashSet::new());
+    for ((event, (_, call, seq)), result) in events.iter().zip(waiting).zip(results).rev() {
+        let client = event.origin.client;
+        match result {
+            Ok(()) | Err(QueueError::Unreachable(_)) => {
+                said.insert(client);
+            }
+            Err(QueueError::Full(_) | QueueError::Refused(_)) if call.is_some() && !said.contains(&client) => {
+                found.push((client, *seq));
+            }
+            Err(QueueError::Full(_) | QueueError::Refused(_)) => {}
+        }
+    }
+    found
 }
 
 /// About how much of a batch's bytes an event takes.

@@ -73,7 +73,14 @@ impl Routes {
             EventKind::Rpc => self.rpc.of(channel::namespace(&event.name, &self.rpc_boundary, "")),
             EventKind::SubRefresh => of_channel(&self.sub_refresh),
             EventKind::Subscribe => of_channel(&self.subscribe),
-            EventKind::Disconnect | EventKind::Message | EventKind::NodeLost => None,
+            EventKind::Disconnect
+            | EventKind::Message
+            | EventKind::NodeLost
+            | EventKind::NoticesLost
+            | EventKind::Occupied
+            | EventKind::Undelivered
+            | EventKind::Unsubscribe
+            | EventKind::Vacated => None,
         }
     }
 }

@@ -66,8 +66,13 @@ pub(crate) fn of<'a>(event: &'a Event, sender: Sender<'a>) -> Vec<Field<'a>> {
     fields
 }
 
-/// The partition of an event: all that comes from one connection shares it and so stays in order.
+/// The partition of an event: all that comes from one connection shares it and so stays in order; what is about a channel
+/// and no connection goes with its channel.
 pub(crate) fn partition(event: &Event, partitions: u32) -> u32 {
+    if event.origin.client.is_nil() {
+        let key = event.channel.as_deref().unwrap_or(&event.origin.user);
+        return crc32fast::hash(key.as_bytes()) % partitions.max(1);
+    }
     let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
     let client = event.origin.client.hyphenated().encode_lower(&mut buffer);
     crc32fast::hash(client.as_bytes()) % partitions.max(1)

@@ -311,6 +311,10 @@ pub enum EventKind {
     Message,
     /// A node went without a word, and its connections with it.
     NodeLost,
+    /// The application was not told of things that it should have been told of.
+    NoticesLost,
+    /// A channel got its first subscriber.
+    Occupied,
     /// A client asks to publish into a channel.
     Publish,
     /// A connection's time is up; may it stay?
@@ -319,8 +323,14 @@ pub enum EventKind {
     Rpc,
     /// A subscription's time is up; may it stay?
     SubRefresh,
-    /// A client asks to come into a channel.
+    /// A client asks to come into a channel, or is in.
     Subscribe,
+    /// A message for a user found nobody.
+    Undelivered,
+    /// A client left a channel.
+    Unsubscribe,
+    /// A channel lost its last subscriber.
+    Vacated,
 }
 
 impl EventKind {
@@ -332,11 +342,16 @@ impl EventKind {
             Self::Disconnect => "disconnect",
             Self::Message => "message",
             Self::NodeLost => "node_lost",
+            Self::NoticesLost => "notices_lost",
+            Self::Occupied => "occupied",
             Self::Publish => "publish",
             Self::Refresh => "refresh",
             Self::Rpc => "rpc",
             Self::SubRefresh => "sub_refresh",
             Self::Subscribe => "subscribe",
+            Self::Undelivered => "undelivered",
+            Self::Unsubscribe => "unsubscribe",
+            Self::Vacated => "vacated",
         }
     }
 }
@@ -367,15 +382,15 @@ pub struct Event {
     pub id: Uuid,
     /// What happened.
     pub kind: EventKind,
-    /// To whom.
+    /// To whom; the nil client where it is about no connection.
     pub origin: Origin,
-    /// The channel a message came through.
+    /// The channel it is about.
     pub channel: Option<Arc<str>>,
     /// Method of an rpc, name of a raw endpoint's messages.
     pub name: String,
     /// What the client said.
     pub data: Payload,
-    /// 1, 2, 3... per connection.
+    /// 1, 2, 3... per connection, given at the door of the queue; per channel where it is about no connection.
     pub seq: u64,
     /// When the server took it.
     pub time: Millis,

@@ -124,22 +124,88 @@ pub(crate) fn log_samples(log: &Inbox) -> Vec<Sample> {
     ]
 }
 
+/// Reads the numbers of the link to the application.
+pub(crate) fn link_samples(counters: &jackfield_bridge::Counters) -> Vec<Sample> {
+    let counter = |number: &AtomicU64| Value::Counter(number.load(Ordering::Relaxed));
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 of them")]
+    let gauge = |number: &AtomicU64| Value::Gauge(number.load(Ordering::Relaxed) as f64);
+    let sample = |name, help, value| Sample { name, help, labels: Vec::new(), value };
+    vec![
+        sample(
+            "jackfield_link_commands_applied",
+            "Commands of the application that were done.",
+            counter(&counters.commands_applied),
+        ),
+        sample(
+            "jackfield_link_commands_repeated",
+            "Commands of the application that came again and were dropped.",
+            counter(&counters.commands_repeated),
+        ),
+        sample(
+            "jackfield_link_commands_buried",
+            "Commands of the application that could not be done and went to the dead letters.",
+            counter(&counters.commands_buried),
+        ),
+        sample("jackfield_link_events_sent", "Events that the queue has taken.", counter(&counters.events_sent)),
+        sample(
+            "jackfield_link_events_refused",
+            "Messages and calls that the queue did not take; their clients were told.",
+            counter(&counters.events_refused),
+        ),
+        sample(
+            "jackfield_link_notices_waiting",
+            "Notices that the queue does not have yet.",
+            gauge(&counters.notices_waiting),
+        ),
+        sample("jackfield_link_notices_capacity", "Notices that may wait.", gauge(&counters.notice_capacity)),
+        sample(
+            "jackfield_link_notices_lost",
+            "Notices that the application was not told, because more waited than may wait or the queue refused them.",
+            counter(&counters.notices_lost),
+        ),
+        sample("jackfield_link_answers", "Answers of the application to calls.", counter(&counters.answers)),
+        sample(
+            "jackfield_link_answers_remembered",
+            "Calls that were answered from memory, as the application allowed.",
+            counter(&counters.answers_remembered),
+        ),
+        sample(
+            "jackfield_link_answers_late",
+            "Answers that came too late, twice, or for another life of the node.",
+            counter(&counters.answers_late),
+        ),
+        sample("jackfield_link_answers_spoilt", "Answers that made no sense.", counter(&counters.answers_spoilt)),
+        sample(
+            "jackfield_link_calls_timed_out",
+            "Calls that the application did not answer in time.",
+            counter(&counters.calls_timed_out),
+        ),
+    ]
+}
+
 /// What reads all numbers.
 pub(crate) type Samples = Arc<dyn Fn() -> Vec<Sample> + Send + Sync>;
 
+/// Who counts beside the hub.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) workers: Arc<Counters>,
+    pub(crate) log: Option<Arc<Inbox>>,
+    pub(crate) link: Option<Arc<jackfield_bridge::Counters>>,
+    pub(crate) broker: Option<Arc<Health>>,
+    pub(crate) connectors: Connectors,
+}
+
 /// The same as a function for the HTTP door.
-pub(crate) fn source(
-    hub: &Arc<Hub>,
-    counters: &Arc<Counters>,
-    (log, health, connectors): (Option<Arc<Inbox>>, Option<Arc<Health>>, Connectors),
-) -> Samples {
-    let (hub, counters) = (Arc::clone(hub), Arc::clone(counters));
+pub(crate) fn source(hub: &Arc<Hub>, counted: Counted) -> Samples {
+    let hub = Arc::clone(hub);
     Arc::new(move || {
-        let mut all = samples(&hub, &counters);
+        let mut all = samples(&hub, &counted.workers);
         all.extend(delivery_samples(&hub));
-        all.extend(log.iter().flat_map(|log| log_samples(log)));
-        all.extend(health.iter().flat_map(|health| shared::samples(&hub, health)));
-        all.extend(connectors.samples());
+        all.extend(counted.log.iter().flat_map(|log| log_samples(log)));
+        all.extend(counted.link.iter().flat_map(|link| link_samples(link)));
+        all.extend(counted.broker.iter().flat_map(|health| shared::samples(&hub, health)));
+        all.extend(counted.connectors.samples());
         all
     })
 }

@@ -25,13 +25,15 @@ use crate::connectors::{Connectors, Running};
 use crate::doors::{self, Beside};
 use crate::history::History;
 use crate::identity::Identity;
-use crate::metrics::Samples;
+use crate::metrics::{Counted, Samples};
 use crate::namespaces::namespaces;
 use crate::shutdown::Signals;
 use crate::{assemble, history, metrics, shared};
 
 /// Files that the server needs besides its connections: listeners, queues, the HTTP API.
 const RESERVED_FILES: u64 = 256;
+/// Notices that may wait for the application's queue, at least.
+const LEAST_NOTICES: usize = 65_536;
 
 /// Runs the server until it is told to end.
 pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> {
@@ -64,7 +66,11 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let counters = Arc::new(Counters::default());
     let about = about(config, &node);
     let inbox = history.as_ref().map(|history| Arc::clone(&history.inbox));
-    let samples = metrics::source(&hub, &counters, (inbox, health.clone(), connectors.clone()));
+    let settings = Arc::new(assemble::settings(config, (&calls, &identity), node.as_str().into()));
+    let connection_limit = connection_limit(config);
+    let (door, bridge) = link(config, (calls, connection_limit), (&hub, &runtime), &about)?;
+    let counted = Counted { workers: Arc::clone(&counters), log: inbox, link: bridge.as_ref().map(Bridge::counters), broker: health.clone(), connectors: connectors.clone() };
+    let samples = metrics::source(&hub, counted);
     let router = router(config, (&hub, samples, health), &about);
     let hand_over = config.http_server.api_on_public_port.then(|| {
         let handover = Handover::new(router.clone(), runtime.handle().clone());
@@ -79,8 +85,6 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     };
     let listeners = doors::listeners(config, workers, beside)?;
     passed.all_taken()?;
-    let settings = Arc::new(assemble::settings(config, (&calls, &identity), node.as_str().into()));
-    let (door, bridge) = link(config, calls, (&hub, &runtime), &about)?;
     announce(config, &listeners, workers);
     let plan = Plan {
         settings,
@@ -88,7 +92,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
         door,
         backlog_bytes: config.client.queue_max_size,
         handshake_ticks: assemble::ticks(config.http_server.handshake_timeout),
-        connection_limit: connection_limit(config),
+        connection_limit,
         address_limit: u32::try_from(config.client.connections_per_address).unwrap_or(u32::MAX),
         trusted: config.client.trusted_networks().into(),
         compression: assemble::compression(config),
@@ -282,7 +286,7 @@ fn internal(
 /// The way to the application.
 fn link(
     config: &Config,
-    calls: Calls,
+    (calls, connections): (Calls, usize),
     (hub, runtime): (&Arc<Hub>, &Runtime),
     node: &Node,
 ) -> anyhow::Result<(Door, Option<Bridge>)> {
@@ -322,6 +326,8 @@ fn link(
         max_payload_bytes: link.max_payload_bytes,
         routes: calls.routes,
         proxies: calls.proxies,
+        // Whatever the queue does, every connection that is there has a place for the word of its end.
+        notice_capacity: connections.max(LEAST_NOTICES),
         ..BridgeOptions::default()
     };
     let (door, bridge) = Bridge::start(queue, Arc::clone(hub), options, runtime.handle());

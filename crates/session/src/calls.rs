@@ -53,8 +53,6 @@ impl Session {
     /// Asks the application; `false` (and nothing happened) when too many questions wait already.
     pub(crate) fn ask(&mut self, event: Event, id: u32, kind: PendingKind, turn: &mut Turn<'_>) -> bool {
         if !matches!(kind, PendingKind::Raw) && self.pending.len() >= turn.settings.calls_in_flight {
-            // The event was numbered and goes nowhere; the next one takes its number.
-            self.seq = self.seq.saturating_sub(1);
             return false;
         }
         let call = self.next_call();
@@ -81,9 +79,8 @@ impl Session {
         self.pending.retain(|pending| pending.call != call);
     }
 
-    /// An event about this client, with the next number of its sequence.
-    pub(crate) fn event(&mut self, kind: EventKind, name: String, data: Payload, turn: &mut Turn<'_>) -> Event {
-        self.seq += 1;
+    /// An event about this client. It gets its number when the queue's door takes it.
+    pub(crate) fn event(&self, kind: EventKind, name: String, data: Payload, turn: &mut Turn<'_>) -> Event {
         Event {
             id: turn.ids.next(turn.now.millis),
             kind,
@@ -99,7 +96,7 @@ impl Session {
             channel: None,
             name,
             data,
-            seq: self.seq,
+            seq: 0,
             time: turn.now.millis,
             deadline: None,
             hello: None::<Box<Hello>>,

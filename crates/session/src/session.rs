@@ -74,7 +74,8 @@ pub struct Session {
     /// Where it speaks from; apart, because that takes less room than one address.
     pub(crate) ip: IpAddr,
     pub(crate) port: u16,
-    pub(crate) seq: u64,
+    /// Number of its last event that was taken for the queue.
+    seq: u64,
     pub(crate) calls: u32,
     rate: Rate,
     pub(crate) state: State,
@@ -144,6 +145,11 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> &str {
         &self.who.user
+    }
+
+    /// The number of its last event, for whoever hands out the next one.
+    pub fn last_number(&mut self) -> &mut u64 {
+        &mut self.seq
     }
 
     /// The door it came in by.

@@ -148,14 +148,8 @@ impl Floor {
     }
 
     fn carry_out_one(&mut self, slot: usize, connection: &mut Connection, effect: Effect) {
-        let Phase::Open(session, _) = &mut connection.phase else {
-            // Its last words are said; only what concerns the application still counts.
-            if let Effect::Event(event, None) = effect {
-                // A lost notice is counted at the door.
-                drop(self.tell(slot, connection.generation, *event, None));
-            }
-            return;
-        };
+        // Its last words are said, and the application was told before that.
+        let Phase::Open(session, _) = &mut connection.phase else { return };
         let encoding = session.encoding();
         match effect {
             Effect::Reply(_) if self.answered.of(slot) > self.plan.backlog_bytes.saturating_mul(ANSWERS) => {
@@ -199,28 +193,23 @@ impl Floor {
                 connection.partial = None;
             }
             Effect::Event(event, call) => {
-                let generation = connection.generation;
-                if let (Err(error), Some(call)) = (self.tell(slot, generation, *event, call), call)
-                    && let Phase::Open(session, _) = &mut connection.phase
-                {
-                    session.resume(call, Answer::Error(error), &mut self.turn(slot, generation));
+                let from = self.address(slot, connection.generation);
+                let request = jackfield_bridge::Request { from, call, event: *event };
+                // A notice that is not taken is counted at the door.
+                if let (Err(error), Some(call)) = (self.plan.door.submit(request, session.last_number()), call) {
+                    let answer = Answer::Error(refusal(error));
+                    session.resume(call, answer, &mut self.turn(slot, connection.generation));
                 }
             }
         }
     }
+}
 
-    fn tell(
-        &self,
-        slot: usize,
-        generation: u32,
-        event: jackfield_model::app::Event,
-        call: Option<u32>,
-    ) -> Result<(), ClientError> {
-        let from = Address { worker: self.index, slot: slot as u32, generation };
-        self.plan.door.submit(jackfield_bridge::Request { from, call, event }).map_err(|error| match error {
-            jackfield_bridge::DoorError::Full => ClientError::TOO_MANY_REQUESTS,
-            jackfield_bridge::DoorError::NotAvailable => ClientError::NOT_AVAILABLE,
-        })
+/// What a client hears whose event the door does not take.
+fn refusal(error: jackfield_bridge::DoorError) -> ClientError {
+    match error {
+        jackfield_bridge::DoorError::Full => ClientError::TOO_MANY_REQUESTS,
+        jackfield_bridge::DoorError::NotAvailable => ClientError::NOT_AVAILABLE,
     }
 }
 

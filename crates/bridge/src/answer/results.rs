@@ -110,7 +110,14 @@ pub(super) fn read(json: &[u8], kind: EventKind) -> Result<(Answer, Option<u64>)
         EventKind::Refresh | EventKind::SubRefresh => Ok((refresh(json)?, None)),
         EventKind::Rpc => rpc(json),
         EventKind::Subscribe => subscribe(json),
-        EventKind::Disconnect | EventKind::Message | EventKind::NodeLost => Err("nobody asked".to_owned()),
+        EventKind::Disconnect
+        | EventKind::Message
+        | EventKind::NodeLost
+        | EventKind::NoticesLost
+        | EventKind::Occupied
+        | EventKind::Undelivered
+        | EventKind::Unsubscribe
+        | EventKind::Vacated => Err("nobody asked".to_owned()),
     }
 }
 

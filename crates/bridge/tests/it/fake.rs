@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_bridge::{
-    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, LostNode, NodeLease, Queue, QueueError, Receipt, Request,
+    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, DoorError, LostNode, NodeLease, Queue, QueueError, Receipt, Request,
     Routes, Way, Ways,
 };
 use jackfield_hub::{Address, Forgetting, Hub, Journal, Mail, Mailbox, Membership, Namespaces, Options, Order, Wake};
@@ -225,8 +225,14 @@ impl Rig {
 
     pub(crate) fn submit(&self, requests: impl IntoIterator<Item = Request>) {
         for request in requests {
-            assert_eq!(self.door.submit(request), Ok(()));
+            assert_eq!(self.try_submit(request), Ok(()));
         }
+    }
+
+    /// As a connection does that is at the number before that of its request.
+    pub(crate) fn try_submit(&self, request: Request) -> Result<(), DoorError> {
+        let mut last = request.event.seq.saturating_sub(1);
+        self.door.submit(request, &mut last)
     }
 
     /// Answers that came home, by the number of the question.

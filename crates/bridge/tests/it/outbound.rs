@@ -127,7 +127,7 @@ async fn while_the_queue_is_down_notices_wait_and_messages_are_refused() {
     assert_eq!(count(&rig.counters.notices_waiting), 3);
     rig.queue.with(|state| state.send_error = None);
     pass(5_000).await;
-    assert_eq!(rig.sent(), [1, 4, 5]);
+    assert_eq!(rig.sent(), [1, 3, 5], "what was refused unasked left no number");
     rig.submit([message(1, 6)]);
     pass(10).await;
     assert_eq!(rig.answers(), [(6, Answer::Enqueued)]);
@@ -161,28 +161,68 @@ async fn a_full_partition_holds_up_its_own_connections_only() {
     assert_eq!(codes(&rig.answers()), [(10, 0), (2, 111), (11, 0)]);
     rig.queue.with(|state| state.full.clear());
     pass(1_000).await;
-    assert_eq!(rig.sent(), [10, 11, 1, 3]);
+    assert_eq!(rig.sent(), [10, 11, 1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn notices_beyond_the_bound_are_counted() {
-    let rig = Rig::start(BridgeOptions { held_notices: 2, ..BridgeOptions::default() });
+async fn notices_beyond_the_bound_are_counted_and_the_application_hears_of_it() {
+    let rig = Rig::start(BridgeOptions { notice_capacity: 2, ..BridgeOptions::default() });
     rig.queue.with(|state| state.send_error = down());
     rig.submit([notice(1, 1)]);
     pass(10).await;
-    rig.submit((2..=4).map(|seq| notice(1, seq)));
+    rig.submit([notice(1, 2)]);
+    for seq in 3..=4 {
+        assert_eq!(rig.try_submit(notice(1, seq)), Err(DoorError::Full));
+    }
     pass(10).await;
     assert_eq!(count(&rig.counters.notices_lost), 2);
     rig.queue.with(|state| state.send_error = None);
     pass(5_000).await;
-    assert_eq!(rig.sent(), [1, 2]);
+    assert_eq!(rig.sent(), [1, 2, 0]);
+    let last = rig.queue.with(|state| state.sent.pop()).unwrap();
+    assert_eq!((last.kind, &last.data.bytes[..]), (EventKind::NoticesLost, &br#"{"count":2}"#[..]));
+    assert_eq!(count(&rig.counters.notices_waiting), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_end_of_a_crowd_is_told_though_the_queue_is_down_and_the_door_is_narrow() {
+    let options = BridgeOptions { notice_capacity: 30_000, door_capacity: 4, ..BridgeOptions::default() };
+    let rig = Rig::start(options);
+    rig.queue.with(|state| state.send_error = down());
+    rig.submit((1..=30_000).map(|client| notice(client, 1)));
+    pass(10).await;
+    rig.queue.with(|state| state.send_error = None);
+    pass(20_000).await;
+    let mut clients = rig.queue.with(|state| state.sent.iter().map(|event| event.origin.client).collect::<Vec<_>>());
+    clients.dedup();
+    assert_eq!(clients.len(), 30_000);
+    assert_eq!((count(&rig.counters.notices_lost), count(&rig.counters.notices_waiting)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_have_no_gap_where_the_queue_surely_has_nothing() {
+    let rig = Rig::default();
+    rig.queue.with(|state| state.full = vec![ClientId::from_u128(1)]);
+    rig.submit([message(1, 1), message(2, 1), message(1, 2)]);
+    pass(10).await;
+    assert_eq!(codes(&rig.answers()), [(1, 111), (1, 0), (2, 111)]);
+    rig.queue.with(|state| state.full.clear());
+    rig.submit([message(1, 3), message(2, 2), call(1, 4, EventKind::Rpc, 0), notice(1, 5)]);
+    pass(1_000).await;
+    rig.submit([message(1, 6)]);
+    pass(10).await;
+    let sent = rig.queue.with(|state| {
+        let told = |event: &jackfield_model::app::Event| (event.origin.client.as_u128(), event.seq);
+        state.sent.iter().map(told).collect::<Vec<_>>()
+    });
+    assert_eq!(sent, [(2, 1), (1, 1), (2, 2), (1, 2), (1, 6)], "after the end nothing is remembered");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_door_says_so() {
     let rig = Rig::start(BridgeOptions { door_capacity: 2, ..BridgeOptions::default() });
     rig.submit([message(1, 1), message(1, 2)]);
-    assert_eq!(rig.door.submit(message(1, 3)), Err(DoorError::Full));
+    assert_eq!(rig.try_submit(message(1, 3)), Err(DoorError::Full));
     pass(10).await;
     rig.submit([message(1, 4)]);
 }
@@ -197,7 +237,7 @@ async fn the_end_sends_what_waits_and_closes_the_queue() {
     rig.submit([notice(1, 2)]);
     let Rig { queue, door, bridge, .. } = rig;
     bridge.stop(Duration::from_secs(5)).await;
-    assert_eq!(door.submit(message(1, 3)), Err(DoorError::NotAvailable));
+    assert_eq!(door.submit(message(1, 3), &mut 2), Err(DoorError::NotAvailable));
     assert_eq!(queue.with(|state| state.sent.len()), 2);
     assert!(queue.with(|state| state.closed));
 }

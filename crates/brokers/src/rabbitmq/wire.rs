@@ -123,7 +123,7 @@ mod tests {
         let event = Event {
             id: Uuid::nil(),
             kind: EventKind::Rpc,
-            origin: Origin::default(),
+            origin: Origin { client: Uuid::from_u128(1), ..Origin::default() },
             channel: None,
             name: "rename".to_owned(),
             data: Payload::json("{}"),

@@ -201,7 +201,12 @@ impl Client {
             assert!(self.heard.closed.is_none() || matches!(effect, Effect::Event(..)), "after the end: {effect:?}");
             match effect {
                 Effect::Close(disconnect) => self.heard.closed = Some(disconnect),
-                Effect::Event(event, call) => self.heard.events.push((*event, call)),
+                Effect::Event(mut event, call) => {
+                    // As the door of the queue does.
+                    *self.session.last_number() += 1;
+                    event.seq = *self.session.last_number();
+                    self.heard.events.push((*event, call));
+                }
                 Effect::Push(push) => {
                     let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
                     let line = Wires::default().encode(encoding, &push).unwrap();

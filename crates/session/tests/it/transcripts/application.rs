@@ -198,7 +198,14 @@ fn result(kind: EventKind, mut bag: Bag) -> Answer {
         }),
         EventKind::Rpc => Answer::Rpc(data(&mut bag).unwrap()),
         EventKind::Subscribe => Answer::Subscribe(grant(&mut bag)),
-        EventKind::Disconnect | EventKind::Message | EventKind::NodeLost => panic!("{} has no result", kind.name()),
+        EventKind::Disconnect
+        | EventKind::Message
+        | EventKind::NodeLost
+        | EventKind::NoticesLost
+        | EventKind::Occupied
+        | EventKind::Undelivered
+        | EventKind::Unsubscribe
+        | EventKind::Vacated => panic!("{} has no result", kind.name()),
     };
     bag.end();
     answer
