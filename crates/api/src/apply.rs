@@ -20,8 +20,13 @@ pub(crate) fn begin(
 ) -> impl Future<Output = Result<Outcome, ControlError>> + Send + use<> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let outcome = apply(hub, command, u64::try_from(now).unwrap_or(u64::MAX));
-    async {
-        timeout(PATIENCE, outcome).await.unwrap_or_else(|_| {
+    let patience = match command {
+        // It tells itself when the time is up; a sweep may come a little later.
+        Command::Call(call) => PATIENCE.max(Duration::from_millis(call.timeout) + Duration::from_secs(1)),
+        _ => PATIENCE,
+    };
+    async move {
+        timeout(patience, outcome).await.unwrap_or_else(|_| {
             let message = "the command was not done within 10 seconds and may yet be: to try again safely, publish with an \
                            idempotency key";
             Err(ClientError { message: message.into(), ..ClientError::INTERNAL }.into())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jackfield_hub::Hub;
+use jackfield_hub::{Hub, Occupancy};
 use jackfield_model::Millis;
 use jackfield_model::app::Command;
 use tokio::runtime::Handle;
@@ -18,6 +18,7 @@ use crate::breaker::Backoff;
 use crate::counters::Counters;
 use crate::courier::{Courier, Office};
 use crate::door::{Door, Ends};
+use crate::herald::{Herald, HeraldOptions};
 use crate::inbound::Inbound;
 use crate::lease::Keeper;
 use crate::outbound::{Outbound, Shared};
@@ -51,6 +52,8 @@ pub struct BridgeOptions {
     pub recent: Duration,
     /// How many ids are known at most, twice over.
     pub recent_bound: usize,
+    /// What the application hears of channels and users.
+    pub herald: HeraldOptions,
     /// Which way each call goes.
     pub routes: Routes,
     /// What answers calls over HTTP.
@@ -69,6 +72,7 @@ impl Default for BridgeOptions {
             send_timeout: Duration::from_secs(15),
             recent: Duration::from_secs(300),
             recent_bound: 1 << 20,
+            herald: HeraldOptions::default(),
             routes: Routes::default(),
             proxies: Vec::new(),
         }
@@ -91,8 +95,9 @@ struct Link {
     queue: DescribedQueue,
     outbound: Task,
     inbound: Task,
+    herald: Arc<Herald>,
     /// Ended last, and never waited for.
-    readers: [Task; 2],
+    readers: [Task; 3],
     /// Keeps this node's lease; ended before the queue is closed, which gives it back.
     keeper: Task,
 }
@@ -167,6 +172,9 @@ impl Bridge {
     /// lost, and told.
     pub async fn stop(mut self, grace: Duration) {
         let until = Instant::now() + grace;
+        if let Some(link) = &self.link {
+            link.herald.finish();
+        }
         // Nobody listens any more if both tasks ended already.
         let _ = self.stop.send(true);
         self.courier.0.abort();
@@ -221,17 +229,41 @@ impl Link {
             backoff: retry(),
             spoilt: Seldom::default(),
         };
+        let herald = heralding(&hub, &room, &options.herald);
         let watch = async move { calls.watch(&hub, &counters).await };
+        let vacating = Arc::clone(&herald);
         let outbound = Outbound::new(Arc::clone(&queue), shared, room, options, stopped);
         let keeper = Keeper { queue: Arc::clone(&queue), node: options.node.clone() };
         Self {
             queue: DescribedQueue(queue),
             outbound: Task(runtime.spawn(outbound.run())),
             inbound: Task(runtime.spawn(inbound.run())),
-            readers: [Task(runtime.spawn(answers.run())), Task(runtime.spawn(watch))],
+            herald,
+            readers: [
+                Task(runtime.spawn(answers.run())),
+                Task(runtime.spawn(watch)),
+                Task(runtime.spawn(async move { vacating.run().await })),
+            ],
             keeper: Task(runtime.spawn(keeper.run())),
         }
     }
+}
+
+/// Has the hub tell what the application wants to hear of channels and users; what nobody asked for costs nothing.
+fn heralding(hub: &Hub, room: &Arc<Room>, options: &HeraldOptions) -> Arc<Herald> {
+    let herald = Arc::new(Herald::new(Arc::clone(room), options.clone()));
+    let mut is_first = true;
+    if options.occupied || options.vacated {
+        is_first &= hub.watch_occupancy(Arc::clone(&herald) as Arc<dyn Occupancy>);
+    }
+    if options.undelivered {
+        let teller = Arc::clone(&herald);
+        is_first &= hub.regret(options.personal.clone(), Arc::new(move |word| teller.undelivered(word)));
+    }
+    if !is_first {
+        warn!("two bridges share one hub; only the first hears of its channels");
+    }
+    herald
 }
 
 /// Waits until the bridge is to stop; its end without a word is one too.

@@ -29,6 +29,10 @@ pub struct Counters {
     pub answers_late: AtomicU64,
     /// Answers that made no sense.
     pub answers_spoilt: AtomicU64,
+    /// Questions of the application that a client answered.
+    pub client_answers: AtomicU64,
+    /// Questions of the application that no client answered, or with an error.
+    pub client_failures: AtomicU64,
     /// Calls without an answer in time.
     pub calls_timed_out: AtomicU64,
 }

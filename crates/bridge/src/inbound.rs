@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use jackfield_hub::Hub;
 use jackfield_hub::control::{ControlError, Outcome};
 use jackfield_model::ClientError;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{info, warn};
 
-use crate::apply::apply;
+use crate::apply::apply_named;
 use crate::breaker::Backoff;
 use crate::bridge::{millis, told};
 use crate::command;
@@ -127,11 +128,15 @@ impl Inbound {
                     continue;
                 }
             };
+            if let Command::Call(_) = command {
+                self.call(delivery, &command).await;
+                continue;
+            }
             // What asks about publications, or takes them away, comes after those before it.
             if !command.publishes() || under_way.len() == MOST_UNDER_WAY {
                 self.finish(&mut under_way).await;
             }
-            match self.begin(&command).await {
+            match self.begin(&delivery.id, &command).await {
                 Begun::Over(outcome) => {
                     let result = outcome.map_err(|error| (explained(&command, &error), error));
                     self.end(delivery, result).await;
@@ -141,6 +146,24 @@ impl Inbound {
             }
         }
         self.finish(&mut under_way).await;
+    }
+
+    /// A question to a client is done when it is asked, so that nothing behind it waits; a task of its own brings the
+    /// answer to whoever asked. A node that dies leaves it without one.
+    async fn call(&mut self, delivery: &Delivery, command: &Command) {
+        if delivery.reply_to.is_empty() {
+            return self.bury(delivery, "a call needs a place for the answer, `reply_to`").await;
+        }
+        let outcome = apply_named(&self.hub, (&delivery.id, command), millis());
+        let (queue, delivery_kept) = (Arc::clone(&self.queue), Delivery { payload: Bytes::new(), ..delivery.clone() });
+        let (node, counters) = (self.node.clone(), Arc::clone(&self.counters));
+        tokio::spawn(async move {
+            let outcome = outcome.await.map_err(|error| refusal(&error));
+            count(if outcome.is_ok() { &counters.client_answers } else { &counters.client_failures });
+            reply(&*queue, &delivery_kept, outcome, &node).await;
+        });
+        count(&self.counters.commands_applied);
+        self.settle(delivery);
     }
 
     /// Waits for the log, which answers in the order in which it was asked.
@@ -179,9 +202,9 @@ impl Inbound {
     }
 
     /// Waits for workers that are behind, and everything after this command with it: order goes before speed.
-    async fn begin(&self, command: &Command) -> Begun {
+    async fn begin(&self, id: &str, command: &Command) -> Begun {
         loop {
-            let mut outcome: Awaited = Box::pin(apply(&self.hub, command, millis()));
+            let mut outcome: Awaited = Box::pin(apply_named(&self.hub, (id, command), millis()));
             match at_once(&mut outcome).await {
                 None => return Begun::UnderWay(outcome),
                 Some(Ok(outcome)) => return Begun::Over(Ok(outcome)),
@@ -193,12 +216,7 @@ impl Inbound {
     }
 
     async fn reply(&self, delivery: &Delivery, result: Result<Outcome, ClientError>) {
-        let result = result.as_ref().map(|outcome| outcome_json(outcome, &self.node));
-        let body = reply_json(&delivery.id, result);
-        if let Err(error) = self.queue.reply(delivery, body).await {
-            let (id, reply_to) = (&delivery.id, &delivery.reply_to);
-            warn!(?id, ?reply_to, %error, "reply to the application is lost");
-        }
+        reply(&*self.queue, delivery, result, &self.node).await;
     }
 
     fn settle(&mut self, delivery: &Delivery) {
@@ -252,6 +270,15 @@ fn stamp(command: &mut Command, delivery: &Delivery, is_stale: bool) {
         Command::Broadcast(broadcast) => broadcast.publish.stamp = stamp,
         Command::MapPublish(publish) | Command::MapRemove(publish) | Command::Publish(publish) => publish.stamp = stamp,
         _ => {}
+    }
+}
+
+async fn reply(queue: &dyn Queue, delivery: &Delivery, result: Result<Outcome, ClientError>, node: &Node) {
+    let result = result.as_ref().map(|outcome| outcome_json(outcome, node));
+    let body = reply_json(&delivery.id, result);
+    if let Err(error) = queue.reply(delivery, body).await {
+        let (id, reply_to) = (&delivery.id, &delivery.reply_to);
+        warn!(?id, ?reply_to, %error, "reply to the application is lost");
     }
 }
 

@@ -35,6 +35,11 @@ impl Default for Node {
 pub fn outcome_json(outcome: &Outcome, node: &Node) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     match outcome {
+        Outcome::Answered(json) => {
+            out.extend_from_slice(b"{\"data\":");
+            out.extend_from_slice(json);
+            out.push(b'}');
+        }
         Outcome::Broadcast(results) => {
             out.extend_from_slice(b"{\"responses\":");
             list(&mut out, b"[]", results, |out, result| {
@@ -406,6 +411,7 @@ mod tests {
             ("map_remove", Outcome::Published(published)),
             ("broadcast", both),
             ("send", Outcome::Connections(1)),
+            ("call", Outcome::Answered(Bytes::from_static(b"[1]"))),
             ("disconnect", Outcome::Connections(1)),
             ("presence", Outcome::Presence(vec![info])),
             ("presence_stats", Outcome::PresenceStats(PresenceStats::default())),

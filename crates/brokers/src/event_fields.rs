@@ -124,16 +124,21 @@ mod tests {
         fields: BTreeMap<String, String>,
     }
 
-    const KINDS: [EventKind; 9] = [
+    const KINDS: [EventKind; 14] = [
         EventKind::Connect,
         EventKind::Disconnect,
         EventKind::Message,
         EventKind::NodeLost,
+        EventKind::NoticesLost,
+        EventKind::Occupied,
         EventKind::Publish,
         EventKind::Refresh,
         EventKind::Rpc,
         EventKind::SubRefresh,
         EventKind::Subscribe,
+        EventKind::Undelivered,
+        EventKind::Unsubscribe,
+        EventKind::Vacated,
     ];
 
     /// The event behind an example; what is absent there is empty here.

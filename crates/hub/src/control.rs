@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use jackfield_model::app::{Broadcast, Command, Publish};
 use jackfield_model::client::{HistoryPage, PresenceStats};
 use jackfield_model::{ClientError, ClientInfo, Millis};
@@ -19,6 +20,8 @@ use crate::publish::{PublishError, Published, Publishing, Receipt};
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
+    /// What a client answered: JSON.
+    Answered(Bytes),
     /// One result per channel.
     Broadcast(Vec<Result<Published, ClientError>>),
     /// Channels with subscribers, and how many each has.
@@ -123,11 +126,18 @@ impl Hub {
 
 /// Does what the application asks. A command that finds a worker busy is told again with each try.
 pub fn apply(hub: &Hub, command: &Command, now: Millis, done: Done) {
+    apply_named(hub, ("", command), now, done);
+}
+
+/// The same for a command that has an id.
+pub fn apply_named(hub: &Hub, (id, command): (&str, &Command), now: Millis, done: Done) {
+    let done = hub.regretting(id, command, done);
     if let Some(ear) = hub.listener.0.get() {
         ear(command);
     }
     match command {
         Command::Broadcast(broadcast) => apply_broadcast(hub, broadcast, now, done),
+        Command::Call(call) => hub.inquire(call, now, done),
         Command::Publish(publish) => apply_publish(hub, publish, false, (now, done)),
         Command::MapPublish(publish) => apply_publish(hub, publish, true, (now, done)),
         Command::MapRemove(publish) => {
@@ -241,7 +251,11 @@ fn apply_now(hub: &Hub, command: &Command, now: Millis) -> Result<Outcome, Contr
         Command::Unsubscribe(unsubscribe) => {
             Outcome::Connections(hub.tell(&unsubscribe.target, SessionOrder::Unsubscribe(unsubscribe.clone())))
         }
-        Command::Broadcast(_) | Command::MapPublish(_) | Command::MapRemove(_) | Command::Publish(_) => Outcome::Done,
+        Command::Broadcast(_)
+        | Command::Call(_)
+        | Command::MapPublish(_)
+        | Command::MapRemove(_)
+        | Command::Publish(_) => Outcome::Done,
     })
 }
 

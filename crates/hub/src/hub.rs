@@ -12,14 +12,17 @@ use crate::bans::Bans;
 use crate::broker::Broker;
 use crate::control::{Listener, NodeInfo};
 use crate::directory::{Channel, Directory, Table};
+use crate::inquiries::Inquiries;
 use crate::journal::{Forgetting, Journal};
 use crate::mailbox::{Mail, Mailbox};
 use crate::namespace::{Namespaces, Options};
+use crate::occupancy::Observer;
 use crate::parcel::Parcel;
 use crate::peers::Peers;
 use crate::people::{Address, People};
 use crate::stream::{Cap, Range, Stream};
 use crate::tap::Tap;
+use crate::undelivered::Regrets;
 
 /// Bytes of publications that a client may recover at once: half of what may wait for a connection by default.
 const RECOVERY_BYTES: usize = 512 * 1024;
@@ -45,6 +48,9 @@ pub struct Hub {
     history_limit: usize,
     pub(crate) cap: Cap,
     pub(crate) listener: Listener,
+    pub(crate) inquiries: Inquiries,
+    pub(crate) observer: Observer,
+    pub(crate) regrets: Regrets,
 }
 
 impl Hub {
@@ -55,6 +61,9 @@ impl Hub {
             directory: Directory::new(),
             people: People::new(),
             listener: Listener::default(),
+            inquiries: Inquiries::default(),
+            observer: Observer::default(),
+            regrets: Regrets::default(),
             bans: Bans::default(),
             journal: None,
             broker: OnceLock::new(),
@@ -180,6 +189,7 @@ impl Hub {
     /// Forgets a connection.
     pub fn depart(&self, info: &ClientInfo, at: Address) {
         self.people.depart(info.client, &info.user, at);
+        self.end_inquiries(at);
     }
 
     /// Speaks to every connection of a user; returns to how many.
@@ -214,6 +224,7 @@ impl Hub {
         }
         self.bans.sweep(now);
         self.expire_values(now);
+        self.expire_inquiries(now);
     }
 
     /// Whether a connection is still registered.

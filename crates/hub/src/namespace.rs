@@ -230,6 +230,10 @@ pub struct Options {
     /// Why: each of n members hears of each other; ten thousand that come into a room of a hundred thousand would be a
     /// thousand million pushes, and nobody could read them.
     pub join_leave_limit: u32,
+    /// The application may hear who comes into a channel and leaves it.
+    pub subscribe_events: bool,
+    /// The application may hear which channels come into use and go out of it.
+    pub occupancy_events: bool,
     /// How many publications are kept; 0 for none.
     pub history_size: usize,
     /// For how long.
@@ -307,6 +311,8 @@ impl Default for Options {
             join_leave: false,
             force_push_join_leave: false,
             join_leave_limit: 2_000,
+            subscribe_events: true,
+            occupancy_events: true,
             history_size: 0,
             history_ttl: 0,
             meta_ttl: 0,

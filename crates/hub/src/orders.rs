@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use jackfield_model::app::{Block, Ejection, InvalidTokens, Refresh, Revocation, Subscribe, Target, Unsubscribe};
+use jackfield_model::app::{
+    Block, ClientCall, Ejection, InvalidTokens, Refresh, Revocation, Subscribe, Target, Unsubscribe,
+};
 use jackfield_model::client::Unsubscribed;
-use jackfield_model::{ClientError, Disconnect, Millis};
+use jackfield_model::{ClientError, Disconnect, Millis, Uuid};
 
 use crate::bans::TokenMarks;
 use crate::hub::Hub;
@@ -14,6 +16,8 @@ use crate::people::Address;
 /// What sessions are told to do. Each looks for itself whether it is meant: who lived at an address may have gone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionOrder {
+    /// To ask its client something.
+    Call(Uuid, Arc<ClientCall>),
     /// To end.
     Disconnect(Ejection),
     /// To move its expiry.
@@ -43,7 +47,12 @@ impl Hub {
         addresses.len()
     }
 
-    fn find(&self, target: &Target) -> Vec<Address> {
+    /// Tells one connection.
+    pub(crate) fn tell_one(&self, address: Address, order: SessionOrder) {
+        self.post(address, Mail::Order(address, Arc::new(order)));
+    }
+
+    pub(crate) fn find(&self, target: &Target) -> Vec<Address> {
         let one = match (target.client, target.session) {
             (Some(client), _) => Some(self.people.of_client(client)),
             (None, Some(session)) => Some(self.people.of_session(session)),

@@ -121,6 +121,10 @@ impl People {
         }
     }
 
+    pub(crate) fn has_user(&self, user: &str) -> bool {
+        self.user_table(user).contains_key(user)
+    }
+
     pub(crate) fn of_session(&self, session: Uuid) -> Option<Address> {
         lock(&self.sessions).get(&session).copied()
     }

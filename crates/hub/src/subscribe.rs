@@ -82,6 +82,9 @@ impl Hub {
     ) -> Joined {
         entry.workers |= 1 << member.worker;
         entry.members += 1;
+        if entry.members == 1 {
+            self.note_occupied(entry);
+        }
         let joined = Joined {
             key: entry.key,
             name: Arc::clone(&entry.name),
@@ -116,7 +119,11 @@ impl Hub {
                 entry.workers &= !(1 << member.worker);
             }
             let is_small = is_small(entry);
+            let was_in_use = entry.members > 0;
             entry.members = entry.members.saturating_sub(1);
+            if was_in_use && entry.members == 0 {
+                self.note_vacated(entry);
+            }
             if member.counted
                 && let Some(presence) = &mut entry.presence
             {

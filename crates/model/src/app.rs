@@ -17,6 +17,8 @@ pub enum Command {
     BlockUser(Block),
     /// Publishes one payload into several channels.
     Broadcast(Broadcast),
+    /// Asks one client, and waits for its answer.
+    Call(ClientCall),
     /// Asks which channels there are; a glob pattern, empty for all.
     Channels(String),
     /// Ends connections.
@@ -84,6 +86,7 @@ impl Command {
             Self::Unsubscribe(unsubscribe) => Some(&unsubscribe.channel),
             Self::BlockUser(_)
             | Self::Broadcast(_)
+            | Self::Call(_)
             | Self::Channels(_)
             | Self::Disconnect(_)
             | Self::Info
@@ -172,6 +175,19 @@ pub struct Send {
     pub user: Arc<str>,
     /// The data.
     pub data: Payload,
+}
+
+/// `call`: a question to one client.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientCall {
+    /// Whom it is for; one connection must match.
+    pub target: Target,
+    /// What is asked.
+    pub method: String,
+    /// Its argument.
+    pub data: Payload,
+    /// How long the client has.
+    pub timeout: Millis,
 }
 
 /// Which connections a command is about: every one that matches all that is given.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use jackfield_bridge::HeraldOptions;
 use jackfield_hub::Cap;
 use jackfield_hub::namespace::PublishTo;
 use jackfield_session::{PersonalChannel, Settings, Tells, Tick};
@@ -60,7 +61,26 @@ pub(crate) fn settings(config: &Config, (calls, identity): (&Calls, &Identity), 
             connect: tells(EventType::Connect),
             disconnect: tells(EventType::Disconnect),
             message: tells(EventType::Message),
+            subscribe: tells(EventType::Subscribe),
+            unsubscribe: tells(EventType::Unsubscribe),
         },
+    }
+}
+
+/// What the application hears of channels and users.
+pub(crate) fn herald(config: &Config) -> HeraldOptions {
+    let tells = |event| config.app_link.events.contains(&event);
+    let (channel, personal) = (&config.channel, &config.client.subscribe_to_user_personal_channel);
+    let namespace = match &*personal.personal_channel_namespace {
+        "" => String::new(),
+        namespace => format!("{namespace}{}", channel.namespace_boundary),
+    };
+    HeraldOptions {
+        occupied: tells(EventType::Occupied),
+        vacated: tells(EventType::Vacated),
+        vacated_delay: config.app_link.vacated_delay,
+        undelivered: tells(EventType::Undelivered),
+        personal: personal.enabled.then(|| format!("{namespace}{}", channel.user_boundary)),
     }
 }
 

@@ -21,6 +21,11 @@ pub(crate) fn samples(hub: &Hub, counters: &Counters) -> Vec<Sample> {
     let gauge = |number: u64| Value::Gauge(number as f64);
     vec![
         sample("jackfield_connections", "Clients that are connected.", gauge(hub.connections() as u64)),
+        sample(
+            "jackfield_client_calls",
+            "Questions of the application that wait for a client's answer.",
+            gauge(hub.inquiries() as u64),
+        ),
         sample("jackfield_channels", "Channels that are in use.", gauge(hub.channels() as u64)),
         sample("jackfield_accepted", "Connections that were accepted.", count(&counters.accepted)),
         sample(
@@ -175,6 +180,16 @@ pub(crate) fn link_samples(counters: &jackfield_bridge::Counters) -> Vec<Sample>
             counter(&counters.answers_late),
         ),
         sample("jackfield_link_answers_spoilt", "Answers that made no sense.", counter(&counters.answers_spoilt)),
+        sample(
+            "jackfield_link_client_answers",
+            "Questions of the application that a client answered, of those that came by the queue.",
+            counter(&counters.client_answers),
+        ),
+        sample(
+            "jackfield_link_client_failures",
+            "Questions of the application that no client answered, or with an error, of those that came by the queue.",
+            counter(&counters.client_failures),
+        ),
         sample(
             "jackfield_link_calls_timed_out",
             "Calls that the application did not answer in time.",

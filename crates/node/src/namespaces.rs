@@ -60,6 +60,8 @@ fn options(name: &str, from: &NamespaceOptions, (channel, routes): (&config::Cha
         join_leave: from.join_leave,
         force_push_join_leave: from.force_push_join_leave,
         join_leave_limit: number(from.join_leave_limit),
+        subscribe_events: from.subscribe_events,
+        occupancy_events: from.occupancy_events,
         history_size: from.history_size,
         history_ttl: millis(from.history_ttl),
         meta_ttl: millis(meta_ttl),

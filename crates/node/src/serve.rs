@@ -324,6 +324,7 @@ fn link(
     let options = BridgeOptions {
         node: node.clone(),
         max_payload_bytes: link.max_payload_bytes,
+        herald: assemble::herald(config),
         routes: calls.routes,
         proxies: calls.proxies,
         // Whatever the queue does, every connection that is there has a place for the word of its end.

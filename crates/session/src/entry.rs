@@ -99,6 +99,7 @@ impl Place {
         turn.shard.join(joined, seat);
         let more = (self.more != More::default()).then(|| Box::new(self.more));
         session.keep_subscription(Subscription { key: joined.key, name: Arc::clone(&joined.name), more });
+        session.tell_subscribed(&joined.name, turn);
     }
 
     /// Leaves out what the client does not want to hear; that counts as seen.

@@ -13,6 +13,7 @@ mod endpoint;
 mod entry;
 mod extras;
 mod ids;
+mod lifecycle;
 mod limits;
 mod orders;
 mod raw;

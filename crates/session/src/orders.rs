@@ -18,6 +18,7 @@ impl Session {
             return;
         }
         match order {
+            SessionOrder::Call(id, call) => self.be_called(*id, call, turn),
             SessionOrder::Disconnect(ejection) => {
                 if self.is_meant(&ejection.target) && !ejection.whitelist.contains(&self.id()) {
                     self.close(ejection.disconnect.clone(), turn);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use jackfield_dialects::raw::{self, Mode};
 use jackfield_hub::namespace::PublishTo;
 use jackfield_hub::{Membership, Publishing, Seat};
-use jackfield_model::Disconnect;
 use jackfield_model::app::EventKind;
+use jackfield_model::{Disconnect, Payload};
 
 use crate::calls::PendingKind;
 use crate::session::{Session, bad_request};
 use crate::subscription::Subscription;
-use crate::turn::{Effect, Turn};
+use crate::turn::Turn;
 
 impl Session {
     /// A raw client is in at once: connected as nobody, listening to the channel of its endpoint.
@@ -20,10 +20,7 @@ impl Session {
             return self.close(Disconnect::CONNECTION_LIMIT, turn);
         }
         self.begin(turn);
-        if turn.settings.tells.connect {
-            let event = self.event(EventKind::Connect, String::new(), jackfield_model::Payload::json("{}"), turn);
-            turn.effects.push(Effect::Event(Box::new(event), None));
-        }
+        self.tell_connected(Payload::json("{}"), turn);
         let Some(channel) = self.binding.clone() else { return };
         let options = turn.hub.namespaces().of(&channel);
         let (counted, announced) = options.map_or((false, false), |options| (options.presence, options.join_leave));
@@ -37,7 +34,9 @@ impl Session {
                     ..Seat::default()
                 };
                 turn.shard.join(&joined, seat);
+                let name = Arc::clone(&joined.name);
                 self.keep_subscription(Subscription { key: joined.key, name: joined.name, more: None });
+                self.tell_subscribed(&name, turn);
             }
             Err(_) => self.close(bad_request("the channel of this endpoint has no namespace"), turn),
         }

@@ -4,9 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jackfield_dialects::centrifugo::json;
-use jackfield_model::app::EventKind;
 use jackfield_model::client::{Answer, Command, Reply, Request};
-use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Payload, Uuid};
+use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Uuid};
 
 use crate::calls::Pending;
 use crate::command;
@@ -330,16 +329,16 @@ impl Session {
         if let Some(uplink) = self.extras.as_ref().and_then(|extras| extras.uplink) {
             turn.hub.close_uplink(uplink);
         }
+        let why = (disconnect.code.into(), &*disconnect.reason);
         for subscription in std::mem::take(&mut self.subscriptions) {
             self.leave(&subscription, turn);
+            if was_in {
+                self.tell_unsubscribed(&subscription.name, why, turn);
+            }
         }
         if was_in {
             turn.hub.depart(&self.who, turn.address);
-            if turn.settings.tells.disconnect {
-                let data = serde_json::json!({"code": disconnect.code, "reason": disconnect.reason}).to_string();
-                let event = self.event(EventKind::Disconnect, String::new(), Payload::json(data), turn);
-                turn.effects.push(Effect::Event(Box::new(event), None));
-            }
+            self.tell_disconnected(why, turn);
         }
     }
 

@@ -12,6 +12,10 @@ pub struct Tells {
     pub disconnect: bool,
     /// A client said something.
     pub message: bool,
+    /// A client is in a channel.
+    pub subscribe: bool,
+    /// A client left a channel.
+    pub unsubscribe: bool,
 }
 
 /// Options of all sessions of the node.

@@ -67,10 +67,16 @@ impl Session {
     }
 
     /// Takes the client out of a channel; `None` if it was not in.
-    pub(crate) fn leave_channel(&mut self, channel: &str, turn: &mut Turn<'_>) -> Option<Subscription> {
+    pub(crate) fn leave_channel(
+        &mut self,
+        channel: &str,
+        why: &Unsubscribed,
+        turn: &mut Turn<'_>,
+    ) -> Option<Subscription> {
         let place = self.subscriptions.iter().position(|subscription| &*subscription.name == channel)?;
         let subscription = self.subscriptions.swap_remove(place);
         self.leave(&subscription, turn);
+        self.tell_unsubscribed(&subscription.name, (why.code, &why.reason), turn);
         self.note_ends();
         Some(subscription)
     }
@@ -133,7 +139,7 @@ impl Session {
 
     /// Takes the client out of a channel and tells it why.
     pub(crate) fn unsubscribe(&mut self, channel: &str, why: Unsubscribed, turn: &mut Turn<'_>) {
-        if let Some(subscription) = self.leave_channel(channel, turn) {
+        if let Some(subscription) = self.leave_channel(channel, &why, turn) {
             turn.effects.push(Effect::Push(Push::Unsubscribe(subscription.name, why)));
         }
     }

@@ -46,6 +46,7 @@ pub const METHODS: &[Method] = &[
     channel::MAP_STATS,
     channel::MAP_CLEAR,
     publish::SEND,
+    people::CALL,
     people::BLOCK_USER,
     people::UNBLOCK_USER,
     people::REVOKE_TOKEN,

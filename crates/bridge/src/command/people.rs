@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use jackfield_model::app::{
-    Block, Command, Ejection, InvalidTokens, Refresh, Revocation, Subscribe, Target, Unsubscribe,
+    Block, ClientCall, Command, Ejection, InvalidTokens, Refresh, Revocation, Subscribe, Target, Unsubscribe,
 };
 use jackfield_model::client::Unsubscribed;
 use jackfield_model::{Disconnect, Grant, Overrides, Payload};
 
 use super::field::{Field, Kind, Shape, Told};
 use super::method::{Method, channel, position, user};
-use super::publish::json;
+use super::publish::{CONTENT, content, json};
 use super::read::Fields;
 
 const TARGET: &[Field] = &[
@@ -61,6 +61,10 @@ const REFRESH_FIELDS: &[Field] = &[
     EXPIRE_AT,
     Field::new("info", Kind::Any, "What others see of it from now on."),
 ];
+const CALL_FIELDS: &[Field] = &[
+    Field::needed("method", Kind::Text, "What is asked, for the program of the client."),
+    Field::new("timeout", Kind::Count, "Milliseconds the client has, 1 to 30000; 5000 unless given."),
+];
 const USER: &[Field] = &[Field::needed("user", Kind::Text, "The user.")];
 const UID: &[Field] = &[Field::needed("uid", Kind::Text, "The `jti` of the token.")];
 const UNTIL: &[Field] = &[Field::new("expire_at", Kind::Count, "Seconds since 1970 when this ends; 0 for never.")];
@@ -74,6 +78,9 @@ const ISSUED_BEFORE: &[Field] = &[Field::new(
     Kind::Count,
     "Seconds since 1970: tokens with an earlier `iat`, or without one, are void. The moment of the command unless given.",
 )];
+
+/// Milliseconds that a client may have for an answer.
+const MOST_PATIENCE: u64 = 30_000;
 
 const CONNECTIONS: &[Told] =
     &[Told::always("connections", Shape::Plain(Kind::Count), "How many connections were reached.")];
@@ -112,6 +119,15 @@ pub(super) const REFRESH: Method = Method {
     tells: CONNECTIONS,
     errors: &[107],
     read: refresh,
+};
+
+pub(super) const CALL: Method = Method {
+    name: "call",
+    about: "Asks one client something and waits for its answer.",
+    takes: &[TARGET, CALL_FIELDS, CONTENT],
+    tells: &[Told::always("data", Shape::Plain(Kind::Any), "What the client answered.")],
+    errors: &[107, 108, 111],
+    read: call,
 };
 
 pub(super) const BLOCK_USER: Method = Method {
@@ -208,6 +224,17 @@ fn refresh(fields: &mut Fields<'_>) -> Result<Command, String> {
         expire_at: moment(fields),
         info: given_json(fields, "info").map(|info| info.bytes),
     }))
+}
+
+fn call(fields: &mut Fields<'_>) -> Result<Command, String> {
+    let (method, timeout) = (fields.text("method"), fields.count("timeout").unwrap_or(5_000));
+    if method.is_empty() {
+        return Err("`method` is empty; name what is asked".to_owned());
+    }
+    if !(1..=MOST_PATIENCE).contains(&timeout) {
+        return Err(format!("`timeout` is {timeout}; it must be from 1 to {MOST_PATIENCE} milliseconds"));
+    }
+    Ok(Command::Call(ClientCall { target: target(fields)?, method, data: content(fields)?, timeout }))
 }
 
 fn revoke_token(fields: &mut Fields<'_>) -> Result<Command, String> {

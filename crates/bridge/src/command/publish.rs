@@ -15,7 +15,7 @@ const KEY_MODES: &[&str] = &["replace", "if_new", "if_exists"];
 
 const CHANNEL: &[Field] = &[Field::needed("channel", Kind::Text, "The channel.")];
 const CHANNELS: &[Field] = &[Field::needed("channels", Kind::Texts, "The channels; at least one.")];
-const CONTENT: &[Field] = &[
+pub(super) const CONTENT: &[Field] = &[
     Field::new("data", Kind::Any, "Any JSON value. One of `data`, `b64data` and `text` is needed."),
     Field::new("b64data", Kind::Base64, "Bytes instead of `data`; clients of JSON get them as base64."),
     Field::new("text", Kind::Text, "A text instead of `data`; clients of JSON get it as a JSON string."),
@@ -212,7 +212,7 @@ fn limited(fields: &mut Fields<'_>, name: &str) -> Result<String, String> {
 }
 
 /// The one of three forms that was given. A client that always writes all of them leaves two `null` or empty.
-fn content(fields: &mut Fields<'_>) -> Result<Payload, String> {
+pub(super) fn content(fields: &mut Fields<'_>) -> Result<Payload, String> {
     let (data, b64data, text) = (fields.json("data"), fields.bytes("b64data"), fields.given("text"));
     let is_null = data.is_none_or(|json| json.get() == "null");
     match (data, b64data, text) {

@@ -5,6 +5,7 @@
 mod calls;
 mod courier;
 mod fake;
+mod herald;
 mod inbound;
 mod lease;
 mod outbound;

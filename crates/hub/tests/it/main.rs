@@ -5,6 +5,7 @@
 mod control;
 mod ends;
 mod model;
+mod occupancy;
 mod simulation;
 mod tap;
 mod threads;

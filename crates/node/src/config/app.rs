@@ -31,6 +31,9 @@ pub(crate) struct AppLink {
     pub(crate) max_payload_bytes: usize,
     /// What the application is told about; what is not listed costs nothing.
     pub(crate) events: Vec<EventType>,
+    /// Time a channel must be without subscribers before `vacated` is told, so that a page that is loaded anew tells nothing.
+    #[serde(with = "duration")]
+    pub(crate) vacated_delay: Duration,
     /// Time the application has to answer a call that has no timeout of its own.
     #[serde(with = "duration")]
     pub(crate) call_timeout: Duration,
@@ -47,6 +50,7 @@ impl Default for AppLink {
             max_backlog: 100_000,
             max_payload_bytes: 1_048_576,
             events: vec![EventType::Connect, EventType::Disconnect, EventType::Message],
+            vacated_delay: Duration::from_secs(1),
             call_timeout: Duration::from_secs(5),
         }
     }
@@ -79,6 +83,16 @@ pub(crate) enum EventType {
     Disconnect,
     /// A client has sent a message.
     Message,
+    /// A channel has its first subscriber.
+    Occupied,
+    /// A client is in a channel.
+    Subscribe,
+    /// A `send`, or a publication into a personal channel, found the user offline.
+    Undelivered,
+    /// A client has left a channel.
+    Unsubscribe,
+    /// A channel has lost its last subscriber.
+    Vacated,
 }
 
 /// The queue inside the server, for the driver `embedded`.
@@ -157,6 +171,17 @@ impl Default for RpcOptions {
     }
 }
 
+const EVENTS: Kind = Kind::Choices(&[
+    "connect",
+    "disconnect",
+    "message",
+    "occupied",
+    "subscribe",
+    "undelivered",
+    "unsubscribe",
+    "vacated",
+]);
+
 /// The keys of `app_link`.
 pub(super) const APP_LINK: &[Key] = &[
     Key::new("driver", Kind::Choice(&["none", "embedded", "redis", "rabbitmq", "nats"])),
@@ -166,7 +191,8 @@ pub(super) const APP_LINK: &[Key] = &[
     Key::new("partitions", Kind::Integer),
     Key::new("max_backlog", Kind::Integer),
     Key::new("max_payload_bytes", Kind::Integer),
-    Key::new("events", Kind::Choices(&["connect", "disconnect", "message"])),
+    Key::new("events", EVENTS),
+    Key::new("vacated_delay", Kind::Duration),
     Key::new("call_timeout", Kind::Duration),
 ];
 

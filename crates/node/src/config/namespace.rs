@@ -23,6 +23,11 @@ pub(crate) struct NamespaceOptions {
     pub(crate) force_push_join_leave: bool,
     /// Nobody is told in a channel with more subscribers than this; 0 for no limit. Presence goes on.
     pub(crate) join_leave_limit: usize,
+    /// Tell the application who comes into a channel and leaves it, where `app_link.events` names `subscribe` or `unsubscribe`.
+    pub(crate) subscribe_events: bool,
+    /// Tell the application which channels come into use and go out of it, where `app_link.events` names `occupied` or
+    /// `vacated`.
+    pub(crate) occupancy_events: bool,
     /// Publications kept per channel; 0 for no history.
     pub(crate) history_size: usize,
     /// Time a publication is kept.
@@ -123,6 +128,8 @@ impl Default for NamespaceOptions {
             join_leave: false,
             force_push_join_leave: false,
             join_leave_limit: 2_000,
+            subscribe_events: true,
+            occupancy_events: true,
             history_size: 0,
             history_ttl: Duration::ZERO,
             durable: false,
@@ -216,12 +223,14 @@ const FORMAT: Kind = Kind::Choice(&["", "json", "binary"]);
 const MAP: Kind = Kind::Section("MapOptions", MAP_OPTIONS);
 
 /// The keys of a namespace but for its name.
-pub(super) const OPTIONS: [Key; 47] = [
+pub(super) const OPTIONS: [Key; 49] = [
     Key::new("subscription_type", SUBSCRIPTION_TYPE),
     Key::new("presence", Kind::Bool),
     Key::new("join_leave", Kind::Bool),
     Key::new("force_push_join_leave", Kind::Bool),
     Key::new("join_leave_limit", Kind::Integer),
+    Key::new("subscribe_events", Kind::Bool),
+    Key::new("occupancy_events", Kind::Bool),
     Key::new("history_size", Kind::Integer),
     Key::new("history_ttl", Kind::Duration),
     Key::new("durable", Kind::Bool),

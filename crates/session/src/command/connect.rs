@@ -16,7 +16,7 @@ use crate::entry::{self, Door};
 use crate::orders::revoked;
 use crate::session::{Session, State, bad_request, reply};
 use crate::token::{Claims, TokenError};
-use crate::turn::{Effect, Turn};
+use crate::turn::Turn;
 use crate::waiting::Waiting;
 
 /// A client that may come in, whoever decided it.
@@ -127,12 +127,15 @@ pub(crate) fn welcome(session: &mut Session, id: u32, mut welcome: Welcome, turn
         return turn_away(session, id, refusal, turn);
     }
     let Welcome { claims, data, notice, has_token, granted, mut wanted } = welcome;
+    // What is told of channels comes after the word that the client is there.
+    let first = turn.effects.len();
     if let Some(extras) = &mut session.extras {
         wanted.append(&mut extras.wanted);
     }
     let mut subs = match put_in(session, granted, &mut wanted, turn) {
         Ok(subs) => subs,
         Err(refusal) => {
+            turn.effects.truncate(first);
             for subscription in std::mem::take(&mut session.subscriptions) {
                 session.leave(&subscription, turn);
             }
@@ -146,13 +149,12 @@ pub(crate) fn welcome(session: &mut Session, id: u32, mut welcome: Welcome, turn
     let ttl = claims.expire_at.map(|at| session.renew_by(at, turn));
     let ttl = ttl.filter(|_| has_token && turn.settings.refresh_call.is_none());
     let connected = connected(session, ttl, (data, subs), turn);
+    let entered = turn.effects.split_off(first);
     reply(turn, id, Ok(Answer::Connect(Box::new(connected))));
-    if let Some(data) = notice
-        && turn.settings.tells.connect
-    {
-        let event = session.event(EventKind::Connect, String::new(), data, turn);
-        turn.effects.push(Effect::Event(Box::new(event), None));
+    if let Some(data) = notice {
+        session.tell_connected(data, turn);
     }
+    turn.effects.extend(entered);
 }
 
 /// A channel that the client comes into and that is still to be read; the others are begun to be read.

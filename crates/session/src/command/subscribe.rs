@@ -1,9 +1,10 @@
 //! `subscribe` and `unsubscribe`: into a channel and out of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jackfield_model::app::{EventKind, Hello};
-use jackfield_model::client::{Answer, Subscribe, Subscribed};
+use jackfield_model::client::{Answer, Subscribe, Subscribed, Unsubscribed};
 use jackfield_model::{ClientError, Grant, Payload};
 
 use super::admission::{self, Admission, Refusal};
@@ -99,12 +100,15 @@ pub(super) fn join(
     }
 }
 
+/// What the application is told; the client hears no code.
+const BY_ITSELF: Unsubscribed = Unsubscribed { code: 0, reason: Cow::Borrowed("client unsubscribed") };
+
 pub(super) fn leave(session: &mut Session, name: &str, turn: &mut Turn<'_>) -> Outcome {
     if name.is_empty() {
         session.close(bad_request("`channel` must not be empty"), turn);
         return Ok(None);
     }
     session.stop_entering(name);
-    session.leave_channel(name, turn);
+    session.leave_channel(name, &BY_ITSELF, turn);
     Ok(Some(Answer::Unsubscribe))
 }

@@ -1,5 +1,7 @@
 //! `connect` and `refresh`: by token, as nobody, by the application's leave.
 
+use jackfield_hub::Options;
+use jackfield_hub::namespace::Permission;
 use jackfield_model::app::{Answer, ConnectAnswer, EventKind};
 use jackfield_model::{ClientError, Disconnect, Payload};
 use jackfield_session::{Hold, Settings, Tells};
@@ -192,7 +194,7 @@ fn a_good_token_needs_no_application() {
 
 #[test]
 fn the_application_hears_of_those_who_come_and_go() {
-    let tells = Tells { connect: true, disconnect: true, message: true };
+    let tells = Tells { connect: true, disconnect: true, message: true, ..Tells::default() };
     let mut house = House::new(Settings { tells, ..anonymous() }, Vec::new());
     let mut client = house.guest();
     client.say(&mut house, r#"{"id":1,"connect":{"data":{"from":"here"}}}"#);
@@ -231,4 +233,44 @@ fn refresh_renews_the_same_user() {
     let mut house = House::open();
     let reply = house.member().ask(&mut house, r#"{"id":2,"refresh":{"token":"x"}}"#);
     assert!(reply.contains(r#""code":108"#), "{reply}");
+}
+
+#[test]
+fn the_application_hears_of_each_channel_behind_the_connect_and_before_the_end() {
+    let tells = Tells { connect: true, disconnect: true, subscribe: true, unsubscribe: true, ..Tells::default() };
+    let silent = Options { subscribe_events: false, ..open_to_all() };
+    let namespaces = vec![("a", open_to_all()), ("silent", silent)];
+    let mut house = House::new(Settings { tells, ..anonymous() }, namespaces);
+    let mut client = house.guest();
+    client.say(&mut house, r#"{"id":1,"connect":{"subs":{"a:1":{}}}}"#);
+    for (id, channel) in [(2, "a:2"), (3, "silent:1"), (4, "a:3")] {
+        client.say(&mut house, &format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#));
+    }
+    client.say(&mut house, r#"{"id":5,"unsubscribe":{"channel":"a:2"}}"#);
+    client.disconnect(&mut house, Disconnect::FORCE);
+    let events = client.take().events;
+    let told: Vec<_> = events
+        .iter()
+        .map(|(event, _)| (event.seq, event.kind.name(), event.channel.as_deref().unwrap_or_default()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, "connect", ""),
+            (2, "subscribe", "a:1"),
+            (3, "subscribe", "a:2"),
+            (4, "subscribe", "a:3"),
+            (5, "unsubscribe", "a:2"),
+            (6, "unsubscribe", "a:1"),
+            (7, "unsubscribe", "a:3"),
+            (8, "disconnect", ""),
+        ]
+    );
+    assert_eq!(events[4].0.data.bytes.as_ref(), br#"{"code":0,"reason":"client unsubscribed"}"#);
+    assert_eq!(events[5].0.data.bytes.as_ref(), br#"{"code":3503,"reason":"force disconnect"}"#);
+}
+
+fn open_to_all() -> Options {
+    let subscribe = Permission { client: true, subscriber: false, anonymous: true };
+    Options { subscribe, ..Options::default() }
 }

@@ -17,7 +17,7 @@ fn raw(mode: Mode, publish_to: PublishTo, keepalive: Keepalive) -> Arc<Endpoint>
 }
 
 fn house() -> House {
-    let tells = Tells { connect: true, disconnect: true, message: true };
+    let tells = Tells { connect: true, disconnect: true, message: true, ..Tells::default() };
     House::new(Settings { tells, ..Settings::default() }, vec![("", Options::default())])
 }
 
