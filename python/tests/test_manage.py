@@ -1,6 +1,8 @@
 """`manage.py jackfield`, all but the worker."""
 
 import json
+import time
+import zlib
 
 import pytest
 from django.contrib.auth.models import User
@@ -55,6 +57,86 @@ def test_dead_list(capsys, queue, use):
         letters = [json.loads(line) for line in said(capsys, "dead", "list").splitlines()]
         assert [(one["id"], one["reason"]) for one in letters] == [("one", "bad")]
     side.close()
+
+
+def test_dead_letters_are_put_back_or_thrown_away(capsys, queue, use):
+    from workers import BY_NAME, server_side
+
+    use(queue)
+    side = server_side(queue)
+    command = {"id": "old", "method": "publish", "payload": '{"channel":"room:1","data":1}'}
+    event = BY_NAME["disconnect notice"]
+    bury(queue, side, "no such channel", command)
+    bury(queue, side, "rubbish", command | {"id": "junk"})
+    bury(queue, side, "no such channel", command | {"id": "young"}, young=True)
+    bury(queue, side, "ValueError", event)
+    with pytest.raises(CommandError, match="which ones"):
+        call_command("jackfield", "dead", "replay")
+
+    def done(*arguments):
+        lines = said(capsys, "dead", *arguments).splitlines()
+        return sorted((one["id"], one["done"].split(":")[0]) for one in map(json.loads, lines))
+
+    assert done("drop", "--reason", "rubbish") == [("junk", "dropped")]
+    assert done("replay", "--id", "nobody") == []
+    assert done("replay", "--all") == sorted(
+        [("old", "replayed"), ("young", "kept"), (event["id"], "replayed")]
+    )
+    left = [json.loads(line)["id"] for line in said(capsys, "dead", "list").splitlines()]
+    assert left == ["young"]
+    assert done("replay", "--all", "--new-id", "--limit", "1") == [("young", "replayed")]
+    assert said(capsys, "dead", "list") == ""
+    back = commands(queue, side)
+    assert [one["payload"] for one in back] == [command["payload"]] * 2
+    assert back[0]["id"] == "old"
+    assert back[1]["id"] not in ("old", "young")
+    side.close()
+
+
+OLD_SECONDS = 1_700_000_000
+
+
+def bury(queue, side, reason, fields, young=False):
+    """Writes a letter as the server and the worker do."""
+    name, at = ("dead:app" if "type" in fields else "dead"), int(time.time())
+    if queue.kind == "redis":
+        keys = [f"{{{queue.prefix}:{p}}}:{name}" for p in range(8)]
+        key = keys[zlib.crc32(fields.get("client", "room:1").encode()) % 8]
+        entry = f"{at * 1000}-*" if young else f"{OLD_SECONDS * 1000}-*"
+        side.client.xadd(key, {"reason": reason} | fields, id=entry)
+        return
+    import pika
+
+    own = (
+        {}
+        if name == "dead"
+        else {k: v for k, v in fields.items() if k not in ("id", "type", "data")}
+    )
+    properties = pika.BasicProperties(
+        message_id=fields["id"],
+        type=fields.get("type") or fields["method"],
+        headers={"reason": reason} | own,
+        timestamp=at if young else OLD_SECONDS,
+    )
+    body = fields.get("payload") or fields.get("data", "")
+    side.channel.basic_publish(side.topology.dead, "", body.encode(), properties)
+
+
+def commands(queue, side):
+    """The commands that wait in the partition of room:1."""
+    partition = zlib.crc32(b"room:1") % 8
+    if queue.kind == "redis":
+        entries = side.client.xrange(f"{{{queue.prefix}:{partition}}}:commands")
+        return [{k.decode(): v.decode() for k, v in fields.items()} for _, fields in entries]
+    name = f"{side.topology.commands}.{partition}"
+    found = []
+    for method, properties, body in side.channel.consume(name, inactivity_timeout=2):
+        if method is None:
+            break
+        side.channel.basic_ack(method.delivery_tag)
+        found.append({"id": properties.message_id, "payload": body.decode()})
+    side.channel.cancel()
+    return found
 
 
 def test_a_backend_without_events_says_what_a_worker_needs(jackfield_outbox):

@@ -51,6 +51,18 @@ def test_every_example_is_handled(side, worker):
     assert seen["say"]["pk"] == 1
     assert seen["disconnected"]["code"] == 3001
     assert seen["hello"]["data"] == "Hello Server!"
+    told = [
+        BY_NAME[name]
+        for name in (
+            *("subscribe notice", "unsubscribe notice", "occupied", "vacated"),
+            *("undelivered send", "notices lost"),
+        )
+    ]
+    side.write(*told)
+    did = {one["id"]: one["did"] for one in process.wait_for([one["id"] for one in told[:-1]])}
+    assert [did[one["id"]] for one in told[:-1]] == [
+        *("subscribed", "unsubscribed", "occupied", "vacated", "undelivered"),
+    ]
     side.write(BY_NAME["rpc call"] | {"deadline": deadline})
     assert side.answer() == {
         "v": 1,

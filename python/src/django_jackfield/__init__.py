@@ -2,9 +2,11 @@
 
 from django_jackfield.aliases import broker, brokers
 from django_jackfield.ask import (
+    aask_client,
     ahistory,
     apresence,
     apresence_stats,
+    ask_client,
     history,
     presence,
     presence_stats,
@@ -15,9 +17,14 @@ from django_jackfield.channel import (
     connected,
     connecting,
     disconnected,
+    occupied,
     on,
     refreshing,
     rpc,
+    subscribed,
+    undelivered,
+    unsubscribed,
+    vacated,
 )
 from django_jackfield.command import Command, Position
 from django_jackfield.context import Context
@@ -60,6 +67,7 @@ __all__ = [
     "Renewal",
     "Rewrite",
     "Subscription",
+    "aask_client",
     "adisconnect",
     "ahistory",
     "apresence",
@@ -67,6 +75,7 @@ __all__ = [
     "apublish",
     "apublish_many",
     "asend",
+    "ask_client",
     "atoken",
     "broker",
     "brokers",
@@ -75,6 +84,7 @@ __all__ = [
     "disconnect",
     "disconnected",
     "history",
+    "occupied",
     "on",
     "presence",
     "presence_stats",
@@ -83,5 +93,9 @@ __all__ = [
     "refreshing",
     "rpc",
     "send",
+    "subscribed",
     "token",
+    "undelivered",
+    "unsubscribed",
+    "vacated",
 ]

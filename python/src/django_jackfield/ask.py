@@ -8,7 +8,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from django_jackfield.aliases import brokers
-from django_jackfield.command import Position, history_question, question
+from django_jackfield.command import Position, client_question, history_question, question
 
 
 def presence(
@@ -41,6 +41,53 @@ def history(
     question = history_question(channel, limit, since, reverse)
     found: dict[str, Any] = brokers[via].ask(question, timeout)
     return found
+
+
+def ask_client(
+    method: str,
+    data: Any = None,
+    *,
+    user: str | None = None,
+    client: str | None = None,
+    session: str | None = None,
+    text: str | None = None,
+    timeout: float = 5.0,
+    via: str = "default",
+) -> Any:
+    """Asks one client something and waits for its answer, up to 30 seconds.
+
+    Exactly one connection must match. What the client says is not to be trusted. Raises AskError
+    with the client's own code, with 108 where there is no such connection or none that can answer,
+    with 100 where it did not answer in time.
+    """
+    target = {"user": user, "client": client, "session": session}
+    question = client_question(method, data, target, text, max(1, round(timeout * 1000)))
+    # The server itself tells when the time is up; that word must have time to come.
+    return brokers[via].ask(question, timeout + 2.0)["data"]
+
+
+async def aask_client(
+    method: str,
+    data: Any = None,
+    *,
+    user: str | None = None,
+    client: str | None = None,
+    session: str | None = None,
+    text: str | None = None,
+    timeout: float = 5.0,
+    via: str = "default",
+) -> Any:
+    """`ask_client` for async code, in a thread of its own."""
+    return await sync_to_async(ask_client, thread_sensitive=False)(
+        method,
+        data,
+        user=user,
+        client=client,
+        session=session,
+        text=text,
+        timeout=timeout,
+        via=via,
+    )
 
 
 async def apresence(

@@ -175,6 +175,39 @@ def disconnected(function: F) -> F:
     return function
 
 
+def subscribed(function: F) -> F:
+    """Declares a function that hears of each client in a channel: `(ctx)`, with `ctx.channel`."""
+    return _hears("subscribe", function)
+
+
+def unsubscribed(function: F) -> F:
+    """Declares a function that hears of each client that left a channel: `(ctx)`.
+
+    `ctx.data` has code and reason.
+    """
+    return _hears("unsubscribe", function)
+
+
+def occupied(function: F) -> F:
+    """Declares a function that hears of each channel with its first subscriber: `(ctx)`."""
+    return _hears("occupied", function)
+
+
+def vacated(function: F) -> F:
+    """Declares a function that hears of each channel that lost its last subscriber: `(ctx)`."""
+    return _hears("vacated", function)
+
+
+def undelivered(function: F) -> F:
+    """Declares a function that hears of what found nobody: `(ctx)`; `ctx.data` was said."""
+    return _hears("undelivered", function)
+
+
+def _hears(kind: str, function: F) -> F:
+    registry.notices.setdefault(kind, []).append(function)
+    return function
+
+
 def _local_name(function: Function) -> str:
     """The qualified name inside the innermost function, so `A.say` for a method."""
     return function.__qualname__.rsplit("<locals>.", 1)[-1]

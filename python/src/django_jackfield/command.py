@@ -145,6 +145,23 @@ def question(method: str, channel: str) -> Command:
     return Command.make(method, {"channel": _named("channel", channel)})
 
 
+def client_question(
+    method: str,
+    data: Any,
+    target: Mapping[str, str | None],
+    text: str | None,
+    timeout_ms: int,
+) -> Command:
+    """A question to one client."""
+    payload: dict[str, Any] = {
+        name: _named(name, value) for name, value in target.items() if value is not None
+    }
+    if not payload:
+        raise TypeError("ask_client: name a user, a client or a session")
+    payload |= {"method": _named("method", method), "timeout": timeout_ms}
+    return Command.make("call", payload | _content(data, text))
+
+
 def history_question(
     channel: str,
     limit: int,
@@ -160,6 +177,18 @@ def history_question(
     if reverse is not None:
         payload["reverse"] = reverse
     return Command.make("history", payload)
+
+
+def payload_key(raw: bytes) -> str:
+    """What decides the partition of a payload, be it one that no server understands."""
+    try:
+        payload = json.loads(raw)
+    except (ValueError, RecursionError):
+        return ""
+    channels = payload.get("channels") if isinstance(payload, dict) else None
+    if not isinstance(payload, dict) or ("channels" in payload and not channels):
+        return ""
+    return _key(payload) if not isinstance(channels, str | dict) else ""
 
 
 def _key(payload: Mapping[str, Any]) -> str:

@@ -26,9 +26,29 @@ from django_jackfield.decisions import (
 from django_jackfield.errors import ClientError, EventError, Refuse, UnhandledEvent
 from django_jackfield.event import Event, answer
 from django_jackfield.registry import Function, Match, Registry
-from django_jackfield.signals import client_connected, client_disconnected, node_lost
+from django_jackfield.signals import (
+    channel_occupied,
+    channel_vacated,
+    client_connected,
+    client_disconnected,
+    client_subscribed,
+    client_unsubscribed,
+    message_undelivered,
+    node_lost,
+    notices_lost,
+)
 
 logger = logging.getLogger("django_jackfield.worker")
+
+NOTICES: dict[str, Signal] = {
+    "node_lost": node_lost,
+    "notices_lost": notices_lost,
+    "occupied": channel_occupied,
+    "subscribe": client_subscribed,
+    "undelivered": message_undelivered,
+    "unsubscribe": client_unsubscribed,
+    "vacated": channel_vacated,
+}
 
 PRINCIPAL_FIELDS = frozenset(Principal.__dataclass_fields__)
 
@@ -62,11 +82,11 @@ class Dispatcher:
 
     def handle(self, event: Event) -> Outcome:
         """Runs the handler of an event. Raises nothing."""
+        if event.type in NOTICES and not event.call:
+            return self._told(event, self._noticed)
         call = self._calls.get(event.type)
         if call is not None:
             return self._call(event, call)
-        if event.type == "node_lost":
-            return self._told(event, self._node_lost)
         if event.type == "message":
             return self._told(event, self._message)
         if event.type == "connect":
@@ -186,8 +206,8 @@ class Dispatcher:
     def _disconnected(self, event: Event) -> None:
         self._notice(event, client_disconnected, self.registry.disconnected)
 
-    def _node_lost(self, event: Event) -> None:
-        self._notice(event, node_lost, [])
+    def _noticed(self, event: Event) -> None:
+        self._notice(event, NOTICES[event.type], self.registry.notices.get(event.type, []))
 
     def _notice(self, event: Event, signal: Signal, functions: list[Function]) -> None:
         ctx = Context(event, via=self.via)

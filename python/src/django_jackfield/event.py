@@ -17,11 +17,16 @@ TYPES = frozenset(
         "disconnect",
         "message",
         "node_lost",
+        "notices_lost",
+        "occupied",
         "publish",
         "refresh",
         "rpc",
         "sub_refresh",
         "subscribe",
+        "undelivered",
+        "unsubscribe",
+        "vacated",
     }
 )
 CONTENTS = frozenset({"json", "text", "binary"})

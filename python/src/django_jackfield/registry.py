@@ -35,6 +35,7 @@ class Registry:
     refreshing: dict[str, Function] = field(default_factory=dict)
     connected: list[Function] = field(default_factory=list)
     disconnected: list[Function] = field(default_factory=list)
+    notices: dict[str, list[Function]] = field(default_factory=dict)
 
     def match(self, name: str) -> Match | None:
         """The first channel class that fits a channel name."""
@@ -72,7 +73,8 @@ class Registry:
             "lifecycle function": len(self.connecting)
             + len(self.refreshing)
             + len(self.connected)
-            + len(self.disconnected),
+            + len(self.disconnected)
+            + sum(map(len, self.notices.values())),
         }
         said = [f"{n} {name}{'s' if n != 1 else ''}" for name, n in counts.items() if n]
         return ", ".join(said) or "no handlers (is there a realtime.py in an installed app?)"

@@ -18,5 +18,23 @@ node_lost = Signal()
 """Arguments: `ctx`. A node of the server is gone without a word: `ctx.node` is its id.
 Its connections are over, and nobody tells of them one by one."""
 
+client_subscribed = Signal()
+"""Arguments: `ctx`. A client is in `ctx.channel`."""
+
+client_unsubscribed = Signal()
+"""Arguments: `ctx`. A client left `ctx.channel`; `ctx.data` has code and reason."""
+
+channel_occupied = Signal()
+"""Arguments: `ctx`. `ctx.channel` has its first subscriber."""
+
+channel_vacated = Signal()
+"""Arguments: `ctx`. `ctx.channel` has lost its last subscriber."""
+
+message_undelivered = Signal()
+"""Arguments: `ctx`. `ctx.data` was for `ctx.user_id`, by command `ctx.event`, and found nobody."""
+
+notices_lost = Signal()
+"""Arguments: `ctx`. The server could not tell of `ctx.data["count"]` things."""
+
 message_dead = Signal()
 """Arguments: `event` (None if undecodable), `reason`, `error`. It went to the dead letters."""

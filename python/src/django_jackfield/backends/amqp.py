@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pika
@@ -14,6 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from django_jackfield.command import Command
+from django_jackfield.dead import Letter, Wanted, command_partition, partition_of
 
 DECLARE_SECONDS = 30.0
 REPLY_TO = "amq.rabbitmq.reply-to"
@@ -70,6 +72,26 @@ class Topology:
                 queue = f"{exchange}.{partition}"
                 channel.queue_declare(queue, durable=True, arguments=arguments)
                 channel.queue_bind(queue, exchange, routing_key=str(partition))
+
+
+def _letter(properties: pika.BasicProperties, body: bytes, partitions: int) -> Letter:
+    headers = properties.headers or {}
+    # Events have their version among the headers; commands have no headers of their own.
+    is_event = "v" in headers
+    if is_event:
+        key = str(headers.get("client") or headers.get("channel") or headers.get("user") or "")
+        partition = partition_of(key, partitions)
+    else:
+        partition = command_partition(body, partitions)
+    died = headers.get("x-death") or [{}]
+    written = properties.timestamp or died[0].get("time") or 0
+    return Letter(
+        id=properties.message_id or "",
+        reason=str(headers.get("reason") or died[0].get("reason") or ""),
+        partition=partition,
+        is_event=is_event,
+        time=written.timestamp() if isinstance(written, datetime) else float(written),
+    )
 
 
 class Link:
@@ -150,6 +172,54 @@ class Link:
         finally:
             channel.close()
         return letters
+
+    def settle_dead(self, topology: Topology, wanted: Wanted) -> list[tuple[Letter, str]]:
+        """Puts dead letters back or throws them away; the others stay where they are."""
+        done: list[tuple[Letter, str]] = []
+        channel = self.connection.channel()
+        try:
+            declared = channel.queue_declare(topology.dead, passive=True)
+            for _ in range(declared.method.message_count):
+                if wanted.limit is not None and len(done) >= wanted.limit:
+                    break
+                method, properties, body = channel.basic_get(topology.dead)
+                if method is None or properties is None:
+                    break
+                letter = _letter(properties, body or b"", topology.partitions)
+                if not wanted.fits(letter):
+                    continue
+                verdict = wanted.verdict(letter)
+                if verdict == "replayed":
+                    self._replay(topology, wanted, letter, (properties, body or b""))
+                if verdict in ("dropped", "replayed"):
+                    channel.basic_ack(method.delivery_tag)
+                done.append((letter, verdict))
+        finally:
+            # What was not acknowledged goes back to where it was.
+            channel.close()
+        return done
+
+    def _replay(
+        self,
+        topology: Topology,
+        wanted: Wanted,
+        letter: Letter,
+        message: tuple[pika.BasicProperties, bytes],
+    ) -> None:
+        properties, body = message
+        headers = {
+            name: value
+            for name, value in (properties.headers or {}).items()
+            if name != "reason" and not name.startswith("x-")
+        }
+        again = pika.BasicProperties(
+            message_id=wanted.id_of(letter),
+            type=properties.type,
+            headers=headers or None,
+            delivery_mode=2,
+        )
+        exchange = topology.events if letter.is_event else topology.commands
+        self.publish(exchange, str(letter.partition), body, again)
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:

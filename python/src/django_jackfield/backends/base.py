@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django_jackfield.breaker import Breaker
 from django_jackfield.command import Command
 from django_jackfield.conf import Config
+from django_jackfield.dead import Letter, Wanted
 from django_jackfield.errors import AskError, JackfieldError, PublishError
 from django_jackfield.process import PerProcess
 
@@ -60,6 +61,13 @@ class BaseBackend:
 
     def dead_letters(self, limit: int) -> list[dict[str, str]]:
         """What could not be done, oldest first."""
+        raise NotImplementedError(f"{self.config.backend} keeps no dead letters")
+
+    def settle_dead(self, wanted: Wanted) -> list[tuple[Letter, str]]:
+        """Puts dead letters back or throws them away; gives each that was meant, and what was done.
+
+        A letter leaves the dead ones only when it is surely in the queue.
+        """
         raise NotImplementedError(f"{self.config.backend} keeps no dead letters")
 
     def close(self) -> None:

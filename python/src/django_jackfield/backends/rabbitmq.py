@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_jackfield.backends.base import BaseBackend
 from django_jackfield.command import Command
 from django_jackfield.conf import Config
+from django_jackfield.dead import Letter, Wanted
 from django_jackfield.errors import AskTimeout, PublishError
 
 try:
@@ -150,6 +151,10 @@ class RabbitMQBackend(BaseBackend):
     def dead_letters(self, limit: int) -> list[dict[str, str]]:
         with self._guarded():
             return self.link().peek(self.topology.dead, limit)
+
+    def settle_dead(self, wanted: Wanted) -> list[tuple[Letter, str]]:
+        with self._guarded():
+            return self.link().settle_dead(self.topology, wanted)
 
     def close(self) -> None:
         self.drop_link()

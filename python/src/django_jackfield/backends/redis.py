@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_jackfield.backends.base import BaseBackend
 from django_jackfield.command import Command, new_id
 from django_jackfield.conf import Config
+from django_jackfield.dead import Letter, Wanted
 from django_jackfield.errors import AskTimeout
 from django_jackfield.process import PerProcess
 
@@ -134,6 +135,55 @@ class RedisBackend(BaseBackend):
                     letters.append({"at": entry.decode(), "from": key} | letter)
         letters.sort(key=lambda letter: int(letter["at"].split("-")[0]))
         return letters[:limit]
+
+    def settle_dead(self, wanted: Wanted) -> list[tuple[Letter, str]]:
+        done: list[tuple[Letter, str]] = []
+        for partition in range(self.config.partitions):
+            for name, target in (("dead", "commands"), ("dead:app", "events")):
+                start = f"{{{self.config.prefix}:{partition}}}:"
+                done += self._settle_dead(wanted, partition, (start + name, start + target))
+        return done[: wanted.limit]
+
+    def _settle_dead(
+        self, wanted: Wanted, partition: int, keys: tuple[str, str]
+    ) -> list[tuple[Letter, str]]:
+        done: list[tuple[Letter, str]] = []
+        last = b"-"
+        while wanted.limit is None or len(done) < wanted.limit:
+            page: Any = self.client().xrange(keys[0], min=last, count=100)
+            for entry, fields in page:
+                if wanted.limit is not None and len(done) >= wanted.limit:
+                    break
+                letter = Letter(
+                    id=fields.get(b"id", b"").decode(errors="replace"),
+                    reason=fields.get(b"reason", b"").decode(errors="replace"),
+                    partition=partition,
+                    is_event=keys[1].endswith(":events"),
+                    time=int(entry.split(b"-")[0]) / 1000,
+                )
+                if wanted.fits(letter):
+                    done.append(
+                        (letter, self._settle_letter(wanted, letter, keys, (entry, fields)))
+                    )
+            if len(page) < 100:
+                break
+            last = b"(" + page[-1][0]
+        return done
+
+    def _settle_letter(
+        self, wanted: Wanted, letter: Letter, keys: tuple[str, str], found: tuple[bytes, Any]
+    ) -> str:
+        verdict = wanted.verdict(letter)
+        entry, fields = found
+        if verdict in ("dropped", "replayed"):
+            # As one: what is put back must not stay behind, and what leaves must be back.
+            pipe = self.client().pipeline(transaction=True)
+            if verdict == "replayed":
+                alive = {name: value for name, value in fields.items() if name != b"reason"}
+                pipe.xadd(keys[1], {b"v": b"1"} | alive | {b"id": wanted.id_of(letter)})
+            pipe.xdel(keys[0], entry)
+            pipe.execute()
+        return verdict
 
     def close(self) -> None:
         for patience in (self.config.timeout, 2 * self.config.timeout):

@@ -25,8 +25,9 @@ class Delivery:
     @property
     def lane(self) -> str:
         """What must stay in order: the connection."""
-        client = self.fields.get("client") or self.fields.get("id", "")
-        return client if isinstance(client, str) else client.decode(errors="replace")
+        names = ("client", "channel", "id")
+        lane = next((value for name in names if (value := self.fields.get(name))), "")
+        return lane if isinstance(lane, str) else lane.decode(errors="replace")
 
 
 class Sink(Protocol):

@@ -16,8 +16,13 @@ from django_jackfield import (
     connected,
     connecting,
     disconnected,
+    occupied,
     on,
     rpc,
+    subscribed,
+    undelivered,
+    unsubscribed,
+    vacated,
 )
 
 
@@ -128,3 +133,28 @@ def came(ctx):
 @disconnected
 def went(ctx):
     note(ctx, did="disconnected", code=ctx.data["code"])
+
+
+@subscribed
+def joined(ctx):
+    note(ctx, did="subscribed", channel=ctx.channel)
+
+
+@unsubscribed
+def left(ctx):
+    note(ctx, did="unsubscribed", channel=ctx.channel, code=ctx.data["code"])
+
+
+@occupied
+def used(ctx):
+    note(ctx, did="occupied", channel=ctx.channel)
+
+
+@vacated
+def unused(ctx):
+    note(ctx, did="vacated", channel=ctx.channel)
+
+
+@undelivered
+def missed(ctx):
+    note(ctx, did="undelivered", user=ctx.user_id, data=ctx.data, command=ctx.event)

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_jackfield.aliases import InvalidAlias, brokers
+from django_jackfield.dead import Wanted
 from django_jackfield.errors import JackfieldError
 
 
@@ -45,6 +46,22 @@ class Command(BaseCommand):
         dead_jobs = dead.add_subparsers(dest="dead_job", required=True, metavar="JOB")
         listing = dead_jobs.add_parser("list", help="print them, oldest first, a JSON object each")
         listing.add_argument("--limit", type=_count, default=50)
+        for name, says in (
+            ("replay", "put them back into the queue they came from"),
+            ("drop", "throw them away"),
+        ):
+            job = dead_jobs.add_parser(name, help=says)
+            job.add_argument("--all", action="store_true", help="without any other condition")
+            job.add_argument("--id", default="", help="only this one")
+            job.add_argument("--reason", default="", help="only those whose reason holds this")
+            job.add_argument("--partition", type=int, help="only those of this partition")
+            job.add_argument("--limit", type=_count, help="at most so many")
+            if name == "replay":
+                job.add_argument(
+                    "--new-id",
+                    action="store_true",
+                    help="with new ids: the server drops an id that it has seen in 5 minutes",
+                )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs a job; what the queue or the setting has to say becomes a plain message."""
@@ -113,9 +130,27 @@ class Command(BaseCommand):
         self.stdout.write(token(user, ttl=options["ttl"], via=options["via"]))
 
     def do_dead(self, **options: Any) -> None:
-        """Prints dead letters."""
+        """Prints dead letters, or settles them."""
+        if options["dead_job"] != "list":
+            return self._settle_dead(options)
         for letter in brokers[options["via"]].dead_letters(options["limit"]):
             self.stdout.write(json.dumps(letter))
+
+    def _settle_dead(self, options: dict[str, Any]) -> None:
+        wanted = Wanted(
+            put_back=options["dead_job"] == "replay",
+            id=options["id"],
+            reason=options["reason"],
+            partition=options["partition"],
+            limit=options["limit"],
+            fresh_id=options.get("new_id", False),
+        )
+        if not options["all"] and not (wanted.id or wanted.reason) and wanted.partition is None:
+            raise CommandError("which ones? --id, --reason, --partition, or --all")
+        for letter, verdict in brokers[options["via"]].settle_dead(wanted):
+            kind = "event" if letter.is_event else "command"
+            said = {"id": letter.id, "kind": kind, "reason": letter.reason, "done": verdict}
+            self.stdout.write(json.dumps(said))
 
     def _print_key(self, key: str) -> None:
         self.stdout.write("# settings.py: JACKFIELD = {'default': {'KEYS': [KEY], ...}} with KEY =")
