@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 import zlib
 
 import pytest
@@ -9,6 +10,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from django_jackfield import conf
+from django_jackfield.command import new_id
+from django_jackfield.dead import born
 
 
 def said(capsys, *arguments):
@@ -91,6 +94,12 @@ def test_dead_letters_are_put_back_or_thrown_away(capsys, queue, use):
     assert back[0]["id"] == "old"
     assert back[1]["id"] not in ("old", "young")
     side.close()
+
+
+def test_an_id_tells_when_it_was_made():
+    before = time.time()
+    assert before - 1 <= born(new_id()) <= time.time() + 1
+    assert born("old") == born(str(uuid.uuid4())) == 0
 
 
 OLD_SECONDS = 1_700_000_000

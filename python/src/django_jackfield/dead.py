@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 import zlib
 from dataclasses import dataclass
 
@@ -53,6 +54,15 @@ class Letter:
     partition: int
     is_event: bool
     time: float = 0.0
+
+
+def born(id: str) -> float:
+    """When an id was made, in seconds since 1970; 0 where it does not tell (it is no UUIDv7)."""
+    try:
+        value = uuid.UUID(id)
+    except ValueError:
+        return 0.0
+    return (value.int >> 80) / 1000 if value.version == 7 else 0.0
 
 
 def partition_of(key: str, partitions: int) -> int:

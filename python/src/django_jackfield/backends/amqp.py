@@ -15,7 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from django_jackfield.command import Command
-from django_jackfield.dead import Letter, Wanted, command_partition, partition_of
+from django_jackfield.dead import Letter, Wanted, born, command_partition, partition_of
 
 DECLARE_SECONDS = 30.0
 REPLY_TO = "amq.rabbitmq.reply-to"
@@ -84,7 +84,8 @@ def _letter(properties: pika.BasicProperties, body: bytes, partitions: int) -> L
     else:
         partition = command_partition(body, partitions)
     died = headers.get("x-death") or [{}]
-    written = properties.timestamp or died[0].get("time") or 0
+    # Who wrote no time wrote it after the id was made.
+    written = properties.timestamp or died[0].get("time") or born(properties.message_id or "")
     return Letter(
         id=properties.message_id or "",
         reason=str(headers.get("reason") or died[0].get("reason") or ""),
