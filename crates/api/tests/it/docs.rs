@@ -51,6 +51,7 @@ const EXAMPLES: [(&str, &str, &str); 23] = [
     ("map_stats", r#"{"channel":"scores:1"}"#, r#"{"num_keys":0}"#),
     ("map_clear", r#"{"channel":"scores:1"}"#, "{}"),
     ("send", r#"{"user":"42","data":{"unread":3}}"#, r#"{"connections":1}"#),
+    ("call", r#"{"user":"42","method":"where","data":{"exact":true},"timeout":2000}"#, r#"{"data":{"x":1}}"#),
     ("block_user", r#"{"user":"44","expire_at":1900000000}"#, r#"{"connections":1}"#),
     ("unblock_user", r#"{"user":"44"}"#, "{}"),
     ("revoke_token", r#"{"uid":"7f6c8f6c3b51","expire_at":1900000000}"#, "{}"),
