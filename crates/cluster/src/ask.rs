@@ -66,6 +66,7 @@ impl Ask {
             Command::UnblockUser(user) => Self::Unblock(user),
             Command::Unsubscribe(unsubscribe) => Self::Unsubscribe(unsubscribe),
             Command::Broadcast(_)
+            | Command::Call(_)
             | Command::History(_)
             | Command::HistoryRemove(_)
             | Command::MapClear(_)

@@ -97,6 +97,7 @@ pub(crate) fn concerns_all(command: &Command) -> bool {
         | Command::UnblockUser(_)
         | Command::Unsubscribe(_) => true,
         Command::Broadcast(_)
+        | Command::Call(_)
         | Command::History(_)
         | Command::HistoryRemove(_)
         | Command::MapClear(_)

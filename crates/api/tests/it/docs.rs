@@ -7,7 +7,7 @@ use std::path::Path;
 use jackfield_bridge::command::{Kind, METHODS, Method, Shape, Table, Told};
 
 /// Method, payload and answer; in an order in which each finds what it needs.
-const EXAMPLES: [(&str, &str, &str); 23] = [
+const EXAMPLES: [(&str, &str, &str); 24] = [
     ("publish", r#"{"channel":"room:1","data":{"text":"hi"}}"#, r#"{"offset":1,"epoch":"pQzN"}"#),
     (
         "broadcast",
