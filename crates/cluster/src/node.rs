@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jackfield_hub::control::{ControlError, Done, Outcome};
-use jackfield_hub::{Broker, Forgetting, Hub, Order, Peers, PublishError, Ticket};
+use jackfield_hub::{Broker, Forgetting, Heard, Hub, Order, Peers, PublishError, Ticket};
 use jackfield_model::app::Command;
 use jackfield_model::client::Push;
 use jackfield_model::{Millis, Uuid};
@@ -29,6 +29,8 @@ use crate::survey::Surveys;
 
 /// Publications that wait for the broker; more are refused with "too many requests".
 const MOST_JOBS: usize = 16_384;
+/// Publications that workers are woken for together.
+const TOGETHER: usize = 64;
 /// Probes that may be under way before the node counts as cut off; one is sent with each beat.
 const MOST_SILENT: u64 = 3;
 /// After so many the connections are made anew.
@@ -188,15 +190,8 @@ impl Shared {
 
     fn take(&self, incoming: Incoming) {
         match incoming {
-            Incoming::Publication { channel, place, body } => match decode(&body) {
-                Ok(Body::Publication(publication, delta)) => {
-                    self.hub.hear(&channel, heard(*publication, place, delta));
-                }
-                Ok(Body::Join(info)) => self.hub.hear_push(&channel, |name| Push::Join(name, info)),
-                Ok(Body::Leave(info)) => self.hub.hear_push(&channel, |name| Push::Leave(name, info)),
-                Ok(Body::Forgotten(what)) => self.hub.hear_forgotten(&channel, what),
-                Err(error) => unread(error),
-            },
+            // They are taken together.
+            Incoming::Publication { .. } => {}
             Incoming::Note(bytes) => {
                 if let Some(note) = note::read(&bytes) {
                     self.take_note(note);
@@ -215,6 +210,22 @@ impl Shared {
                 self.health.interruptions.fetch_add(1, Ordering::Relaxed);
                 self.wish(Wish::Reopen);
             }
+        }
+    }
+
+    /// Publications that came together.
+    fn hear(&self, publications: &mut Vec<(Arc<str>, Heard)>) {
+        self.hub.hear_all(publications.iter().map(|(channel, heard)| (&**channel, heard.clone())));
+        publications.clear();
+    }
+
+    /// What is no publication.
+    fn take_body(&self, channel: &str, body: Body) {
+        match body {
+            Body::Forgotten(what) => self.hub.hear_forgotten(channel, what),
+            Body::Join(info) => self.hub.hear_push(channel, |name| Push::Join(name, info)),
+            Body::Leave(info) => self.hub.hear_push(channel, |name| Push::Leave(name, info)),
+            Body::Publication(..) => {}
         }
     }
 
@@ -355,10 +366,31 @@ impl Peers for Side {
 
 /// Takes what comes.
 async fn listen(shared: Arc<Shared>) {
+    let mut publications = Vec::new();
     loop {
         for incoming in shared.engine.hear().await {
-            shared.take(incoming);
+            // In the order in which it came: what is no publication may speak of those before it.
+            match incoming {
+                Incoming::Publication { channel, place, body } => match decode(&body) {
+                    Ok(Body::Publication(publication, delta)) => {
+                        publications.push((channel, heard(*publication, place, delta)));
+                        if publications.len() == TOGETHER {
+                            shared.hear(&mut publications);
+                        }
+                    }
+                    Ok(body) => {
+                        shared.hear(&mut publications);
+                        shared.take_body(&channel, body);
+                    }
+                    Err(error) => unread(error),
+                },
+                other => {
+                    shared.hear(&mut publications);
+                    shared.take(other);
+                }
+            }
         }
+        shared.hear(&mut publications);
     }
 }
 

@@ -14,6 +14,7 @@ use jackfield_model::{Millis, Position, Publication};
 use crate::directory::{Channel, Table};
 use crate::hub::Hub;
 use crate::journal::{Forgetting, Order, Ticket};
+use crate::mailbox::{Mailbox, Wakes};
 use crate::namespace::Options;
 use crate::parcel::Parcel;
 use crate::publish::{PublishError, Published, Taken, keep_state, takes_state};
@@ -205,7 +206,7 @@ impl Hub {
                     }
                     let mut then = Then::Nothing;
                     for heard in held {
-                        if let Then::Repair = self.take_heard(table, channel, heard) {
+                        if let Then::Repair = self.take_heard(table, channel, heard, &mut Wakes::Now) {
                             then = Then::Repair;
                         }
                     }
@@ -221,8 +222,20 @@ impl Hub {
 
     /// A publication came from the broker.
     pub fn hear(&self, channel: &str, heard: Heard) {
-        let then = self.take_heard(&mut self.directory.table(channel), channel, heard);
-        self.then(channel, &then);
+        self.hear_all([(channel, heard)]);
+    }
+
+    /// Publications came together: workers are woken when all are mailed, and write them together. Not too many at once,
+    /// because others' mail waits with them.
+    pub fn hear_all<'a>(&self, all: impl IntoIterator<Item = (&'a str, Heard)>) {
+        let mut wakes = Wakes::Later(0);
+        for (channel, heard) in all {
+            let then = self.take_heard(&mut self.directory.table(channel), channel, heard, &mut wakes);
+            self.then(channel, &then);
+        }
+        if let Wakes::Later(bits) = wakes {
+            self.each_worker(bits).for_each(Mailbox::ring);
+        }
     }
 
     /// Something that is kept nowhere came from the broker.
@@ -304,7 +317,7 @@ impl Hub {
             let top = entry.stream.as_ref().map_or(0, |stream| stream.position().offset);
             for publication in publications.into_iter().filter(|publication| publication.offset > top) {
                 let delta = options.delta_publish;
-                self.show(table, channel, taken(publication, delta, &options));
+                self.show(table, channel, taken(publication, delta, &options), &mut Wakes::Now);
             }
             // What could not be read is passed over, or it would be missed for ever.
             if let Some(stream) = table.channels.get_mut(channel).and_then(|entry| entry.stream.as_mut()) {
@@ -335,7 +348,7 @@ impl Hub {
         }
     }
 
-    fn take_heard(&self, table: &mut Table, channel: &str, heard: Heard) -> Then {
+    fn take_heard(&self, table: &mut Table, channel: &str, heard: Heard, wakes: &mut Wakes) -> Then {
         let Some(entry) = table.channels.get_mut(channel) else { return Then::Nothing };
         let Some(mirror) = &mut entry.mirror else { return Then::Nothing };
         if let State::Reading { held, .. } = &mut mirror.state {
@@ -357,7 +370,7 @@ impl Hub {
             }
         }
         let options = Arc::clone(&entry.options);
-        self.show(table, channel, taken(publication, delta || options.delta_publish, &options));
+        self.show(table, channel, taken(publication, delta || options.delta_publish, &options), wakes);
         Then::Nothing
     }
 }

@@ -14,7 +14,7 @@ use crate::control::{Listener, NodeInfo};
 use crate::directory::{Channel, Directory, Table};
 use crate::inquiries::Inquiries;
 use crate::journal::{Forgetting, Journal};
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Mail, Mailbox, Wakes};
 use crate::namespace::{Namespaces, Options};
 use crate::occupancy::Observer;
 use crate::parcel::Parcel;
@@ -273,13 +273,21 @@ impl Hub {
 
     /// Sends a parcel to every worker that cares, with the next number.
     pub(crate) fn mail(&self, entry: &Channel, parcel: Parcel) {
+        self.mail_in(entry, parcel, &mut Wakes::Now);
+    }
+
+    /// The same within a batch.
+    pub(crate) fn mail_in(&self, entry: &Channel, parcel: Parcel, wakes: &mut Wakes) {
         if entry.workers == 0 {
             return;
         }
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let parcel = Arc::new(parcel);
-        for mailbox in self.each_worker(entry.workers) {
-            mailbox.post(Mail::Channel { key: entry.key, sequence, parcel: Arc::clone(&parcel) });
+        for (worker, mailbox) in self.mailboxes.iter().enumerate() {
+            if entry.workers & (1 << worker) != 0 {
+                let parcel = Arc::clone(&parcel);
+                wakes.post(worker, mailbox, Mail::Channel { key: entry.key, sequence, parcel });
+            }
         }
     }
 

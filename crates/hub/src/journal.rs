@@ -13,7 +13,7 @@ use jackfield_model::{ClientError, Millis, Payload, Position, Publication};
 use crate::directory::{Channel, Table};
 use crate::hub::Hub;
 use crate::keyed::{Keyed, Value};
-use crate::mailbox::Mail;
+use crate::mailbox::{Mail, Wakes};
 use crate::people::Address;
 use crate::publish::{PublishError, Published, Publishing, Taken, is_still_over, note_end};
 use crate::stream::Stream;
@@ -158,7 +158,7 @@ impl Hub {
     pub fn reveal(&self, numbered: Numbered) {
         let Numbered { channel, taken, published, ticket, .. } = numbered;
         if let Some(taken) = taken {
-            self.show(&mut self.directory.table(&channel), &channel, taken);
+            self.show(&mut self.directory.table(&channel), &channel, taken, &mut Wakes::Now);
         }
         self.settle(ticket, Ok(published));
     }

@@ -74,15 +74,17 @@ impl Mailbox {
 
     /// Puts mail in. Control mail is never refused; publications ask [`Self::is_full`] first.
     pub fn post(&self, mail: Mail) {
-        let first = {
-            let mut mails = self.lock();
-            mails.push(mail);
-            self.count.store(mails.len(), Ordering::Relaxed);
-            mails.len() == 1
-        };
-        if first {
+        if self.post_quietly(mail) {
             self.wake.wake();
         }
+    }
+
+    /// Puts mail in and wakes nobody; true if somebody has to, because the box was empty.
+    fn post_quietly(&self, mail: Mail) -> bool {
+        let mut mails = self.lock();
+        mails.push(mail);
+        self.count.store(mails.len(), Ordering::Relaxed);
+        mails.len() == 1
     }
 
     /// Whether publications should wait.
@@ -105,8 +107,34 @@ impl Mailbox {
         self.count.store(0, Ordering::Relaxed);
     }
 
+    /// Wakes the owner.
+    pub(crate) fn ring(&self) {
+        self.wake.wake();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Mail>> {
         // A vector of mail is whole after any panic of its holder: pushing and swapping do not stop half-way.
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When workers are woken for mail.
+///
+/// Why not always at once: a worker that is woken for the first publication of a batch writes it alone, and the others in a
+/// second round. Woken after the batch it gathers them into one write per subscriber.
+#[derive(Debug)]
+pub(crate) enum Wakes {
+    /// At once.
+    Now,
+    /// When the batch is over: one bit per worker.
+    Later(u64),
+}
+
+impl Wakes {
+    pub(crate) fn post(&mut self, worker: usize, mailbox: &Mailbox, mail: Mail) {
+        match self {
+            Self::Now => mailbox.post(mail),
+            Self::Later(bits) => *bits |= u64::from(mailbox.post_quietly(mail)) << worker,
+        }
     }
 }

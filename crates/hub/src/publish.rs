@@ -12,6 +12,7 @@ use crate::directory::{Channel, Table, release};
 use crate::hub::Hub;
 use crate::journal::{Order, Ticket};
 use crate::keyed::{Keyed, Value};
+use crate::mailbox::Wakes;
 use crate::namespace::{Format, Kind, MapMode, Options};
 use crate::parcel::Parcel;
 
@@ -134,7 +135,7 @@ impl Hub {
         let mut table = self.directory.table(channel);
         let (published, taken) = self.take(&mut table, channel, publishing, now)?;
         if let Some(taken) = taken {
-            self.show(&mut table, channel, taken);
+            self.show(&mut table, channel, taken, &mut Wakes::Now);
         }
         Ok(Receipt::Ready(published))
     }
@@ -223,7 +224,7 @@ impl Hub {
     }
 
     /// Shows a publication: it enters history and state, and goes to the workers that care.
-    pub(crate) fn show(&self, table: &mut Table, channel: &str, taken: Taken) {
+    pub(crate) fn show(&self, table: &mut Table, channel: &str, taken: Taken, wakes: &mut Wakes) {
         let Some(entry) = table.channels.get_mut(channel) else { return };
         let Taken { publication, state, keeps, wants_delta, more } = taken;
         let options = Arc::clone(&entry.options);
@@ -243,7 +244,7 @@ impl Hub {
         self.tell_tap(entry, &publication);
         let push = Push::Publication(Arc::clone(&entry.name), publication);
         let before = before.filter(|_| wants_delta);
-        self.mail(entry, Parcel::publication(push, before, entry.key, options));
+        self.mail_in(entry, Parcel::publication(push, before, entry.key, options), wakes);
     }
 
     /// Removes what has run out in any map; call often.

@@ -69,7 +69,13 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let settings = Arc::new(assemble::settings(config, (&calls, &identity), node.as_str().into()));
     let connection_limit = connection_limit(config);
     let (door, bridge) = link(config, (calls, connection_limit), (&hub, &runtime), &about)?;
-    let counted = Counted { workers: Arc::clone(&counters), log: inbox, link: bridge.as_ref().map(Bridge::counters), broker: health.clone(), connectors: connectors.clone() };
+    let counted = Counted {
+        workers: Arc::clone(&counters),
+        log: inbox,
+        link: bridge.as_ref().map(Bridge::counters),
+        broker: health.clone(),
+        connectors: connectors.clone(),
+    };
     let samples = metrics::source(&hub, counted);
     let router = router(config, (&hub, samples, health), &about);
     let hand_over = config.http_server.api_on_public_port.then(|| {

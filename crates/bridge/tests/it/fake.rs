@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_bridge::{
-    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, DoorError, LostNode, NodeLease, Queue, QueueError, Receipt, Request,
-    Routes, Way, Ways,
+    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, DoorError, LostNode, NodeLease, Queue, QueueError,
+    Receipt, Request, Routes, Way, Ways,
 };
 use jackfield_hub::{Address, Forgetting, Hub, Journal, Mail, Mailbox, Membership, Namespaces, Options, Order, Wake};
 use jackfield_model::app::{Answer, Event, EventKind, Origin};
