@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jackfield_hub::Hub;
 use jackfield_hub::control::{ControlError, NodeInfo, NodeLine, Outcome, apply_here};
 use jackfield_model::app::{
-    Block, Command, Ejection, InvalidTokens, Refresh, Revocation, Send, Subscribe, Unsubscribe,
+    Block, ClientCall, Command, Ejection, InvalidTokens, Refresh, Revocation, Send, Subscribe, Target, Unsubscribe,
 };
 use jackfield_model::client::PresenceStats;
 use jackfield_model::{ClientError, ClientInfo, Millis};
@@ -20,10 +21,16 @@ pub(crate) enum Ask {
     /// What is kept out on your side?
     Bans,
     Block(Block),
+    /// Ask your client; the answer comes when it has answered.
+    Call(ClientCall),
     Channels(String),
     Disconnect(Ejection),
+    /// How many of your connections match?
+    Find(Target),
     Info,
     Invalidate(InvalidTokens),
+    /// Which of these users are connected to you?
+    Online(Vec<Arc<str>>),
     Presence(Arc<str>),
     PresenceStats(Arc<str>),
     Refresh(Refresh),
@@ -37,12 +44,15 @@ pub(crate) enum Ask {
 /// What one node answers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) enum Reply {
+    /// What a client answered.
+    Answered(Result<Bytes, ClientError>),
     Bans(Vec<Ask>),
     Channels(Vec<(Arc<str>, u32)>),
     Connections(u64),
     Done,
     Error(ClientError),
     Info(Card),
+    Online(Vec<Arc<str>>),
     Presence(Vec<ClientInfo>),
     /// Members, and a number for each user.
     Stats(u64, Vec<u64>),
@@ -81,7 +91,7 @@ impl Ask {
 
     fn command(self) -> Option<Command> {
         Some(match self {
-            Self::Bans => return None,
+            Self::Bans | Self::Call(_) | Self::Find(_) | Self::Online(_) => return None,
             Self::Block(block) => Command::BlockUser(block),
             Self::Channels(pattern) => Command::Channels(pattern),
             Self::Disconnect(ejection) => Command::Disconnect(ejection),
@@ -100,11 +110,19 @@ impl Ask {
 
     /// Does it here, and answers.
     pub(crate) fn answer(self, hub: &Hub, card: Card, now: Millis) -> Reply {
-        if let Self::PresenceStats(channel) = &self {
-            return match hub.count_members(channel) {
-                Ok((members, users)) => Reply::Stats(members, users),
-                Err(error) => Reply::Error(error),
-            };
+        match self {
+            Self::PresenceStats(channel) => {
+                return match hub.count_members(&channel) {
+                    Ok((members, users)) => Reply::Stats(members, users),
+                    Err(error) => Reply::Error(error),
+                };
+            }
+            Self::Find(target) => return Reply::Connections(hub.matching(&target) as u64),
+            Self::Online(mut users) => {
+                users.retain(|user| hub.is_online(user));
+                return Reply::Online(users);
+            }
+            _ => {}
         }
         let Some(command) = self.command() else {
             return Reply::Bans(hub.bans().iter().filter_map(Self::of).collect());
@@ -139,12 +157,16 @@ pub(crate) struct Sum {
     /// Users that are counted.
     users: Option<HashSet<u64>>,
     members: u64,
+    /// Where connections were found, and how many.
+    pub(crate) found: Vec<(Arc<str>, u64)>,
+    /// Users that are somewhere.
+    pub(crate) online: HashSet<Arc<str>>,
 }
 
 impl Sum {
     /// Begins with what came of it here.
     pub(crate) fn new(own: Result<Outcome, ControlError>, command: &Command, hub: &Hub, card: Card) -> Self {
-        let mut sum = Self { outcome: own, users: None, members: 0 };
+        let mut sum = Self { outcome: own, ..Self::empty() };
         match (&sum.outcome, command) {
             (Ok(Outcome::Info(info)), _) => {
                 sum.outcome = Ok(Outcome::Nodes(vec![line(card.with(*info))]));
@@ -158,7 +180,22 @@ impl Sum {
         sum
     }
 
-    pub(crate) fn add(&mut self, reply: Reply) {
+    /// Of a question that nothing here answers; as long as nobody does, there is no such connection.
+    pub(crate) fn empty() -> Self {
+        let outcome = Err(ControlError::Refused(jackfield_hub::gone()));
+        Self { outcome, users: None, members: 0, found: Vec::new(), online: HashSet::new() }
+    }
+
+    pub(crate) fn add(&mut self, from: &Arc<str>, reply: Reply) {
+        let reply = match reply {
+            Reply::Answered(answer) => {
+                self.outcome = answer.map(Outcome::Answered).map_err(ControlError::Refused);
+                return;
+            }
+            Reply::Connections(count) if self.outcome.is_err() => return self.found.push((Arc::clone(from), count)),
+            Reply::Online(users) => return self.online.extend(users),
+            reply => reply,
+        };
         // Where this node says no, the others' options are the same: nothing is added.
         let Ok(outcome) = &mut self.outcome else { return };
         match (outcome, reply) {

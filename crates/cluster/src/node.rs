@@ -1,31 +1,32 @@
 //! This node among the others: hub on one side, engine on the other.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use bytes::Bytes;
 use jackfield_hub::control::{ControlError, Done, Outcome};
-use jackfield_hub::{Broker, Forgetting, Heard, Hub, Order, Peers, PublishError, Ticket};
-use jackfield_model::app::Command;
+use jackfield_hub::{Heard, Hub};
+use jackfield_model::ClientError;
 use jackfield_model::client::Push;
-use jackfield_model::{Millis, Uuid};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::ask::{Ask, Reply, Sum};
+use crate::ask::{Ask, Reply};
 use crate::card::Card;
-use crate::engine::{Engine, Incoming, Outgoing};
-use crate::frame::{Body, decode, encode};
+use crate::engine::{Engine, Incoming};
+use crate::frame::{Body, decode};
 use crate::interest::{Keeper, Wish};
 use crate::note::{self, Note};
-use crate::outbound::{heard, millis, outgoing, unread};
+use crate::outbound::{heard, millis, unread};
 use crate::publisher::{Job, Publisher};
+use crate::registrar::{Change, Registrar};
 use crate::registry::{BEAT, LEASE, Registry};
+use crate::side::Side;
 use crate::survey::Surveys;
+use crate::words::{Words, words};
 
 /// Publications that wait for the broker; more are refused with "too many requests".
 const MOST_JOBS: usize = 16_384;
@@ -33,6 +34,8 @@ const MOST_JOBS: usize = 16_384;
 const TOGETHER: usize = 64;
 /// Probes that may be under way before the node counts as cut off; one is sent with each beat.
 const MOST_SILENT: u64 = 3;
+/// How long the last words may take.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// After so many the connections are made anew.
 const RESET_AFTER: u64 = 6;
 
@@ -82,18 +85,18 @@ impl Health {
 }
 
 /// What tasks and callers share.
-struct Shared {
-    options: ClusterOptions,
+pub(crate) struct Shared {
+    pub(crate) options: ClusterOptions,
     started: Instant,
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     engine: Arc<dyn Engine>,
-    registry: Registry,
-    surveys: Surveys,
+    pub(crate) registry: Registry,
+    pub(crate) surveys: Surveys,
     health: Arc<Health>,
-    jobs: mpsc::Sender<Job>,
+    pub(crate) jobs: mpsc::Sender<Job>,
     wishes: mpsc::UnboundedSender<Wish>,
-    /// Words to other nodes, in order.
-    words: mpsc::UnboundedSender<(Option<Arc<str>>, Bytes)>,
+    pub(crate) words: Words,
+    changes: mpsc::UnboundedSender<Change>,
 }
 
 /// A node of a cluster.
@@ -108,22 +111,14 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// The hub's side of it.
-struct Side(Arc<Shared>);
-
-impl fmt::Debug for Side {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Cluster")
-    }
-}
-
 impl Cluster {
     /// Joins; before the first connection of the hub.
     #[must_use]
     pub fn start(engine: Arc<dyn Engine>, hub: Arc<Hub>, options: ClusterOptions, runtime: &Handle) -> Self {
         let (jobs, publications) = mpsc::channel(MOST_JOBS);
         let (wishes, wished) = mpsc::unbounded_channel();
-        let (words, said) = mpsc::unbounded_channel();
+        let (words, said) = words();
+        let (changes, changed) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             options,
             started: Instant::now(),
@@ -135,16 +130,20 @@ impl Cluster {
             jobs,
             wishes,
             words,
+            changes,
         });
-        let is_first = hub.set_broker(Arc::new(Side(Arc::clone(&shared))));
-        debug_assert!(is_first, "a hub has one broker");
-        hub.set_peers(Arc::new(Side(Arc::clone(&shared))));
+        let side = Arc::new(Side::new(Arc::clone(&shared)));
+        let is_first = hub.set_broker(Arc::<Side>::clone(&side)) && hub.set_peers(side);
+        debug_assert!(is_first, "a hub has one cluster");
+        let own = (Arc::clone(&shared.options.uid), shared.words.clone());
+        let registrar = Registrar::new(Arc::clone(&hub), own.0, own.1, changed);
         let mut tasks = JoinSet::new();
         let publisher = Publisher { engine: Arc::clone(&engine), hub: Arc::clone(&hub), jobs: publications };
         tasks.spawn_on(publisher.run(), runtime);
+        tasks.spawn_on(registrar.run(), runtime);
+        tasks.spawn_on(said.run(Arc::clone(&engine)), runtime);
         tasks.spawn_on(Keeper { engine, hub, wishes: wished }.run(), runtime);
         tasks.spawn_on(listen(Arc::clone(&shared)), runtime);
-        tasks.spawn_on(speak(Arc::clone(&shared), said), runtime);
         tasks.spawn_on(beat(Arc::clone(&shared)), runtime);
         Self { shared, tasks }
     }
@@ -163,9 +162,15 @@ impl Cluster {
 
     /// Says goodbye; connections have been closed before.
     pub async fn stop(mut self) {
-        let bye = note::write(&Note::Bye { uid: Arc::clone(&self.shared.options.uid) });
-        if let Err(error) = self.shared.engine.tell(None, bye).await {
-            tracing::debug!(%error, "the other nodes were not told goodbye");
+        let said = async {
+            let (flush, flushed) = oneshot::channel();
+            self.shared.count(Change::Flush(flush));
+            let _ = flushed.await;
+            self.shared.say(None, &Note::Bye { uid: Arc::clone(&self.shared.options.uid) });
+            self.shared.words.said().await;
+        };
+        if timeout(GOODBYE, said).await.is_err() {
+            tracing::debug!("the other nodes were not told goodbye");
         }
         self.tasks.shutdown().await;
         self.shared.engine.end().await;
@@ -173,18 +178,27 @@ impl Cluster {
 }
 
 impl Shared {
-    fn card(&self) -> Card {
+    pub(crate) fn card(&self) -> Card {
         let ClusterOptions { uid, name, version } = &self.options;
         let uptime = self.started.elapsed().as_secs();
         Card { uid: Arc::clone(uid), name: name.clone(), version: version.clone(), uptime, ..Card::default() }
     }
 
-    fn say(&self, to: Option<Arc<str>>, note: &Note) {
-        // The task ends with this node.
-        let _ = self.words.send((to, note::write(note)));
+    pub(crate) fn say(&self, to: Option<Arc<str>>, note: &Note) {
+        self.words.say(to, note);
     }
 
-    fn wish(&self, wish: Wish) {
+    /// Tells the registrar; its task ends with this node.
+    pub(crate) fn count(&self, change: Change) {
+        let _ = self.changes.send(change);
+    }
+
+    /// The nodes that are there have changed; these were lost.
+    fn move_homes(&self, lost: Vec<Arc<str>>) {
+        self.count(Change::Nodes(self.registry.uids(), lost));
+    }
+
+    pub(crate) fn wish(&self, wish: Wish) {
         let _ = self.wishes.send(wish);
     }
 
@@ -209,6 +223,7 @@ impl Shared {
                 tracing::warn!(broker, reason, "the broker was away: what was missed is read again");
                 self.health.interruptions.fetch_add(1, Ordering::Relaxed);
                 self.wish(Wish::Reopen);
+                self.count(Change::Interrupted);
             }
         }
     }
@@ -237,6 +252,7 @@ impl Shared {
                 let uid = Arc::clone(&card.uid);
                 let (name, version) = (card.name.clone(), card.version.clone());
                 if self.registry.heard(card, Instant::now()) {
+                    self.move_homes(Vec::new());
                     tracing::info!(node = %uid, name, version, "a node is there");
                     self.say(Some(Arc::clone(&uid)), &Note::Beat(self.card()));
                     // It may have learnt of somebody to be kept out while this node was away, or not yet there.
@@ -247,9 +263,11 @@ impl Shared {
                 if let Some(card) = self.registry.left(&uid) {
                     tracing::info!(node = %uid, name = card.name, "a node went down");
                     self.surveys.gone(&uid);
+                    self.move_homes(Vec::new());
                 }
             }
             Note::Ask { from, .. } if from == *own => {}
+            Note::Ask { from, id, ask } if matches!(*ask, Ask::Call(_)) => self.inquire(from, id, *ask),
             Note::Ask { from, id, ask } => {
                 let reply = ask.answer(&self.hub, self.card(), millis());
                 self.say(Some(from), &Note::Reply { from: Arc::clone(own), id, reply: Box::new(reply) });
@@ -260,12 +278,32 @@ impl Shared {
                 }
             }
             Note::Reply { from, id, reply } => self.surveys.answered(id, &from, *reply),
+            Note::Ledger { from, ledger } => self.count(Change::Heard(from, ledger)),
+            Note::Recount { from } if from == *own => {}
+            Note::Recount { from } => self.count(Change::Recount(from)),
             Note::Uplink { session, data } => {
                 if let Err(error) = self.hub.uplink(session, data) {
                     tracing::debug!(?error, "what a client sent through another node finds no session");
                 }
             }
         }
+    }
+
+    /// Asks a client of this node for another node.
+    fn inquire(&self, from: Arc<str>, id: u64, ask: Ask) {
+        let Ask::Call(call) = ask else { return };
+        let (own, words) = (Arc::clone(&self.options.uid), self.words.clone());
+        let done: Done = Box::new(move |outcome| {
+            let answer = match outcome {
+                Ok(Outcome::Answered(answer)) => Ok(answer),
+                Ok(_) => Err(ClientError::INTERNAL),
+                Err(ControlError::Refused(error)) => Err(error),
+                Err(ControlError::Busy) => Err(ClientError::TOO_MANY_REQUESTS),
+            };
+            let reply = Box::new(Reply::Answered(answer));
+            words.say(Some(from), &Note::Reply { from: own, id, reply });
+        });
+        self.hub.inquire(&call, millis(), done);
     }
 
     /// Looks whether probes came back through every path.
@@ -299,71 +337,6 @@ impl Shared {
     }
 }
 
-impl Broker for Side {
-    fn publish(&self, order: Order) -> Result<(), Order> {
-        let Ok(place) = self.0.jobs.try_reserve() else { return Err(order) };
-        let Some(options) = self.0.hub.namespaces().of(&order.channel) else { return Err(order) };
-        let outgoing = outgoing(&order, options);
-        let patient = order.publishing.stamp.is_some();
-        place.send(Job::Publish { outgoing, ticket: order.ticket, patient, since: Instant::now() });
-        Ok(())
-    }
-
-    fn spread(&self, channel: &Arc<str>, push: &Push) {
-        let body = match push {
-            Push::Join(_, info) => Body::Join(Arc::clone(info)),
-            Push::Leave(_, info) => Body::Leave(Arc::clone(info)),
-            _ => return,
-        };
-        let outgoing = Outgoing { channel: Arc::clone(channel), body: encode(&body, 0), ..Outgoing::default() };
-        let job = Job::Publish { outgoing, ticket: None, patient: false, since: Instant::now() };
-        if self.0.jobs.try_send(job).is_err() {
-            tracing::debug!(%channel, "that somebody came or went is not told: the broker is behind");
-        }
-    }
-
-    fn open(&self, channel: &Arc<str>) {
-        self.0.wish(Wish::Open(Arc::clone(channel)));
-    }
-
-    fn repair(&self, channel: &Arc<str>) {
-        self.0.wish(Wish::Repair(Arc::clone(channel)));
-    }
-
-    fn close(&self, channel: &Arc<str>) {
-        self.0.wish(Wish::Close(Arc::clone(channel)));
-    }
-
-    fn forget(&self, channel: &Arc<str>, what: Forgetting, ticket: Option<Ticket>) {
-        let job = Job::Forget(Arc::clone(channel), what, ticket);
-        if let Err(
-            mpsc::error::TrySendError::Full(Job::Forget(_, _, ticket))
-            | mpsc::error::TrySendError::Closed(Job::Forget(_, _, ticket)),
-        ) = self.0.jobs.try_send(job)
-        {
-            self.0.hub.settle(ticket, Err(PublishError::Busy));
-        }
-    }
-}
-
-impl Peers for Side {
-    fn ask(&self, command: &Command, own: Result<Outcome, ControlError>, _: Millis, done: Done) {
-        let sum = Sum::new(own, command, &self.0.hub, self.0.card());
-        let others: HashSet<Arc<str>> = self.0.registry.uids().into_iter().collect();
-        let Some(ask) = Ask::of(command).filter(|_| !others.is_empty()) else { return done(sum.outcome()) };
-        let id = self.0.surveys.begin(others, sum, done);
-        self.0.say(None, &Note::Ask { from: Arc::clone(&self.0.options.uid), id, ask: Box::new(ask) });
-    }
-
-    fn uplink(&self, node: &str, session: Uuid, data: Bytes) -> bool {
-        let is_known = self.0.registry.knows(node);
-        if is_known {
-            self.0.say(Some(node.into()), &Note::Uplink { session, data });
-        }
-        is_known
-    }
-}
-
 /// Takes what comes.
 async fn listen(shared: Arc<Shared>) {
     let mut publications = Vec::new();
@@ -394,16 +367,6 @@ async fn listen(shared: Arc<Shared>) {
     }
 }
 
-/// Says what is to be said, in order.
-async fn speak(shared: Arc<Shared>, mut words: mpsc::UnboundedReceiver<(Option<Arc<str>>, Bytes)>) {
-    while let Some((to, note)) = words.recv().await {
-        if let Err(error) = shared.engine.tell(to.as_deref(), note).await {
-            // Who waits for an answer is told what is known when its time is up.
-            tracing::debug!(%error, "a word to other nodes is lost");
-        }
-    }
-}
-
 /// Says that this node is there, and looks who else is.
 async fn beat(shared: Arc<Shared>) {
     let mut every = interval(BEAT);
@@ -418,12 +381,17 @@ async fn beat(shared: Arc<Shared>) {
                 "this node stood still: the others may have given it up; what it missed is read again"
             );
             shared.registry.excuse(now);
+            shared.count(Change::StoodStill);
             shared.engine.reset();
         }
         last = now;
-        for card in shared.registry.expire(now) {
+        let lost = shared.registry.expire(now);
+        for card in &lost {
             tracing::warn!(node = %card.uid, name = card.name, "a node is silent and counts as lost");
             shared.surveys.gone(&card.uid);
+        }
+        if !lost.is_empty() {
+            shared.move_homes(lost.into_iter().map(|card| card.uid).collect());
         }
         let silent = shared.surveys.expire(now);
         if !silent.is_empty() {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::{Ask, Reply};
 use crate::card::Card;
+use crate::registrar::Ledger;
 
 /// A word between nodes.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -21,6 +22,10 @@ pub(crate) enum Note {
     Ask { from: Arc<str>, id: u64, ask: Box<Ask> },
     /// What came of it.
     Reply { from: Arc<str>, id: u64, reply: Box<Reply> },
+    /// What I have of what you keep count of.
+    Ledger { from: Arc<str>, ledger: Ledger },
+    /// I lost count: tell me all you have of what I keep count of.
+    Recount { from: Arc<str> },
     /// What a client said to its session by a request that came to another node.
     Uplink { session: Uuid, data: Bytes },
 }

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jackfield_hub::control::Done;
 use tokio::time::Instant;
 
 use crate::ask::{Reply, Sum};
@@ -12,11 +11,14 @@ use crate::ask::{Reply, Sum};
 /// How long nodes have to answer. One that is silent for longer is told apart from a dead one by its lease.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is done with the answers.
+pub(crate) type Then = Box<dyn FnOnce(Sum) + Send>;
+
 /// One question.
 struct Open {
     missing: HashSet<Arc<str>>,
     sum: Sum,
-    done: Done,
+    then: Then,
     until: Instant,
 }
 
@@ -32,16 +34,16 @@ impl Surveys {
     }
 
     /// Begins to wait for these nodes; the number that they answer under.
-    pub(crate) fn begin(&self, missing: HashSet<Arc<str>>, sum: Sum, done: Done) -> u64 {
+    pub(crate) fn begin(&self, missing: HashSet<Arc<str>>, sum: Sum, patience: Duration, then: Then) -> u64 {
         let mut open = self.lock();
         open.0 += 1;
         let id = open.0;
-        open.1.insert(id, Open { missing, sum, done, until: Instant::now() + PATIENCE });
+        open.1.insert(id, Open { missing, sum, then, until: Instant::now() + patience });
         id
     }
 
     /// A node has answered.
-    pub(crate) fn answered(&self, id: u64, from: &str, reply: Reply) {
+    pub(crate) fn answered(&self, id: u64, from: &Arc<str>, reply: Reply) {
         let over = {
             let mut open = self.lock();
             let Some(one) = open.1.get_mut(&id) else { return };
@@ -49,11 +51,11 @@ impl Surveys {
             if !one.missing.remove(from) {
                 return;
             }
-            one.sum.add(reply);
+            one.sum.add(from, reply);
             if one.missing.is_empty() { open.1.remove(&id) } else { None }
         };
         if let Some(one) = over {
-            (one.done)(one.sum.outcome());
+            (one.then)(one.sum);
         }
     }
 
@@ -82,7 +84,7 @@ impl Surveys {
             ids.iter().filter_map(|id| open.1.remove(id)).collect()
         };
         for one in over {
-            (one.done)(one.sum.outcome());
+            (one.then)(one.sum);
         }
     }
 }

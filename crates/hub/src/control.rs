@@ -137,7 +137,7 @@ pub fn apply_named(hub: &Hub, (id, command): (&str, &Command), now: Millis, done
     }
     match command {
         Command::Broadcast(broadcast) => apply_broadcast(hub, broadcast, now, done),
-        Command::Call(call) => hub.inquire(call, now, done),
+        Command::Call(call) => hub.inquire_anywhere(call, now, done),
         Command::Publish(publish) => apply_publish(hub, publish, false, (now, done)),
         Command::MapPublish(publish) => apply_publish(hub, publish, true, (now, done)),
         Command::MapRemove(publish) => {

@@ -183,12 +183,23 @@ impl Hub {
     /// Registers a connection that said who it is; false if its user has too many (`limit`, 0: none).
     #[must_use]
     pub fn arrive(&self, info: &ClientInfo, at: Address, limit: usize) -> bool {
-        self.people.arrive(info.client, &info.user, at, limit)
+        let is_in = self.people.arrive(info.client, &info.user, at, limit);
+        if is_in
+            && limit != 0
+            && !info.user.is_empty()
+            && let Some(peers) = self.peers.get()
+        {
+            peers.arrived(&info.user, info.client, limit);
+        }
+        is_in
     }
 
     /// Forgets a connection.
     pub fn depart(&self, info: &ClientInfo, at: Address) {
         self.people.depart(info.client, &info.user, at);
+        if let Some(peers) = self.peers.get() {
+            peers.departed(&info.user, info.client);
+        }
         self.end_inquiries(at);
     }
 

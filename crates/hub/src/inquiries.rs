@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use jackfield_model::app::ClientCall;
+use jackfield_model::app::{ClientCall, Target};
 use jackfield_model::{ClientError, Millis, Uuid};
 
 use crate::control::{ControlError, Done, Outcome};
@@ -57,16 +57,30 @@ impl Inquiries {
 }
 
 impl Hub {
-    /// Asks the one client that is meant; `done` is told its answer, or why there is none.
-    pub(crate) fn inquire(&self, call: &ClientCall, now: Millis, done: Done) {
+    /// Asks the one client that is meant, on whichever node it is.
+    pub(crate) fn inquire_anywhere(&self, call: &ClientCall, now: Millis, done: Done) {
+        let here = self.find(&call.target).len();
+        // Of a connection that is named there is no other.
+        let is_named = call.target.client.is_some() || call.target.session.is_some();
+        match self.peers.get().filter(|_| here == 0 || !is_named) {
+            Some(peers) => peers.call(call, here, now, done),
+            None => self.inquire(call, now, done),
+        }
+    }
+
+    /// How many connections of this node match.
+    #[must_use]
+    pub fn matching(&self, target: &Target) -> usize {
+        self.find(target).len()
+    }
+
+    /// Asks the one client of this node that is meant; `done` is told its answer, or why there is none.
+    pub fn inquire(&self, call: &ClientCall, now: Millis, done: Done) {
         let addresses = self.find(&call.target);
         let [from] = addresses[..] else {
             let error = match addresses.len() {
                 0 => gone(),
-                several => ClientError {
-                    message: format!("{several} connections match; a call is for one: name it by `client`").into(),
-                    ..ClientError::BAD_REQUEST
-                },
+                several => ambiguous(several),
             };
             return done(Err(error.into()));
         };
@@ -131,8 +145,18 @@ impl Hub {
     }
 }
 
+/// Several connections match a question for one.
+#[must_use]
+pub fn ambiguous(several: usize) -> ClientError {
+    ClientError {
+        message: format!("{several} connections match; a call is for one: name it by `client`").into(),
+        ..ClientError::BAD_REQUEST
+    }
+}
+
 /// There is no such connection, or it ended before it answered.
-fn gone() -> ClientError {
+#[must_use]
+pub fn gone() -> ClientError {
     ClientError {
         message: "not available: there is no such connection, or it has ended".into(),
         ..ClientError::NOT_AVAILABLE

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use crate::directory::Channel;
 use crate::hub::Hub;
 
-/// Hears of channels that come into use and go out of it, on this node.
+/// Hears of channels that come into use and go out of it; with several nodes, of those that this one keeps count of.
 ///
-/// Both are called under the lock of the channel's table, so they alternate and come in the order in which it happened.
+/// Both are called under the lock of the channel's table, or by the one task that keeps count for all nodes, so they
+/// alternate and come in the order in which it happened.
 /// Whoever hears must not block, and must not call the hub back.
 pub trait Occupancy: Send + Sync {
     /// A channel has its first subscriber.
@@ -34,12 +35,22 @@ impl Hub {
         self.observer.0.set(observer).is_ok()
     }
 
+    /// A channel has its first subscriber on any node, or has lost its last.
+    pub fn tell_occupancy(&self, channel: &Arc<str>, in_use: bool) {
+        if let Some(observer) = self.observer.0.get() {
+            if in_use { observer.occupied(channel) } else { observer.vacated(channel) }
+        }
+    }
+
     /// Call under the lock of the channel's table, when its members have become one.
     pub(crate) fn note_occupied(&self, entry: &Channel) {
         if entry.options.occupancy_events
             && let Some(observer) = self.observer.0.get()
         {
-            observer.occupied(&entry.name);
+            match self.peers.get() {
+                Some(peers) => peers.occupy(&entry.name, true),
+                None => observer.occupied(&entry.name),
+            }
         }
     }
 
@@ -48,7 +59,10 @@ impl Hub {
         if entry.options.occupancy_events
             && let Some(observer) = self.observer.0.get()
         {
-            observer.vacated(&entry.name);
+            match self.peers.get() {
+                Some(peers) => peers.occupy(&entry.name, false),
+                None => observer.vacated(&entry.name),
+            }
         }
     }
 }

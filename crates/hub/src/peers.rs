@@ -4,18 +4,38 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_model::app::{Answer, Command, Ejection};
-use jackfield_model::{ClientError, Millis, Uuid};
+use jackfield_model::app::{Answer, ClientCall, Command, Ejection};
+use jackfield_model::{ClientError, ClientId, Millis, Uuid};
 
 use crate::control::{self, ControlError, Done, Outcome};
 use crate::hub::Hub;
 use crate::people::Address;
+
+/// Is told which of several users are nowhere.
+pub type Absent = Box<dyn FnOnce(Vec<Arc<str>>) + Send>;
 
 /// The other nodes of the cluster.
 pub trait Peers: Debug + Send + Sync {
     /// Has a command done by all other nodes, and calls `done` with what came of it everywhere; `own` is what came of it
     /// here. It does not block.
     fn ask(&self, command: &Command, own: Result<Outcome, ControlError>, now: Millis, done: Done);
+
+    /// Has the one client asked that is meant, on whichever node it is; `here`: how many connections of this node match.
+    fn call(&self, call: &ClientCall, here: usize, now: Millis, done: Done);
+
+    /// Looks which of these users have no connection on any other node, and calls `then` with those.
+    fn absent(&self, users: Vec<Arc<str>>, then: Absent);
+
+    /// A channel has its first subscriber on this node, or has lost its last; called under the lock of its table, so in
+    /// the order in which it happened. Once it is the first or the last of all nodes, [`Hub::tell_occupancy`] hears of it on
+    /// one of them.
+    fn occupy(&self, channel: &Arc<str>, in_use: bool);
+
+    /// A connection of a user has come who may have so many; it is ended where other nodes have as many already.
+    fn arrived(&self, user: &Arc<str>, client: ClientId, limit: usize);
+
+    /// A connection has gone.
+    fn departed(&self, user: &Arc<str>, client: ClientId);
 
     /// Hands what a client said to the node that holds its session; false if that is not known. It does not block.
     fn uplink(&self, node: &str, session: Uuid, data: Bytes) -> bool;

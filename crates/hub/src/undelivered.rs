@@ -8,6 +8,7 @@ use jackfield_model::app::Command;
 
 use crate::control::{Done, Outcome};
 use crate::hub::Hub;
+use crate::peers::Peers;
 
 /// Something that found nobody.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,25 +69,45 @@ impl Hub {
             return done;
         }
         let (command, data, teller) = (Arc::from(id), data.clone(), Arc::clone(teller));
+        let peers = self.peers.get().cloned();
         Box::new(move |outcome| {
-            let tell = |user, channel| {
-                teller(Undelivered { command: Arc::clone(&command), user, channel, data: data.clone() });
-            };
+            let word =
+                move |user, channel| Undelivered { command: Arc::clone(&command), user, channel, data: data.clone() };
             match (&outcome, sent_to) {
-                (Ok(Outcome::Connections(0)), Some(user)) => tell(user, None),
+                // All nodes were asked.
+                (Ok(Outcome::Connections(0)), Some(user)) => teller(word(user, None)),
                 (Ok(Outcome::Published(published)), _) if published.suppressed.is_none() => {
-                    absent.into_iter().flatten().for_each(|(user, channel)| tell(user, Some(channel)));
+                    regret(absent.into_iter().flatten().collect(), word, teller, peers);
                 }
                 (Ok(Outcome::Broadcast(results)), _) => {
                     let taken = |result: &Result<crate::Published, _>| {
                         result.as_ref().is_ok_and(|published| published.suppressed.is_none())
                     };
                     let missed = absent.into_iter().zip(results).filter(|(_, result)| taken(result));
-                    missed.filter_map(|(absent, _)| absent).for_each(|(user, channel)| tell(user, Some(channel)));
+                    regret(missed.filter_map(|(absent, _)| absent).collect(), word, teller, peers);
                 }
                 _ => {}
             }
             done(outcome);
         })
     }
+}
+
+/// Tells of what found nobody on any node.
+fn regret(
+    absent: Vec<(Arc<str>, Arc<str>)>,
+    word: impl Fn(Arc<str>, Option<Arc<str>>) -> Undelivered + Send + 'static,
+    teller: Teller,
+    peers: Option<Arc<dyn Peers>>,
+) {
+    let Some(peers) = peers.filter(|_| !absent.is_empty()) else {
+        return absent.into_iter().for_each(|(user, channel)| teller(word(user, Some(channel))));
+    };
+    let users = absent.iter().map(|(user, _)| Arc::clone(user)).collect();
+    let tell = move |nowhere: Vec<Arc<str>>| {
+        for (user, channel) in absent.into_iter().filter(|(user, _)| nowhere.contains(user)) {
+            teller(word(user, Some(channel)));
+        }
+    };
+    peers.absent(users, Box::new(tell));
 }

@@ -178,7 +178,7 @@ pub struct Send {
 }
 
 /// `call`: a question to one client.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct ClientCall {
     /// Whom it is for; one connection must match.
     pub target: Target,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod common;
+mod counts;
 mod nodes;
 
 use std::sync::Arc;

@@ -1,30 +1,21 @@
 //! Several hubs on one bus: what their subscribers get, whatever happens to the bus.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jackfield_cluster::{Cluster, ClusterOptions, MemoryBus};
 use jackfield_hub::control::{Outcome, apply};
 use jackfield_hub::{
-    Hub, Mail, Mailbox, Membership, Namespaces, Options, PublishError, Published, Publishing, Receipt, Ticket, Wake,
+    Hub, Mail, Mailbox, Membership, Namespaces, Options, PublishError, Published, Publishing, Receipt, Ticket,
 };
 use jackfield_model::app::{Block, Command, Stamp};
-use jackfield_model::{ClientInfo, Payload, Uuid};
+use jackfield_model::{ClientInfo, Payload};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::common::{Asleep, Dice, NOW, somebody, until};
+
 const CHANNEL: &str = "news";
-const NOW: u64 = 1_000_000;
-
-#[derive(Debug, Default)]
-struct Asleep(AtomicBool);
-
-impl Wake for Asleep {
-    fn wake(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 /// A hub with one worker that only keeps what it gets.
 struct Node {
@@ -104,25 +95,6 @@ impl Node {
         .await;
         assert_eq!(self.heard, wanted);
     }
-}
-
-async fn until(mut condition: impl FnMut() -> bool) {
-    for _ in 0..20_000 {
-        if condition() {
-            return;
-        }
-        // Under paused time this costs nothing and lets every other task run first.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("it did not come to pass");
-}
-
-fn somebody(number: u128) -> Arc<ClientInfo> {
-    Arc::new(ClientInfo {
-        client: Uuid::from_u128(number),
-        user: format!("user{number}").into(),
-        ..ClientInfo::default()
-    })
 }
 
 async fn ask(node: &Node, command: Command) -> Outcome {
@@ -284,19 +256,6 @@ async fn what_nobody_needs_is_let_go() {
     one.publish(1).await.unwrap();
     two.warm(CHANNEL).await.unwrap();
     assert_eq!(two.hub.history(CHANNEL, -1, (None, None), false, NOW).unwrap().publications.len(), 1);
-}
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
 }
 
 /// Publications, cuts, deafness and losses in any order: every subscriber hears everything that was acknowledged, once and

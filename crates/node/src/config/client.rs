@@ -52,7 +52,7 @@ pub(crate) struct Client {
     /// Bytes that may wait for one slow client before it is disconnected. Answers to it count apart (16 times as many may
     /// wait), and of publications that a newer one may replace only the places count, 32 bytes each.
     pub(crate) queue_max_size: usize,
-    /// Connections one user may have on this node; 0 for no limit.
+    /// Connections one user may have, on all nodes that share a broker; 0 for no limit.
     pub(crate) user_connection_limit: usize,
     /// Connections this node accepts; 0 for as many as the limit of open files allows.
     pub(crate) connection_limit: usize,
