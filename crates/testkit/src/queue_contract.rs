@@ -8,6 +8,7 @@
 mod failures;
 mod flows;
 mod nodes;
+mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use self::flows::{
 };
 
 pub use self::nodes::lost_nodes;
+pub use self::shares::shares;
 
 /// How long a condition may take; leases of a dropped queue object run out within it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,4 +1,9 @@
 //! Which partitions this node reads: leases in Redis, taken, renewed and given back.
+//!
+//! Each node holds its share: it takes no more than that while others are there who have less, and gives back what is beyond
+//! it. Before it gives one back it stops reading, waits until a read that was under way has returned, and until all it handed
+//! out is settled; so the order goes on where it stopped, with the next owner. What nobody takes for some rounds is taken by
+//! whoever sees it: no partition is without a reader because somebody was counted who is not there.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,8 +14,9 @@ use redis::{Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::lines::Lines;
+use super::lines::{Lines, Request};
 use super::place::slot;
+use super::values;
 use crate::keys::Keys;
 
 /// How long a lease holds without renewal, as Redis counts it.
@@ -20,6 +26,16 @@ const TRUST: Duration = Duration::from_millis(4000);
 /// How often leases are renewed and free ones tried.
 pub(super) const ROUND: Duration = Duration::from_secs(1);
 
+/// A partition that was free in so many rounds is taken whatever the share is.
+const FREE_ROUNDS: u32 = 3;
+/// How long after a node has stopped reading a partition no read of it is under way any more.
+const LAST_READ: Duration = Duration::from_secs(2);
+
+/// Takes a lease that is free (1), sees that it is (0), or names who has it.
+const TAKE: &str = "\
+local o=redis.call('get',KEYS[1]) if o then return o end
+if ARGV[3]=='1' then redis.call('set',KEYS[1],ARGV[1],'PX',ARGV[2]) return 1 end
+return 0";
 /// Renews a lease if it is still this node's. A script, because between a look and a renewal it may change hands.
 const RENEW: &str =
     "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('pexpire',KEYS[1],ARGV[2]) end return 0";
@@ -27,9 +43,15 @@ const RENEW: &str =
 const RELEASE: &str = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) end return 0";
 
 /// One partition as this node sees it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Lease {
     until: Option<Instant>,
+    /// Since when it is not read any more, because another node is to have it.
+    leaving: Option<Instant>,
+    /// Which other node has it.
+    owner: Option<String>,
+    /// Rounds in which nobody had it.
+    free: u32,
     /// Counts how often it was taken, so that the reader sees a change of hands that it slept through.
     term: u64,
 }
@@ -39,6 +61,8 @@ struct Lease {
 pub(super) struct Leases {
     leases: Mutex<Vec<Lease>>,
     trouble: Mutex<Option<QueueError>>,
+    /// The nodes that are there, this one among them; empty as long as nobody has asked.
+    nodes: Mutex<Vec<String>>,
     /// Rings after each round.
     pub(super) round: Notify,
 }
@@ -46,14 +70,14 @@ pub(super) struct Leases {
 impl Leases {
     pub(super) fn new(partitions: u32) -> Self {
         let leases = Mutex::new(vec![Lease::default(); partitions as usize]);
-        Self { leases, trouble: Mutex::new(None), round: Notify::new() }
+        Self { leases, trouble: Mutex::new(None), nodes: Mutex::default(), round: Notify::new() }
     }
 
-    /// The partitions held, each with its term.
+    /// The partitions that are read, each with its term.
     pub(super) fn held(&self) -> Vec<(u32, u64)> {
         let now = Instant::now();
         let leases = lock(&self.leases);
-        let held = (0..).zip(leases.iter()).filter(|(_, lease)| is_held(lease, now));
+        let held = (0..).zip(leases.iter()).filter(|(_, lease)| is_held(lease, now) && lease.leaving.is_none());
         held.map(|(partition, lease)| (partition, lease.term)).collect()
     }
 
@@ -62,54 +86,124 @@ impl Leases {
         lock(&self.trouble).clone()
     }
 
-    /// Renews what is held of these partitions and tries to take the rest.
-    pub(super) async fn renew(&self, lines: &Lines, keys: &Keys, node: &str, partitions: Range<u32>) {
+    /// These nodes are there.
+    pub(super) fn among(&self, nodes: Vec<String>) {
+        *lock(&self.nodes) = nodes;
+    }
+
+    /// Renews what is held of these partitions, tries to take what is due of the rest, and gives back what is beyond the
+    /// share. `is_busy`: whether commands of a partition are handed out and not settled.
+    pub(super) async fn renew(
+        &self,
+        lines: &Lines,
+        (keys, node): (&Keys, &str),
+        partitions: Range<u32>,
+        is_busy: impl Fn(u32) -> bool,
+    ) {
         let asked = Instant::now();
-        let mut requests = Vec::new();
-        let mut held = Vec::new();
-        for partition in partitions.clone() {
-            let is_held = lock(&self.leases).get(partition as usize).is_some_and(|lease| is_held(lease, asked));
-            let key = keys.lease(partition);
-            let request = if is_held {
-                let mut renew = cmd("EVAL");
-                renew.arg(RENEW).arg(1).arg(&key).arg(node).arg(LEASE_MILLIS);
-                renew
-            } else {
-                let mut take = cmd("SET");
-                take.arg(&key).arg(node).arg("NX").arg("PX").arg(LEASE_MILLIS);
-                take
-            };
-            requests.push((slot(&key), request));
-            held.push(is_held);
-        }
+        let (steps, requests) = self.plan(asked, (keys, node), partitions.clone(), is_busy);
         let replies = lines.run(requests).await;
         let trouble = replies.iter().find_map(|reply| reply.as_ref().err().cloned());
         let mut leases = lock(&self.leases);
         let renewed = leases.iter_mut().skip(partitions.start as usize);
-        for (lease, (held, reply)) in renewed.zip(held.into_iter().zip(replies)) {
-            match (held, reply) {
-                (true, Ok(Value::Int(1))) => lease.until = Some(asked + TRUST),
-                (true, Ok(Value::Int(_))) => lease.until = None,
-                (false, Ok(Value::Okay)) => {
-                    *lease = Lease { until: Some(asked + TRUST), term: lease.term + 1 };
+        for (lease, (step, reply)) in renewed.zip(steps.into_iter().zip(replies)) {
+            match (step, reply) {
+                (Step::Renew, Ok(Value::Int(1))) => lease.until = Some(asked + TRUST),
+                (Step::Renew, Ok(_)) | (Step::Release, _) => {
+                    *lease = Lease { term: lease.term, ..Lease::default() };
                 }
-                // Not known, or another node's.
-                _ => {}
+                (Step::Take, Ok(Value::Int(1))) => {
+                    *lease = Lease { until: Some(asked + TRUST), term: lease.term + 1, ..Lease::default() };
+                }
+                (Step::Take, Ok(Value::Int(_))) => (lease.free, lease.owner) = (lease.free + 1, None),
+                (Step::Take, Ok(owner)) => {
+                    let owner = values::bytes(owner).map(|owner| String::from_utf8_lossy(&owner).into_owned());
+                    (lease.free, lease.owner) = (0, owner);
+                }
+                // Not known.
+                (_, Err(_)) => {}
             }
         }
         drop(leases);
+        self.share(asked);
         *lock(&self.trouble) = trouble;
         self.round.notify_waiters();
     }
 
+    /// What is to be done about each partition.
+    fn plan(
+        &self,
+        now: Instant,
+        (keys, node): (&Keys, &str),
+        partitions: Range<u32>,
+        is_busy: impl Fn(u32) -> bool,
+    ) -> (Vec<Step>, Vec<Request>) {
+        let share = self.share_of_one();
+        let leases = lock(&self.leases);
+        let mut room = share.saturating_sub(leases.iter().filter(|lease| is_held(lease, now)).count());
+        let (mut steps, mut requests) = (Vec::new(), Vec::new());
+        for (partition, lease) in (0..).zip(leases.iter()).filter(|(partition, _)| partitions.contains(partition)) {
+            let key = keys.lease(partition);
+            let is_left = lease.leaving.is_some_and(|since| now - since >= LAST_READ) && !is_busy(partition);
+            let mut eval = cmd("EVAL");
+            steps.push(match is_held(lease, now) {
+                true if is_left => {
+                    eval.arg(RELEASE).arg(1).arg(&key).arg(node);
+                    Step::Release
+                }
+                true => {
+                    eval.arg(RENEW).arg(1).arg(&key).arg(node).arg(LEASE_MILLIS);
+                    Step::Renew
+                }
+                false => {
+                    let is_due = room > 0 || lease.free >= FREE_ROUNDS;
+                    // One that another node has takes no room.
+                    if lease.owner.is_none() {
+                        room = room.saturating_sub(1);
+                    }
+                    eval.arg(TAKE).arg(1).arg(&key).arg(node).arg(LEASE_MILLIS).arg(u8::from(is_due));
+                    Step::Take
+                }
+            });
+            requests.push((slot(&key), eval));
+        }
+        (steps, requests)
+    }
+
+    /// How many partitions a node may have while others have less.
+    fn share_of_one(&self) -> usize {
+        lock(&self.leases).len().div_ceil(lock(&self.nodes).len().max(1))
+    }
+
+    /// Stops reading what another node is to have.
+    fn share(&self, now: Instant) {
+        let share = self.share_of_one();
+        let nodes = lock(&self.nodes).clone();
+        let mut leases = lock(&self.leases);
+        let has = |node: &String| leases.iter().filter(|lease| lease.owner.as_ref() == Some(node)).count();
+        // This node is among them, and no owner in its own list.
+        let wanted: usize = nodes.iter().map(|node| share.saturating_sub(has(node))).sum();
+        let wanted = wanted.saturating_sub(share);
+        let held = leases.iter().filter(|lease| is_held(lease, now)).count();
+        let already = leases.iter().filter(|lease| is_held(lease, now) && lease.leaving.is_some()).count();
+        let beyond = held.saturating_sub(share).min(wanted).saturating_sub(already);
+        let staying = leases.iter_mut().rev().filter(|lease| is_held(lease, now) && lease.leaving.is_none());
+        for lease in staying.take(beyond) {
+            lease.leaving = Some(now);
+        }
+    }
+
     /// Gives back what is held; whoever reads has stopped before.
     pub(super) async fn release(&self, lines: &Lines, keys: &Keys, node: &str) {
-        let held = self.held();
-        for lease in lock(&self.leases).iter_mut() {
+        let mut held = Vec::new();
+        for (partition, lease) in (0..).zip(lock(&self.leases).iter_mut()) {
+            if is_held(lease, Instant::now()) {
+                held.push(partition);
+            }
             lease.until = None;
         }
         let mut requests = Vec::new();
-        for (partition, _) in held {
+        for partition in held {
             let key = keys.lease(partition);
             let mut release = cmd("EVAL");
             release.arg(RELEASE).arg(1).arg(&key).arg(node);
@@ -121,6 +215,14 @@ impl Leases {
             tracing::debug!(%error, "Leases could not be given back; they run out by themselves.");
         }
     }
+}
+
+/// What is asked of Redis about a partition.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Renew,
+    Release,
+    Take,
 }
 
 fn is_held(lease: &Lease, now: Instant) -> bool {

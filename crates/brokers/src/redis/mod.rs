@@ -127,7 +127,8 @@ impl Inner {
     async fn keep_leases(&self, group: Range<u32>) {
         loop {
             let next = tokio::time::Instant::now() + leases::ROUND;
-            self.leases.renew(&self.writes, &self.keys, &self.node, group.clone()).await;
+            let is_busy = |partition| self.outstanding.has(partition);
+            self.leases.renew(&self.writes, (&self.keys, &self.node), group.clone(), is_busy).await;
             tokio::time::sleep_until(next).await;
         }
     }
@@ -281,7 +282,9 @@ impl Queue for RedisQueue {
 
     async fn lease(&self, node: &NodeLease) -> Result<Vec<LostNode>, QueueError> {
         let inner = &self.inner;
-        inner.nodes.lease(&inner.writes, &inner.keys, node).await
+        let (lost, nodes) = inner.nodes.lease(&inner.writes, &inner.keys, node).await?;
+        inner.leases.among(nodes);
+        Ok(lost)
     }
 
     async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {

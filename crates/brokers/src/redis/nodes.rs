@@ -13,8 +13,8 @@ use crate::keys::Keys;
 /// How long others wait before they tell a loss that somebody is about to tell.
 const TELLING_MILLIS: u64 = 10_000;
 
-/// Renews a lease and names those that ran out: id, name, and when it was seen first. They are put off, so that one node
-/// tells and not all.
+/// Renews a lease, and names those that ran out (id, name, and when it was seen first) and those that hold. The former are
+/// put off, so that one node tells and not all.
 const RENEW: &str = "\
 local t=redis.call('time') local now=t[1]*1000+math.floor(t[2]/1000)
 redis.call('hdel',KEYS[3],ARGV[1])
@@ -25,7 +25,11 @@ redis.call('hsetnx',KEYS[3],uid,redis.call('zscore',KEYS[1],uid))
 redis.call('zadd',KEYS[1],now+ARGV[4],uid)
 out[#out+1]=uid out[#out+1]=redis.call('hget',KEYS[2],uid) or '' out[#out+1]=redis.call('hget',KEYS[3],uid)
 end
-return out";
+local there={}
+for _,uid in ipairs(redis.call('zrangebyscore',KEYS[1],now,'+inf')) do
+if redis.call('hexists',KEYS[3],uid)==0 then there[#there+1]=uid end
+end
+return {out,there}";
 /// Forgets a lost node, but not one that has come back.
 const SETTLE: &str = "\
 if redis.call('hdel',KEYS[3],ARGV[1])==1 then redis.call('zrem',KEYS[1],ARGV[1]) redis.call('hdel',KEYS[2],ARGV[1]) end
@@ -47,21 +51,19 @@ impl Nodes {
         lines: &Lines,
         keys: &Keys,
         node: &NodeLease,
-    ) -> Result<Vec<LostNode>, QueueError> {
+    ) -> Result<(Vec<LostNode>, Vec<String>), QueueError> {
         self.is_leased.store(true, Ordering::Release);
         let life = NODE_LEASE.as_millis().to_string();
         let telling = TELLING_MILLIS.to_string();
         let reply = run(lines, keys, RENEW, &[&node.uid, &node.name, &life, &telling]).await?;
-        let Value::Array(parts) = reply else { return Ok(Vec::new()) };
-        let mut texts = Vec::new();
-        for part in parts.into_iter().filter_map(values::bytes) {
-            texts.push(String::from_utf8_lossy(&part).into_owned());
-        }
-        let lost = texts.chunks_exact(3).map(|lost| LostNode {
+        let Value::Array(parts) = reply else { return Ok((Vec::new(), Vec::new())) };
+        let mut lists = parts.into_iter().map(texts);
+        let (lost, there) = (lists.next().unwrap_or_default(), lists.next().unwrap_or_default());
+        let lost = lost.chunks_exact(3).map(|lost| LostNode {
             node: NodeLease { uid: lost[0].clone(), name: lost[1].clone() },
             lost_at: lost[2].parse().unwrap_or_default(),
         });
-        Ok(lost.collect())
+        Ok((lost.collect(), there))
     }
 
     pub(super) async fn settle(&self, lines: &Lines, keys: &Keys, lost: &LostNode) -> Result<(), QueueError> {
@@ -75,6 +77,12 @@ impl Nodes {
             tracing::debug!(%error, "The lease of this node could not be given back; it will be told as lost.");
         }
     }
+}
+
+fn texts(list: Value) -> Vec<String> {
+    let Value::Array(parts) = list else { return Vec::new() };
+    let texts = parts.into_iter().filter_map(values::bytes);
+    texts.map(|text| String::from_utf8_lossy(&text).into_owned()).collect()
 }
 
 async fn run(lines: &Lines, keys: &Keys, script: &str, arguments: &[&str]) -> Result<Value, QueueError> {

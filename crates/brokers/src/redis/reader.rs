@@ -52,6 +52,11 @@ impl Outstanding {
         self.receipts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether something of a partition is not settled.
+    pub(super) fn has(&self, partition: u32) -> bool {
+        self.set().iter().any(|receipt| receipt.partition == partition)
+    }
+
     pub(super) fn settle(&self, receipts: &[Receipt]) {
         let mut set = self.set();
         for receipt in receipts {

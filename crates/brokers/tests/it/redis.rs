@@ -66,6 +66,13 @@ async fn a_lost_node_is_told() {
     queue_contract::lost_nodes(&mut Bench { app: &mut app, open: &opener(&server, "lost") }).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_share_the_partitions() {
+    let server = RedisServer::started();
+    let mut app = RedisApp::new(&server.url(), "shares");
+    queue_contract::shares(&mut Bench { app: &mut app, open: &opener(&server, "shares") }).await;
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let options = Options::default;
