@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from django_jackfield import (
     AskError,
@@ -274,6 +275,34 @@ def test_embedded_is_redis_at_the_port_of_the_server(settings):
     assert brokers["default"].url == "redis://127.0.0.1:9999/0"
     settings.JACKFIELD = {"default": {}}
     assert brokers["default"].url == "redis://127.0.0.1:8402/0"
+
+
+def test_a_full_redis_refuses_and_loses_nothing(redis_queue, settings):
+    settings.JACKFIELD = redis_queue.setting(OPTIONS={"url": redis_queue.url, "max_backlog": 3})
+    watcher = RedisEye(redis_queue)
+    for number in range(3):
+        publish("room:1", number, on_commit=False)
+    with pytest.raises(PublishError, match="is full: 3 commands wait in partition"):
+        publish("room:1", 3, on_commit=False)
+    with pytest.raises(PublishError, match="max_backlog"):
+        publish_many([("room:1", 3)], on_commit=False)
+    publish("room:2", "another partition", on_commit=False)
+    found = watcher.commands(4)
+    assert [payload["data"] for *_, payload in found if payload["channel"] == "room:1"] == [0, 1, 2]
+    partition = next(partition for partition, *_, payload in found if payload["channel"] == "room:1")
+    key = f"{{{redis_queue.prefix}:{partition}}}:commands"
+    watcher.client.xtrim(key, maxlen=2, approximate=False)
+    publish("room:1", 4, on_commit=False)
+    with pytest.raises(PublishError, match="is full"):
+        publish("room:1", 5, on_commit=False)
+    watcher.close()
+    brokers.close_all()
+
+
+def test_a_backlog_is_a_number(settings):
+    settings.JACKFIELD = {"default": {"OPTIONS": {"max_backlog": "many"}}}
+    with pytest.raises(ImproperlyConfigured, match="max_backlog"):
+        brokers["default"].close()
 
 
 def test_console_and_dummy(settings, capsys):

@@ -9,9 +9,9 @@ from django_jackfield.conf import Config
 
 
 class EmbeddedBackend(RedisBackend):
-    """OPTIONS: `host` (127.0.0.1), `port` (8402). One node, no broker to install."""
+    """OPTIONS: `host` (127.0.0.1), `port` (8402), `max_backlog`. One node, no broker to install."""
 
-    OPTIONS: ClassVar[frozenset[str]] = frozenset({"host", "port"})
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({"host", "port", "max_backlog"})
     FOR_DEVELOPMENT: ClassVar[bool] = True
 
     def address(self, config: Config) -> str:

@@ -12,7 +12,7 @@ from django_jackfield.backends.base import BaseBackend
 from django_jackfield.command import Command, new_id
 from django_jackfield.conf import Config
 from django_jackfield.dead import Letter, Wanted
-from django_jackfield.errors import AskTimeout
+from django_jackfield.errors import AskTimeout, PublishError
 from django_jackfield.process import PerProcess
 
 try:
@@ -27,21 +27,33 @@ except ImportError as error:
 if TYPE_CHECKING:
     from django_jackfield.worker.feed import Feed, Sink
 
-COMMANDS_MAXLEN = 1_000_000
+MAX_BACKLOG = 1_000_000
 
 clients: PerProcess[redis.Redis] = PerProcess()
+full: PerProcess[set[int]] = PerProcess()
 
 
 class RedisBackend(BaseBackend):
-    """OPTIONS: `url` (redis://, rediss://, unix://), `username`, `password`, `max_connections`."""
+    """OPTIONS: `url` (redis://, rediss://, unix://), `username`, `password`, `max_connections`,
+    `max_backlog` (1,000,000: so many commands may wait in a partition).
+
+    A stream is never trimmed: what was accepted would be gone. Who adds a command is told how
+    many wait now, and once that is too many, it looks before it adds, and refuses.
+    """
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
-        {"url", "username", "password", "max_connections"}
+        {"url", "username", "password", "max_connections", "max_backlog"}
     )
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.url = self.address(config)
+        self.max_backlog = config.options.get("max_backlog", MAX_BACKLOG)
+        if not isinstance(self.max_backlog, int) or self.max_backlog < 1:
+            raise ImproperlyConfigured(
+                f"JACKFIELD[{config.alias!r}]['OPTIONS']: set 'max_backlog' to a number of "
+                f"commands, at least 1, not {self.max_backlog!r}."
+            )
 
     def address(self, config: Config) -> str:
         """The URL of the server."""
@@ -87,15 +99,38 @@ class RedisBackend(BaseBackend):
         )
 
     def _send(self, commands: Sequence[Command]) -> None:
-        if len(commands) == 1:
-            self._add(self.client(), commands[0])
-            return
+        self._put(commands)
+
+    def _put(self, commands: Sequence[Command], reply_to: str | None = None) -> None:
+        """Adds commands, and notes which partitions are full by now."""
+        partitions = sorted({one.partition(self.config.partitions) for one in commands})
+        full_ones = full.get_or_make(self.key, set)
+        self._refuse(sorted(full_ones.intersection(partitions)), full_ones)
         pipe = self.client().pipeline(transaction=False)
         for command in commands:
-            self._add(pipe, command)
-        pipe.execute()
+            self._add(pipe, command, reply_to)
+        for partition in partitions:
+            pipe.xlen(self._commands(partition))
+        lengths = pipe.execute()[len(commands) :]
+        for partition, length in zip(partitions, lengths, strict=True):
+            if length >= self.max_backlog:
+                full_ones.add(partition)
 
-    def _add(self, target: Any, command: Command, reply_to: str | None = None) -> None:
+    def _refuse(self, partitions: Sequence[int], full_ones: set[int]) -> None:
+        """Looks again at partitions that were full. Raises PublishError while one is."""
+        for partition in partitions:
+            length: Any = self.client().xlen(self._commands(partition))
+            if length >= self.max_backlog:
+                raise PublishError(
+                    f"{self.where} is full: {length} commands wait in partition {partition}, "
+                    f"{self.max_backlog} may (max_backlog): does jackfield read them?"
+                )
+            full_ones.discard(partition)
+
+    def _commands(self, partition: int) -> str:
+        return f"{{{self.config.prefix}:{partition}}}:commands"
+
+    def _add(self, pipe: Any, command: Command, reply_to: str | None) -> None:
         fields: dict[Any, Any] = {
             "v": "1",
             "id": command.id,
@@ -104,12 +139,11 @@ class RedisBackend(BaseBackend):
         }
         if reply_to:
             fields["reply_to"] = reply_to
-        key = f"{{{self.config.prefix}:{command.partition(self.config.partitions)}}}:commands"
-        target.xadd(key, fields, maxlen=COMMANDS_MAXLEN, approximate=True)
+        pipe.xadd(self._commands(command.partition(self.config.partitions)), fields)
 
     def _ask(self, command: Command, timeout: float) -> bytes:
         reply_to = f"{{{self.config.prefix}}}:replies:{new_id()}"
-        self._add(self.client(), command, reply_to)
+        self._put([command], reply_to)
         answer: Any = self.client(timeout + self.config.timeout).blpop([reply_to], timeout=timeout)
         if answer is None:
             raise AskTimeout(
@@ -186,6 +220,7 @@ class RedisBackend(BaseBackend):
         return verdict
 
     def close(self) -> None:
+        full.pop(self.key)
         for patience in (self.config.timeout, 2 * self.config.timeout):
             client = clients.pop((self.key, patience))
             if client is not None:
