@@ -22,13 +22,13 @@ KEY = "the-key-of-the-walk-which-is-long-enough"
 TEMPORARY = 111
 
 
-def token(user: str) -> str:
+def token(user: str, seconds: int = 3600) -> str:
     """What `django_jackfield.token` makes, without a Django."""
 
     def part(raw: bytes) -> bytes:
         return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
-    claims = {"sub": user, "exp": int(time.time()) + 3600}
+    claims = {"sub": user, "exp": int(time.time()) + seconds}
     body = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(json.dumps(claims).encode())
     return (body + b"." + part(hmac.new(KEY.encode(), body, hashlib.sha256).digest())).decode()
 
@@ -130,6 +130,7 @@ class Client(Plain):
         self.disconnect: dict[str, Any] | None = None
         self.replies: dict[int, Future[dict[str, Any]]] = {}
         self.number = 0
+        self.user = user
         self.writing = threading.Lock()
         super().__init__(link)
         if user:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from clients import Client, LinesLink, WebSocketLink
+from clients import Client, LinesLink, WebSocketLink, token
 from serving import RawWebSocket, wait_for
 from stage import PARTITIONS, Stage
 from test_loss import break_off
@@ -29,9 +29,10 @@ OPTIONS = """
 ping_interval = "4s"
 pong_timeout = "2s"
 queue_max_size = 65536
+expired_close_delay = "100ms"
 
 [http_api]
-key = "key"
+key = "test-key"
 
 [prometheus]
 enabled = true
@@ -95,7 +96,7 @@ def linger(client: Speaker) -> None:
 def command(stage: Stage, method: str, **payload: Any) -> Any:
     """A command by the server's HTTP API."""
     url = f"http://127.0.0.1:{stage.server.internal}/api/{method}"
-    request = urllib.request.Request(url, json.dumps(payload).encode(), {"X-API-Key": "key"})
+    request = urllib.request.Request(url, json.dumps(payload).encode(), {"X-API-Key": "test-key"})
     with urllib.request.urlopen(request, timeout=30) as reply:
         return json.load(reply)
 
@@ -115,6 +116,9 @@ def leave(stage: Stage, client: Speaker) -> None:
             linger(client)
         elif client.way == "kicked":
             command(stage, "disconnect", client=client.id, code=4501, reason="signed out")
+        elif client.way == "expired":
+            # The last token it brings holds for a second at most.
+            client.request(refresh={"token": token(client.user, 1)})
         elif client.way == "wrong":
             client.link.write("{]")
         elif client.way == "goodbye":
@@ -123,6 +127,7 @@ def leave(stage: Stage, client: Speaker) -> None:
 
 WAYS = {
     "closed": (3000,),
+    "expired": (3005,),
     "goodbye": (1000,),
     "kicked": (4501,),
     "mute": (3012,),

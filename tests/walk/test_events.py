@@ -14,7 +14,7 @@ enabled = true
 personal_channel_namespace = "chat"
 
 [http_api]
-key = "key"
+key = "test-key"
 """
 EVENTS = ("connect", "disconnect", "message", "subscribe", "unsubscribe", "occupied", "vacated", "undelivered")
 

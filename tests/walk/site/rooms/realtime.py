@@ -4,6 +4,7 @@ import os
 
 from django.db import IntegrityError
 from django.db.models import F
+from django.dispatch import receiver
 
 from django_jackfield import (
     Channel,
@@ -15,6 +16,7 @@ from django_jackfield import (
     on,
     rpc,
 )
+from django_jackfield.signals import node_lost
 from rooms.models import Heard, Note
 
 
@@ -77,13 +79,19 @@ def decide(ctx, data):
 @connected
 def came(ctx):
     """A connection is there."""
-    heard("connect", ctx, None)
+    heard("connect", ctx, {"node": ctx.node})
 
 
 @disconnected
 def went(ctx):
     """A connection is gone."""
     heard("disconnect", ctx, ctx.data)
+
+
+@receiver(node_lost)
+def lost(ctx, **_):
+    """A node is gone without a word."""
+    heard("node_lost", ctx, ctx.data | {"node": ctx.node})
 
 
 def take(ctx, text):
