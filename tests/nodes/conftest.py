@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from cluster import node, together
@@ -32,3 +34,13 @@ def nodes(broker: str) -> Iterator[list[Server]]:
     finally:
         for server in servers:
             server.__exit__()
+
+
+@pytest.fixture(scope="session")
+def stories(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Any]]]:
+    """What several tests look at, and what takes its time by waiting (a lease runs out after 15 s): all of it happens at once,
+    begun by the first test that wants to know. A module names its own in STORIES."""
+    modules = {item.module for item in request.session.items if "stories" in item.fixturenames}
+    plays = {name: play for module in modules for name, play in module.STORIES.items()}
+    with ThreadPoolExecutor(len(plays)) as pool:
+        yield {name: pool.submit(play) for name, play in plays.items()}

@@ -15,7 +15,7 @@ from cluster import Listener, Place, Publisher, check, node, together
 from engines import Cluster, Sentinels
 from serving import Server, wait_for
 
-from servers import RabbitMQ, Redis
+from servers import Redis
 
 CLIENTS = 20
 CHANNEL = "kept:numbers"
@@ -124,28 +124,6 @@ def test_redis_comes_back_empty(redis: Redis, three: list[Server]) -> None:
     counts = through("Redis, killed and its disk lost", [Place(server) for server in three], lose)
     # Whatever was there is gone, and everybody was told so.
     assert counts["told"] >= CLIENTS
-
-
-def test_rabbitmq_is_killed_and_comes_back() -> None:
-    broker = RabbitMQ()
-    servers = [node(broker.url, name=f"n{number}") for number in range(3)]
-    try:
-        broker.start()
-        for server in servers:
-            server.start()
-        together(servers, 60)
-
-        def restart() -> None:
-            broker.signal(signal.SIGKILL)
-            assert broker.process
-            broker.process.wait()
-            broker.start()
-
-        counts = through("RabbitMQ, kill -9 and restart", [Place(server) for server in servers], restart)
-        assert counts["missing"] == 0 or counts["told"] > 0, counts
-    finally:
-        stopped(servers)
-        broker.remove()
 
 
 def test_sentinels_choose_another_master() -> None:

@@ -8,8 +8,7 @@ import copy
 import json
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -145,16 +144,13 @@ def tell(queue: Any) -> dict[str, Any]:
         queue.remove()
 
 
-@pytest.fixture(scope="module")
-def stories() -> Iterator[dict[str, Future[dict[str, Any]]]]:
-    """Both at once: a lease takes 15 s to run out."""
-    with ThreadPoolExecutor(2) as pool:
-        yield {"redis": pool.submit(tell, Redis()), "rabbitmq": pool.submit(tell, RabbitMQ())}
+STORIES = {"lost redis": lambda: tell(Redis()), "lost rabbitmq": lambda: tell(RabbitMQ())}
+Stories = dict[str, Future[dict[str, Any]]]
 
 
 @pytest.mark.parametrize("kind", ["redis", "rabbitmq"])
-def test_a_lost_node_is_told_of_once(kind: str, stories: dict[str, Future[dict[str, Any]]]) -> None:
-    told = stories[kind].result(180)
+def test_a_lost_node_is_told_of_once(kind: str, stories: Stories) -> None:
+    told = stories[f"lost {kind}"].result(180)
     rows, uids = told["rows"], told["uids"]
     losses = [row for row in rows if row[1] == "node_lost"]
     assert [(client, seq, detail["node"], detail["name"]) for _, _, client, seq, detail in losses] == [("", 0, uids[0], "n0")]
@@ -175,8 +171,8 @@ def test_a_lost_node_is_told_of_once(kind: str, stories: dict[str, Future[dict[s
 
 
 @pytest.mark.parametrize("kind", ["redis", "rabbitmq"])
-def test_every_other_connection_has_its_end(kind: str, stories: dict[str, Future[dict[str, Any]]]) -> None:
-    told = stories[kind].result(180)
+def test_every_other_connection_has_its_end(kind: str, stories: Stories) -> None:
+    told = stories[f"lost {kind}"].result(180)
     ended = [row for row in told["rows"] if row[1] == "disconnect"]
     assert len(ended) == len({row[2] for row in ended}) == ENDING + STAYING
     for client, way in told["ways"].items():
