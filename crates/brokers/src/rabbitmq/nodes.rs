@@ -58,6 +58,9 @@ struct Known {
     own: Option<NodeLease>,
     tokens: HashMap<String, Token>,
     heard: HashMap<String, Instant>,
+    /// Who ended in good order. The watcher settles a token only with its next round; if it dies before, the token comes to
+    /// the next watcher, who has heard the goodbye as well.
+    ended: HashMap<String, Instant>,
 }
 
 impl Nodes {
@@ -89,6 +92,7 @@ impl Nodes {
         while let Ok(word) = words.try_recv() {
             match word {
                 Word::Token { generation: of, tag, body } if of == generation => match read(&body) {
+                    Some(Said { uid, .. }) if known.ended.contains_key(&uid) => settled.push(tag),
                     Some(Said { uid, name, .. }) => {
                         known.heard.entry(uid.clone()).or_insert(now);
                         let token = Token { generation, tag, name, came: now };
@@ -101,14 +105,16 @@ impl Nodes {
                     Some(Said { uid, ends: true, .. }) => {
                         known.heard.remove(&uid);
                         settled.extend(known.tokens.remove(&uid).map(|token| token.tag));
+                        known.ended.insert(uid, now);
                     }
                     Some(Said { uid, .. }) => _ = known.heard.insert(uid, now),
                     None => {}
                 },
             }
         }
-        let Known { tokens, heard, .. } = &mut *known;
+        let Known { tokens, heard, ended, .. } = &mut *known;
         heard.retain(|uid, at| tokens.contains_key(uid) || now - *at < RENEWAL);
+        ended.retain(|_, at| now - *at < RENEWAL);
         settled
     }
 
@@ -216,5 +222,20 @@ mod tests {
         sender.send(token(2, 1, "a")).unwrap();
         assert!(nodes.listen(2).is_empty());
         assert_eq!(lock(&nodes.known).tokens["a"].tag, 1);
+    }
+
+    #[test]
+    fn a_token_of_who_said_goodbye_is_settled_whoever_held_it_before() {
+        let (sender, words) = mpsc::unbounded_channel();
+        let nodes = Nodes::new(words);
+        let node = |uid: &str| NodeLease { uid: uid.to_owned(), name: "n".to_owned() };
+        // The watcher was another one, and is gone before it settled the token.
+        sender.send(Word::Sign(said(&node("a"), true))).unwrap();
+        assert!(nodes.listen(1).is_empty());
+        for (tag, uid) in [(1, "a"), (2, "b")] {
+            sender.send(Word::Token { generation: 1, tag, body: said(&node(uid), false) }).unwrap();
+        }
+        assert_eq!(nodes.listen(1), [1]);
+        assert_eq!(lock(&nodes.known).tokens.keys().collect::<Vec<_>>(), ["b"]);
     }
 }
