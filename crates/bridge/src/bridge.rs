@@ -18,6 +18,7 @@ use crate::breaker::Backoff;
 use crate::counters::Counters;
 use crate::courier::{Courier, Office};
 use crate::door::{Door, Ends};
+use crate::gauges;
 use crate::herald::{Herald, HeraldOptions};
 use crate::inbound::Inbound;
 use crate::lease::Keeper;
@@ -52,6 +53,8 @@ pub struct BridgeOptions {
     pub recent: Duration,
     /// How many ids are known at most, twice over.
     pub recent_bound: usize,
+    /// How often to look how much lies in the queue, for the metrics; `None`: never.
+    pub look_every: Option<Duration>,
     /// What the application hears of channels and users.
     pub herald: HeraldOptions,
     /// Which way each call goes.
@@ -72,6 +75,7 @@ impl Default for BridgeOptions {
             send_timeout: Duration::from_secs(15),
             recent: Duration::from_secs(300),
             recent_bound: 1 << 20,
+            look_every: None,
             herald: HeraldOptions::default(),
             routes: Routes::default(),
             proxies: Vec::new(),
@@ -97,7 +101,7 @@ struct Link {
     inbound: Task,
     herald: Arc<Herald>,
     /// Ended last, and never waited for.
-    readers: [Task; 3],
+    readers: Vec<Task>,
     /// Keeps this node's lease; ended before the queue is closed, which gives it back.
     keeper: Task,
 }
@@ -230,6 +234,9 @@ impl Link {
             spoilt: Seldom::default(),
         };
         let herald = heralding(&hub, &room, &options.herald);
+        let gauges = options.look_every.map(|every| {
+            runtime.spawn(gauges::look(Arc::clone(&queue), Arc::clone(&calls), Arc::clone(&counters), every))
+        });
         let watch = async move { calls.watch(&hub, &counters).await };
         let vacating = Arc::clone(&herald);
         let outbound = Outbound::new(Arc::clone(&queue), shared, room, options, stopped);
@@ -239,11 +246,14 @@ impl Link {
             outbound: Task(runtime.spawn(outbound.run())),
             inbound: Task(runtime.spawn(inbound.run())),
             herald,
-            readers: [
+            readers: vec![
                 Task(runtime.spawn(answers.run())),
                 Task(runtime.spawn(watch)),
                 Task(runtime.spawn(async move { vacating.run().await })),
-            ],
+            ]
+            .into_iter()
+            .chain(gauges.map(Task))
+            .collect(),
             keeper: Task(runtime.spawn(keeper.run())),
         }
     }

@@ -69,6 +69,11 @@ impl Calls {
         Some(pending)
     }
 
+    /// How many wait.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
     /// Ends the waiting of each call at its deadline; runs until it is dropped.
     pub(crate) async fn watch(&self, hub: &Hub, counters: &Counters) {
         loop {

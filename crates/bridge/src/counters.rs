@@ -1,6 +1,10 @@
 //! What the bridge counts, for the metrics page and for tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::failure::{CommandFailure, EventFailure, Tally};
+use crate::queue::Depth;
 
 /// Counts since the start. They only rise, but for `notices_waiting` and what tells how things are.
 #[derive(Debug, Default)]
@@ -35,6 +39,31 @@ pub struct Counters {
     pub client_failures: AtomicU64,
     /// Calls without an answer in time.
     pub calls_timed_out: AtomicU64,
+    /// Calls that wait for an answer, as of the last look.
+    pub calls_waiting: AtomicU64,
+    /// 1 while the queue does not work and is tried now and then, else 0.
+    pub breaker_open: AtomicU64,
+    /// Commands that were not done, by the reason, whether the application heard it in a reply or they are dead letters.
+    pub command_failures: Tally<CommandFailure>,
+    /// Events that the queue did not take, by the reason; a notice counts with each try.
+    pub event_failures: Tally<EventFailure>,
+    /// How much lies in the queue, as of the last look.
+    depth: Mutex<Option<Depth>>,
+}
+
+impl Counters {
+    /// How much lies in the queue; `None` while nobody has looked, the queue is down, or where it does not tell.
+    pub fn depth(&self) -> Option<Depth> {
+        *self.at_depth()
+    }
+
+    pub(crate) fn set_depth(&self, depth: Option<Depth>) {
+        *self.at_depth() = depth;
+    }
+
+    fn at_depth(&self) -> MutexGuard<'_, Option<Depth>> {
+        self.depth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub(crate) fn count(counter: &AtomicU64) {

@@ -19,6 +19,7 @@ use crate::breaker::Backoff;
 use crate::bridge::{millis, told};
 use crate::command;
 use crate::counters::{Counters, count};
+use crate::failure::CommandFailure;
 use crate::outcome::{Node, outcome_json, reply_json};
 use crate::queue::{Delivery, Queue, Receipt};
 use crate::recent::Recent;
@@ -67,6 +68,19 @@ enum Begun {
     UnderWay(Awaited),
     /// The server goes down before it could be done; it stays in the queue.
     Interrupted,
+}
+
+/// Why a command was not done: for the metrics, for the dead letters, for whoever asked.
+struct Failed {
+    kind: CommandFailure,
+    reason: String,
+    error: ClientError,
+}
+
+impl Failed {
+    fn new(command: &Command, error: ClientError) -> Self {
+        Self { kind: (&error).into(), reason: explained(command, &error), error }
+    }
 }
 
 impl Inbound {
@@ -122,9 +136,9 @@ impl Inbound {
                     }
                     command
                 }
-                Err(error) => {
+                Err((kind, error)) => {
                     let reason = error.message.to_string();
-                    self.end(delivery, Err((reason, error))).await;
+                    self.end(delivery, Err(Failed { kind, reason, error })).await;
                     continue;
                 }
             };
@@ -138,8 +152,7 @@ impl Inbound {
             }
             match self.begin(&delivery.id, &command).await {
                 Begun::Over(outcome) => {
-                    let result = outcome.map_err(|error| (explained(&command, &error), error));
-                    self.end(delivery, result).await;
+                    self.end(delivery, outcome.map_err(|error| Failed::new(&command, error))).await;
                 }
                 Begun::UnderWay(outcome) => under_way.push(UnderWay { delivery, command, outcome }),
                 Begun::Interrupted => break,
@@ -152,6 +165,7 @@ impl Inbound {
     /// answer to whoever asked. A node that dies leaves it without one.
     async fn call(&mut self, delivery: &Delivery, command: &Command) {
         if delivery.reply_to.is_empty() {
+            self.counters.command_failures.count(CommandFailure::NoReplyTo);
             return self.bury(delivery, "a call needs a place for the answer, `reply_to`").await;
         }
         let outcome = apply_named(&self.hub, (&delivery.id, command), millis());
@@ -169,36 +183,40 @@ impl Inbound {
     /// Waits for the log, which answers in the order in which it was asked.
     async fn finish(&mut self, under_way: &mut Vec<UnderWay<'_>>) {
         for UnderWay { delivery, command, outcome } in under_way.drain(..) {
-            let outcome = outcome.await.map_err(|error| refusal(&error));
-            self.end(delivery, outcome.map_err(|error| (explained(&command, &error), error))).await;
+            let outcome = outcome.await.map_err(|error| Failed::new(&command, refusal(&error)));
+            self.end(delivery, outcome).await;
         }
     }
 
     /// Tells whoever asked, and settles.
-    async fn end(&mut self, delivery: &Delivery, result: Result<Outcome, (String, ClientError)>) {
+    async fn end(&mut self, delivery: &Delivery, result: Result<Outcome, Failed>) {
+        if let Err(failed) = &result {
+            self.counters.command_failures.count(failed.kind);
+        }
         if delivery.reply_to.is_empty() {
             match result {
-                Err((reason, _)) => return self.bury(delivery, &reason).await,
+                Err(failed) => return self.bury(delivery, &failed.reason).await,
                 Ok(Outcome::Broadcast(results)) if results.iter().all(Result::is_err) => {
                     let reason = "unknown channels: none of their namespaces is configured";
+                    self.counters.command_failures.count(CommandFailure::UnknownChannel);
                     return self.bury(delivery, reason).await;
                 }
                 Ok(_) => {}
             }
         } else {
-            self.reply(delivery, result.map_err(|(_, error)| error)).await;
+            self.reply(delivery, result.map_err(|failed| failed.error)).await;
         }
         count(&self.counters.commands_applied);
         self.settle(delivery);
     }
 
-    fn parse(&self, delivery: &Delivery) -> Result<Command, ClientError> {
+    fn parse(&self, delivery: &Delivery) -> Result<Command, (CommandFailure, ClientError)> {
         let (size, most) = (delivery.payload.len(), self.max_payload_bytes);
         if size > most {
             let message = format!("the payload has {size} bytes; the limit max_payload_bytes is {most}").into();
-            return Err(ClientError { message, ..ClientError::BAD_REQUEST });
+            return Err((CommandFailure::TooLarge, ClientError { message, ..ClientError::BAD_REQUEST }));
         }
-        command::parse(&delivery.method, &delivery.payload).map_err(|error| ClientError::from(&error))
+        command::parse(&delivery.method, &delivery.payload).map_err(|error| ((&error).into(), (&error).into()))
     }
 
     /// Waits for workers that are behind, and everything after this command with it: order goes before speed.

@@ -177,6 +177,9 @@ impl Outbound {
         let mut results =
             sent.unwrap_or_else(|_| vec![Err(QueueError::Unreachable("no word in time".to_owned())); events.len()]);
         results.resize_with(events.len(), || Err(QueueError::Refused("nothing said".to_owned())));
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            self.counters.event_failures.count(error.into());
+        }
         let worked = self.judge(&results);
         let mut failed = Vec::new();
         for request in unsaid(&events, &waiting, &results) {
@@ -252,6 +255,7 @@ impl Outbound {
         } else if self.breaker.worked(now) {
             info!(queue = self.queue.describe(), held = self.held.len(), "application queue is back");
         }
+        self.counters.breaker_open.store(u64::from(self.breaker.is_open()), Ordering::Relaxed);
         worked
     }
 

@@ -1,5 +1,7 @@
 //! The contract of a queue between the server and the web application; every driver in `brokers` keeps it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_model::app::Event;
@@ -34,6 +36,28 @@ pub struct Delivery {
     pub reply_to: String,
     /// It may have been handed out before, to this node or another one.
     pub again: bool,
+}
+
+/// How much lies in a queue.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Depth {
+    /// Commands that are not done.
+    pub commands: u64,
+    /// Events that the application has not handled.
+    pub events: u64,
+    /// Dead letters, of commands and of events.
+    pub dead: u64,
+    /// Ages, where the queue knows them.
+    pub oldest: Option<Oldest>,
+}
+
+/// How long the oldest have waited, by the queue's clock where it has one; nothing for one that is empty.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Oldest {
+    /// Of the commands.
+    pub command: Duration,
+    /// Of the events.
+    pub event: Duration,
 }
 
 /// Why a queue did not do as asked. All of them may pass: the caller tries again later.
@@ -89,6 +113,11 @@ pub trait Queue: Send + Sync + 'static {
     /// The application was told of a lost node: nobody needs to any more.
     async fn settle_lost(&self, _: &LostNode) -> Result<(), QueueError> {
         Ok(())
+    }
+
+    /// How much lies in it; `None` where it does not tell. Asked every few seconds where metrics are on, beside all else.
+    async fn depth(&self) -> Result<Option<Depth>, QueueError> {
+        Ok(None)
     }
 
     /// Gives back leases and connections, so that another node can go on at once.

@@ -34,6 +34,11 @@ impl Keys {
         self.of(partition, "dead")
     }
 
+    /// Events that no handler could take.
+    pub(crate) fn dead_events(&self, partition: u32) -> String {
+        self.of(partition, "dead:app")
+    }
+
     /// Which node reads the commands.
     pub(crate) fn lease(&self, partition: u32) -> String {
         self.of(partition, "lease:node")

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jackfield_api::{Sample, Value};
 use jackfield_cluster::Health;
@@ -129,73 +130,109 @@ pub(crate) fn log_samples(log: &Inbox) -> Vec<Sample> {
     ]
 }
 
-/// Reads the numbers of the link to the application.
-pub(crate) fn link_samples(counters: &jackfield_bridge::Counters) -> Vec<Sample> {
-    let counter = |number: &AtomicU64| Value::Counter(number.load(Ordering::Relaxed));
+/// How much lies in the queue, where it tells.
+fn depth_samples(counters: &jackfield_bridge::Counters) -> Vec<Sample> {
+    let Some(depth) = counters.depth() else { return Vec::new() };
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 of them")]
-    let gauge = |number: &AtomicU64| Value::Gauge(number.load(Ordering::Relaxed) as f64);
+    let gauge = |number: u64| Value::Gauge(number as f64);
     let sample = |name, help, value| Sample { name, help, labels: Vec::new(), value };
-    vec![
-        sample(
-            "jackfield_link_commands_applied",
-            "Commands of the application that were done.",
-            counter(&counters.commands_applied),
-        ),
-        sample(
+    let mut all = vec![
+        sample("jackfield_queue_commands", "Commands that lie in the queue.", gauge(depth.commands)),
+        sample("jackfield_queue_events", "Events that lie in the queue, unhandled.", gauge(depth.events)),
+        sample("jackfield_queue_dead_letters", "Dead letters, of commands and of events.", gauge(depth.dead)),
+    ];
+    if let Some(oldest) = depth.oldest {
+        let age = |age: Duration| Value::Gauge(age.as_secs_f64());
+        all.extend([
+            sample(
+                "jackfield_queue_oldest_command_seconds",
+                "Age of the oldest command in the queue; 0 without one.",
+                age(oldest.command),
+            ),
+            sample(
+                "jackfield_queue_oldest_event_seconds",
+                "Age of the oldest event in the queue; 0 without one.",
+                age(oldest.event),
+            ),
+        ]);
+    }
+    all
+}
+
+/// Reads the numbers of the link to the application.
+pub(crate) fn link_samples(link: &jackfield_bridge::Counters) -> Vec<Sample> {
+    let counters = [
+        ("jackfield_link_commands_applied", "Commands of the application that were done.", &link.commands_applied),
+        (
             "jackfield_link_commands_repeated",
             "Commands of the application that came again and were dropped.",
-            counter(&counters.commands_repeated),
+            &link.commands_repeated,
         ),
-        sample(
+        (
             "jackfield_link_commands_buried",
             "Commands of the application that could not be done and went to the dead letters.",
-            counter(&counters.commands_buried),
+            &link.commands_buried,
         ),
-        sample("jackfield_link_events_sent", "Events that the queue has taken.", counter(&counters.events_sent)),
-        sample(
+        ("jackfield_link_events_sent", "Events that the queue has taken.", &link.events_sent),
+        (
             "jackfield_link_events_refused",
             "Messages and calls that the queue did not take; their clients were told.",
-            counter(&counters.events_refused),
+            &link.events_refused,
         ),
-        sample(
-            "jackfield_link_notices_waiting",
-            "Notices that the queue does not have yet.",
-            gauge(&counters.notices_waiting),
-        ),
-        sample("jackfield_link_notices_capacity", "Notices that may wait.", gauge(&counters.notice_capacity)),
-        sample(
+        (
             "jackfield_link_notices_lost",
-            "Notices that the application was not told, because more waited than may wait or the queue refused them.",
-            counter(&counters.notices_lost),
+            "Notices that the application was not told, because too many waited or the queue refused them.",
+            &link.notices_lost,
         ),
-        sample("jackfield_link_answers", "Answers of the application to calls.", counter(&counters.answers)),
-        sample(
-            "jackfield_link_answers_remembered",
-            "Calls that were answered from memory, as the application allowed.",
-            counter(&counters.answers_remembered),
-        ),
-        sample(
-            "jackfield_link_answers_late",
-            "Answers that came too late, twice, or for another life of the node.",
-            counter(&counters.answers_late),
-        ),
-        sample("jackfield_link_answers_spoilt", "Answers that made no sense.", counter(&counters.answers_spoilt)),
-        sample(
-            "jackfield_link_client_answers",
-            "Questions of the application that a client answered, of those that came by the queue.",
-            counter(&counters.client_answers),
-        ),
-        sample(
+        ("jackfield_link_answers", "Answers of the application to calls.", &link.answers),
+        ("jackfield_link_answers_remembered", "Calls answered from memory, as allowed.", &link.answers_remembered),
+        ("jackfield_link_answers_late", "Answers that came too late, twice, or for nobody.", &link.answers_late),
+        ("jackfield_link_answers_spoilt", "Answers that made no sense.", &link.answers_spoilt),
+        ("jackfield_link_calls_timed_out", "Calls that were not answered in time.", &link.calls_timed_out),
+        ("jackfield_link_client_answers", "Questions by the queue that a client answered.", &link.client_answers),
+        (
             "jackfield_link_client_failures",
-            "Questions of the application that no client answered, or with an error, of those that came by the queue.",
-            counter(&counters.client_failures),
+            "Questions by the queue that no client answered, or with an error.",
+            &link.client_failures,
         ),
-        sample(
-            "jackfield_link_calls_timed_out",
-            "Calls that the application did not answer in time.",
-            counter(&counters.calls_timed_out),
+    ];
+    let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    let sample = |name, help, value| Sample { name, help, labels: Vec::new(), value };
+    let counted = counters.map(|(name, help, number)| sample(name, help, Value::Counter(read(number))));
+    counted.into_iter().chain(failure_samples(link)).chain(link_levels(link)).chain(depth_samples(link)).collect()
+}
+
+/// What went wrong, by the reason.
+fn failure_samples(link: &jackfield_bridge::Counters) -> Vec<Sample> {
+    let sample = |name, help, (reason, number): (&str, u64)| {
+        let labels = vec![("reason", reason.to_owned())];
+        Sample { name, help, labels, value: Value::Counter(number) }
+    };
+    let commands = link.command_failures.read().map(|one| {
+        sample("jackfield_link_command_failures", "Commands that were not done, told in a reply or buried.", one)
+    });
+    let events = link.event_failures.read().map(|one| {
+        sample("jackfield_link_event_failures", "Events that the queue did not take, each try of a notice.", one)
+    });
+    commands.chain(events).collect()
+}
+
+/// How the link is just now.
+fn link_levels(link: &jackfield_bridge::Counters) -> Vec<Sample> {
+    let levels = [
+        ("jackfield_link_notices_waiting", "Notices that the queue does not have yet.", &link.notices_waiting),
+        ("jackfield_link_notices_capacity", "Notices that may wait.", &link.notice_capacity),
+        ("jackfield_link_calls_waiting", "Calls over the queue that wait for the application.", &link.calls_waiting),
+        (
+            "jackfield_link_breaker_open",
+            "1 while the queue does not take events and is tried now and then.",
+            &link.breaker_open,
         ),
-    ]
+    ];
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 of them")]
+    let gauge = |number: &AtomicU64| Value::Gauge(number.load(Ordering::Relaxed) as f64);
+    let sample = |(name, help, number)| Sample { name, help, labels: Vec::new(), value: gauge(number) };
+    levels.map(sample).into_iter().collect()
 }
 
 /// What reads all numbers.

@@ -32,6 +32,8 @@ use crate::{assemble, history, metrics, shared};
 
 /// Files that the server needs besides its connections: listeners, queues, the HTTP API.
 const RESERVED_FILES: u64 = 256;
+/// How often to look how much lies in the application's queue.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Notices that may wait for the application's queue, at least.
 const LEAST_NOTICES: usize = 65_536;
 
@@ -331,6 +333,7 @@ fn link(
         node: node.clone(),
         max_payload_bytes: link.max_payload_bytes,
         herald: assemble::herald(config),
+        look_every: config.prometheus.enabled.then_some(LOOK_EVERY),
         routes: calls.routes,
         proxies: calls.proxies,
         // Whatever the queue does, every connection that is there has a place for the word of its end.

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken promise ends the test that runs the suite")]
 
+mod depth;
 mod failures;
 mod flows;
 mod nodes;
@@ -21,6 +22,7 @@ use jackfield_model::app::{Event, EventKind, Origin};
 use jackfield_model::{Payload, Uuid};
 use tokio::time::Instant;
 
+pub use self::depth::depth;
 pub use self::failures::{down_at_start, frozen, restart};
 pub use self::flows::{
     answers, asks, commands_in_order, dead_letters, events, full, hostile_strings, run, two_nodes, unsettled,

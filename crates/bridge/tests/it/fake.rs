@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_bridge::{
-    Bridge, BridgeOptions, Carrier, Counters, Delivery, Door, DoorError, LostNode, NodeLease, Queue, QueueError,
+    Bridge, BridgeOptions, Carrier, Counters, Delivery, Depth, Door, DoorError, LostNode, NodeLease, Queue, QueueError,
     Receipt, Request, Routes, Way, Ways,
 };
 use jackfield_hub::{Address, Forgetting, Hub, Journal, Mail, Mailbox, Membership, Namespaces, Options, Order, Wake};
@@ -38,6 +38,10 @@ pub(crate) struct State {
     pub(crate) lost: Vec<LostNode>,
     /// What every `lease` fails with.
     pub(crate) lease_error: Option<QueueError>,
+    /// What is told of how much lies in it.
+    pub(crate) depth: Option<Depth>,
+    /// What every `depth` fails with.
+    pub(crate) depth_error: Option<QueueError>,
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +127,10 @@ impl Queue for Fake {
     async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {
         self.with(|state| state.lost.retain(|one| one != lost));
         Ok(())
+    }
+
+    async fn depth(&self) -> Result<Option<Depth>, QueueError> {
+        self.with(|state| state.depth_error.clone().map_or(Ok(state.depth), Err))
     }
 
     async fn close(&self) {

@@ -5,6 +5,7 @@
 mod calls;
 mod courier;
 mod fake;
+mod gauges;
 mod herald;
 mod inbound;
 mod lease;

@@ -2,6 +2,7 @@
 
 mod command;
 mod connection;
+mod depth;
 mod key_commands;
 mod loan_commands;
 mod queue;

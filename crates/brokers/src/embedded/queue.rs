@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jackfield_bridge::{Delivery, Queue, QueueError, Receipt};
+use jackfield_bridge::{Delivery, Depth, Queue, QueueError, Receipt};
 use jackfield_model::app::Event;
 use tokio::time::Instant;
 
@@ -199,6 +199,10 @@ impl Queue for EmbeddedQueue {
         drop(store);
         self.shared.changed.notify_waiters();
         Ok(())
+    }
+
+    async fn depth(&self) -> Result<Option<Depth>, QueueError> {
+        Ok(Some(super::depth::read(&self.shared, &self.keys, self.options.partitions)))
     }
 
     async fn close(&self) {

@@ -1,5 +1,6 @@
 //! The queue in NATS: JetStream keeps commands, events and dead letters; answers and replies are plain messages.
 
+mod depth;
 mod ledger;
 mod nodes;
 mod reader;
@@ -18,7 +19,7 @@ use async_nats::{Request, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream as _;
-use jackfield_bridge::{Delivery, LostNode, NodeLease, Queue, QueueError, Receipt};
+use jackfield_bridge::{Delivery, Depth, LostNode, NodeLease, Queue, QueueError, Receipt};
 use jackfield_model::app::Event;
 use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio::task::JoinSet;
@@ -298,6 +299,10 @@ impl Queue for NatsQueue {
 
     async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {
         self.nodes.settle(&self.opened().await?.session, lost).await
+    }
+
+    async fn depth(&self) -> Result<Option<Depth>, QueueError> {
+        depth::read(&self.opened().await?.session).await.map(Some)
     }
 
     async fn close(&self) {

@@ -1,5 +1,6 @@
 //! The queue in RabbitMQ: quorum queues with a single active consumer, confirms, direct replies.
 
+mod depth;
 mod keeper;
 mod nodes;
 mod session;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jackfield_bridge::{Delivery, LostNode, NodeLease, Queue, QueueError, Receipt};
+use jackfield_bridge::{Delivery, Depth, LostNode, NodeLease, Queue, QueueError, Receipt};
 use jackfield_model::app::Event;
 use lapin::options::BasicPublishOptions;
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -256,6 +257,12 @@ impl Queue for RabbitQueue {
 
     async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {
         self.nodes.settle(&*self.session().await?, lost).await
+    }
+
+    async fn depth(&self) -> Result<Option<Depth>, QueueError> {
+        let session = self.session().await?;
+        let reading = depth::read(&session, &self.plan.topology);
+        tokio::time::timeout(CONFIRM_TIMEOUT, reading).await.map_err(|_| late())?.map(Some)
     }
 
     async fn close(&self) {

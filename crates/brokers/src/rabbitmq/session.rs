@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use futures_core::Stream;
 use jackfield_bridge::{Delivery, QueueError, Receipt};
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
@@ -45,6 +47,8 @@ pub(super) struct Session {
     nodes: String,
     /// Handed out and not settled, and what may be settled together.
     open: Mutex<Open>,
+    /// Commands that came and are not settled.
+    loans: Arc<AtomicU64>,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<QueueError>>,
     /// One for each consumer; they end with the session.
@@ -74,6 +78,7 @@ impl Session {
             publishing,
             nodes: topology.nodes(),
             open: Mutex::default(),
+            loans: Arc::default(),
             ended: watch::Sender::new(None),
             readers: Mutex::new(JoinSet::new()),
         };
@@ -173,9 +178,10 @@ impl Session {
             let mut consumer =
                 self.consuming.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
             let (commands, ended) = (inboxes.commands.clone(), self.ended.clone());
-            let generation = self.generation;
+            let (generation, loans) = (self.generation, Arc::clone(&self.loans));
             lock(&self.readers).spawn(async move {
                 while let Some(came) = next(&mut consumer, &ended).await {
+                    loans.fetch_add(1, Ordering::Relaxed);
                     if commands.send(wire::delivery(partition, generation, came)).is_err() {
                         return;
                     }
@@ -226,7 +232,13 @@ impl Session {
             .map(|receipt| receipt.number.0)
             .collect();
         tags.sort_unstable();
-        let (together, alone) = lock(&self.open).settle(&tags);
+        let (together, alone) = {
+            let mut open = lock(&self.open);
+            let before = open.tags.len();
+            let settled = open.settle(&tags);
+            self.loans.fetch_sub((before - open.tags.len()) as u64, Ordering::Relaxed);
+            settled
+        };
         let together = together.map(|tag| (tag, BasicAckOptions { multiple: true }));
         let alone = alone.into_iter().map(|tag| (tag, BasicAckOptions::default()));
         for (tag, options) in together.into_iter().chain(alone) {
@@ -251,6 +263,27 @@ impl Session {
         let (exchange, key) = (address.0.into(), address.1.into());
         let published = self.publishing.basic_publish(exchange, key, options, body, properties);
         published.await.map_err(|error| self.failed(&error))
+    }
+
+    /// How many commands this node has and has not settled.
+    pub(super) fn on_loan(&self) -> u64 {
+        self.loans.load(Ordering::Relaxed)
+    }
+
+    /// How many messages lie in queues, added up by group. On a channel of its own: a queue that is not there ends it.
+    pub(super) async fn lengths(&self, groups: [Vec<String>; 3]) -> Result<[u64; 3], QueueError> {
+        let channel = self.connection.create_channel().await.map_err(|error| classify(&error))?;
+        let mut sums = [0; 3];
+        for (sum, names) in sums.iter_mut().zip(groups) {
+            for name in names {
+                let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                let queue = channel.queue_declare(name.into(), options, FieldTable::default()).await;
+                *sum += u64::from(queue.map_err(|error| classify(&error))?.message_count());
+            }
+        }
+        // One that does not close ends with its connection.
+        let _ = channel.close(200, "done".into()).await;
+        Ok(sums)
     }
 
     /// What an error of a request means. Whatever it was, the channel is done with.

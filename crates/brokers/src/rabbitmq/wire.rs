@@ -1,6 +1,7 @@
 //! Commands, events and errors in the words of AMQP.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use jackfield_bridge::{Delivery, QueueError, Receipt};
@@ -51,7 +52,13 @@ pub(super) fn dead_properties(delivery: &Delivery, reason: &str) -> BasicPropert
         .with_message_id(short(&delivery.id))
         .with_type(short(&delivery.method))
         .with_delivery_mode(PERSISTENT)
+        .with_timestamp(seconds())
         .with_headers(headers)
+}
+
+/// When a letter is written: whoever puts it back must know how long the server remembers its id.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The properties of a reply; the asker knows it by the id of its command.

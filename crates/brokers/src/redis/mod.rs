@@ -1,5 +1,6 @@
 //! The queue in Redis or Valkey: streams for commands and events, lists for answers and replies.
 
+mod depth;
 mod leases;
 mod lines;
 mod link;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jackfield_bridge::{Delivery, LostNode, NodeLease, Queue, QueueError, Receipt};
+use jackfield_bridge::{Delivery, Depth, LostNode, NodeLease, Queue, QueueError, Receipt};
 use jackfield_model::app::Event;
 use redis::{Pipeline, Value, cmd};
 use tokio::sync::Mutex;
@@ -54,6 +55,7 @@ struct Inner {
     place: Place,
     keys: Keys,
     node: String,
+    partitions: u32,
     answers_key: String,
     leases: Leases,
     nodes: Nodes,
@@ -87,6 +89,7 @@ impl RedisQueue {
             node: options.node,
             leases: Leases::new(partitions),
             nodes: Nodes::default(),
+            partitions,
             outstanding: Outstanding::default(),
             late: StdMutex::default(),
             sender: Sender::new(partitions, options.max_backlog),
@@ -290,6 +293,11 @@ impl Queue for RedisQueue {
     async fn settle_lost(&self, lost: &LostNode) -> Result<(), QueueError> {
         let inner = &self.inner;
         inner.nodes.settle(&inner.writes, &inner.keys, lost).await
+    }
+
+    async fn depth(&self) -> Result<Option<Depth>, QueueError> {
+        let inner = &self.inner;
+        depth::read(&inner.writes, &inner.keys, inner.partitions).await.map(Some)
     }
 
     async fn close(&self) {

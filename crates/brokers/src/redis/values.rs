@@ -66,6 +66,28 @@ pub(super) fn claimed(reply: Value) -> (Option<(u64, u64)>, Vec<Entry>) {
     (cursor, parts.next().map(entries).unwrap_or_default())
 }
 
+/// The reply of XRANGE: the number of its first entry.
+pub(super) fn first(reply: &Value) -> Option<(u64, u64)> {
+    let Value::Array(entries) = reply else { return None };
+    match entries.first()? {
+        Value::Array(parts) => number(parts.first()?),
+        _ => None,
+    }
+}
+
+/// The reply of TIME: milliseconds since 1970; 0 where it is none.
+pub(super) fn millis(reply: &Value) -> u64 {
+    let Value::Array(parts) = reply else { return 0 };
+    let number = |part: &Value| match part {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse::<u64>().ok(),
+        _ => None,
+    };
+    match parts.as_slice() {
+        [seconds, micros] => number(seconds).zip(number(micros)).map_or(0, |(s, us)| s * 1000 + us / 1000),
+        _ => 0,
+    }
+}
+
 /// A byte string, without a copy.
 pub(super) fn bytes(value: Value) -> Option<Bytes> {
     match value {

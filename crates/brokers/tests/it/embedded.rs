@@ -50,6 +50,7 @@ async fn the_contract() {
     let served = Served::new(Options::default());
     let mut app = served.app();
     queue_contract::run(&mut Bench { app: &mut app, open: &served.opener() }).await;
+    queue_contract::depth(&mut Bench { app: &mut app, open: &served.opener() }, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

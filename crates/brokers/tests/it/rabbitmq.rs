@@ -25,6 +25,7 @@ async fn the_contract() {
 
     let mut app = RabbitApp::new(&server, "well", 100_000);
     queue_contract::run(&mut Bench { app: &mut app, open: &opener(&server, "well") }).await;
+    queue_contract::depth(&mut Bench { app: &mut app, open: &opener(&server, "well") }, false).await;
 
     let mut app = RabbitApp::new(&server, "nodes", 100_000);
     queue_contract::two_nodes(&mut Bench { app: &mut app, open: &opener(&server, "nodes") }).await;

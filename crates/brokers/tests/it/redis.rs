@@ -21,6 +21,7 @@ async fn the_contract_while_all_is_well() {
     let server = RedisServer::started();
     let mut app = RedisApp::new(&server.url(), "well");
     queue_contract::run(&mut Bench { app: &mut app, open: &opener(&server, "well") }).await;
+    queue_contract::depth(&mut Bench { app: &mut app, open: &opener(&server, "well") }, true).await;
     let mut app = RedisApp::new(&server.url(), "nodes");
     queue_contract::two_nodes(&mut Bench { app: &mut app, open: &opener(&server, "nodes") }).await;
 }

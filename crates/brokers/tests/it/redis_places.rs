@@ -64,6 +64,7 @@ async fn the_contract_on_a_cluster() {
     let mut app = cluster_app(&cluster, "well");
     let open_well = opener(cluster.url(), "well");
     queue_contract::run(&mut Bench { app: &mut app, open: &open_well }).await;
+    queue_contract::depth(&mut Bench { app: &mut app, open: &open_well }, true).await;
     let mut app = cluster_app(&cluster, "nodes");
     let open_nodes = opener(cluster.url(), "nodes");
     queue_contract::two_nodes(&mut Bench { app: &mut app, open: &open_nodes }).await;

@@ -112,6 +112,7 @@ async fn unreachable(queue: &dyn Queue) {
     for _ in 0..3 {
         results.push(soon("send", queue.send(std::slice::from_ref(&event))).await.remove(0));
         results.push(soon("answers", queue.answers()).await.map(|_| ()));
+        results.push(soon("depth", queue.depth()).await.map(|_| ()));
     }
     for result in &results {
         assert!(matches!(result, Err(QueueError::Unreachable(_))), "{result:?}");
