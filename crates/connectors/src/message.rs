@@ -25,7 +25,7 @@ impl Message {
     /// What it has in place of a blank.
     pub(crate) fn value(&self, blank: &Blank) -> Option<&str> {
         match blank {
-            Blank::Channel | Blank::RoutingKey | Blank::Stream => Some(&self.origin),
+            Blank::Channel | Blank::RoutingKey | Blank::Stream | Blank::Subject => Some(&self.origin),
             Blank::Field(name) | Blank::Header(name) => {
                 self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
             }

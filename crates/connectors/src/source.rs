@@ -2,7 +2,9 @@
 
 mod pattern;
 mod rabbitmq;
+mod relay;
 mod stream;
+mod subject;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -19,6 +21,7 @@ use tracing::{info, warn};
 pub use self::pattern::PatternSource;
 pub use self::rabbitmq::RabbitSource;
 pub use self::stream::StreamSource;
+pub use self::subject::{SubjectSource, address as nats_address};
 use crate::content::Form;
 use crate::intake::Intake;
 use crate::template::{Blank, Template};
@@ -57,6 +60,8 @@ pub enum SourceKind {
     Rabbit(RabbitSource),
     /// A stream in Redis.
     Stream(StreamSource),
+    /// Subjects of NATS.
+    Subject(SubjectSource),
 }
 
 impl SourceKind {
@@ -67,6 +72,7 @@ impl SourceKind {
             Self::Pattern(_) => *blank == Blank::Channel,
             Self::Rabbit(_) => matches!(blank, Blank::Header(_) | Blank::RoutingKey),
             Self::Stream(_) => matches!(blank, Blank::Field(_) | Blank::Stream),
+            Self::Subject(_) => matches!(blank, Blank::Header(_) | Blank::Subject),
         }
     }
 }
@@ -104,6 +110,7 @@ impl Source {
             SourceKind::Pattern(_) => true,
             SourceKind::Rabbit(rabbit) => rabbit.queue.is_empty(),
             SourceKind::Stream(_) => false,
+            SourceKind::Subject(subject) => subject.group.is_empty(),
         }
     }
 }
@@ -169,6 +176,7 @@ impl Reader {
                 SourceKind::Pattern(from) => from.read(&mut self).await,
                 SourceKind::Rabbit(from) => from.read(&mut self).await,
                 SourceKind::Stream(from) => from.read(&mut self).await,
+                SourceKind::Subject(from) => from.read(&mut self).await,
             };
             self.intake.counters.up.store(false, Ordering::Relaxed);
             let Err(error) = read else { return };

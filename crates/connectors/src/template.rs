@@ -18,6 +18,8 @@ pub enum Blank {
     RoutingKey,
     /// The stream that an entry is in.
     Stream,
+    /// The subject of a message.
+    Subject,
 }
 
 impl fmt::Display for Blank {
@@ -28,6 +30,7 @@ impl fmt::Display for Blank {
             Self::Header(name) => write!(formatter, "{{header:{name}}}"),
             Self::RoutingKey => formatter.write_str("{routing_key}"),
             Self::Stream => formatter.write_str("{stream}"),
+            Self::Subject => formatter.write_str("{subject}"),
         }
     }
 }
@@ -144,13 +147,14 @@ fn blank(name: &str) -> Result<Blank, String> {
         "channel" => return Ok(Blank::Channel),
         "routing_key" => return Ok(Blank::RoutingKey),
         "stream" => return Ok(Blank::Stream),
+        "subject" => return Ok(Blank::Subject),
         _ => {}
     }
     let known = named("field:").map(Blank::Field).or_else(|| named("header:").map(Blank::Header));
     known.ok_or_else(|| {
         format!(
-            "has the unknown variable {{{name}}}; known are {{routing_key}}, {{stream}}, {{channel}}, {{header:NAME}} and \
-             {{field:NAME}}"
+            "has the unknown variable {{{name}}}; known are {{routing_key}}, {{stream}}, {{channel}}, {{subject}}, \
+             {{header:NAME}} and {{field:NAME}}"
         )
     })
 }

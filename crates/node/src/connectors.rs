@@ -9,7 +9,8 @@ use jackfield_api::{Sample, Value};
 use jackfield_bridge::proxy::Secret;
 use jackfield_connectors::{
     ExchangeSink, Form, PatternSource, RabbitSource, Reading, Sending, SinkKind, SinkOptions, Sinks, Source,
-    SourceKind, SourceOptions, StreamSink, StreamSource, Template, Webhook, amqp_address, redis_address,
+    SourceKind, SourceOptions, StreamSink, StreamSource, SubjectSource, Template, Webhook, amqp_address, nats_address,
+    redis_address,
 };
 use jackfield_fetch::{HeaderMap, HeaderName, HeaderValue, Url};
 use jackfield_hub::{Hub, Tap};
@@ -76,7 +77,11 @@ impl Running {
 
 fn source(source: &config::Source, config: &Config, node: &str) -> anyhow::Result<SourceOptions> {
     let url = source.url.expose();
-    let kind = if Engine::of(url) == Some(Engine::Rabbit) {
+    let engine = Engine::of(url);
+    let kind = if engine == Some(Engine::Nats) {
+        let (subject, group) = (source.subject.clone(), source.group.clone());
+        SourceKind::Subject(SubjectSource { server: nats_address(url)?, subject, group })
+    } else if engine == Some(Engine::Rabbit) {
         SourceKind::Rabbit(RabbitSource {
             uri: amqp_address(url)?,
             exchange: source.exchange.clone(),
@@ -128,7 +133,7 @@ fn sink(sink: &config::Sink, config: &Config) -> anyhow::Result<SinkOptions> {
             stream: template(&sink.stream)?,
             max_length: sink.max_length,
         }),
-        Some(Engine::Http) | None => SinkKind::Webhook(webhook(sink)?),
+        Some(Engine::Http | Engine::Nats) | None => SinkKind::Webhook(webhook(sink)?),
     };
     let node = &config.node.name;
     Ok(SinkOptions {

@@ -15,7 +15,7 @@ use super::secret::Secret;
 pub(crate) struct Source {
     /// Its name in the log and in metrics; without one that of the exchange, queue, stream or pattern.
     pub(crate) name: String,
-    /// Where it is: `amqp://user:password@host:5672/vhost` or `redis://host:6379/0`.
+    /// Where it is: `amqp://user:password@host:5672/vhost`, `redis://host:6379/0` or `nats://host:4222`.
     pub(crate) url: Secret,
     /// RabbitMQ: the exchange that is read. It must be there; a missing one is waited for.
     pub(crate) exchange: String,
@@ -27,12 +27,15 @@ pub(crate) struct Source {
     pub(crate) queue: String,
     /// Redis: the stream that is read.
     pub(crate) stream: String,
-    /// Redis: the consumer group of the stream; nodes of one group share it. It begins with what comes after it was made.
+    /// Who shares the messages: of a Redis stream the consumer group, which begins with what comes after it was made; of NATS
+    /// subjects the queue group, and empty, every reader gets all.
     pub(crate) group: String,
     /// Redis: the channels of PUB/SUB that are heard, as `PSUBSCRIBE` takes them.
     pub(crate) pattern: String,
+    /// NATS: the subject that is read, with wildcards if need be.
+    pub(crate) subject: String,
     /// The channel of each message; may hold `{routing_key}` and `{header:NAME}` (RabbitMQ), `{stream}` and `{field:NAME}`
-    /// (streams), `{channel}` (PUB/SUB).
+    /// (streams), `{channel}` (PUB/SUB), `{subject}` and `{header:NAME}` (NATS).
     pub(crate) channel: String,
     /// The key of each message, for channels with keys; may hold the same.
     pub(crate) key: String,
@@ -63,6 +66,7 @@ impl Default for Source {
             stream: String::new(),
             group: "jackfield".to_owned(),
             pattern: String::new(),
+            subject: String::new(),
             channel: String::new(),
             key: String::new(),
             field: String::new(),
@@ -78,7 +82,7 @@ impl Default for Source {
 impl Source {
     /// Its name in the log and in metrics.
     pub(crate) fn title(&self) -> &str {
-        let all = [&self.name, &self.queue, &self.exchange, &self.stream, &self.pattern];
+        let all = [&self.name, &self.queue, &self.exchange, &self.stream, &self.pattern, &self.subject];
         all.into_iter().find(|name| !name.is_empty()).map_or("source", String::as_str)
     }
 }
@@ -86,7 +90,7 @@ impl Source {
 impl Source {
     /// Whether every node that reads it gets every message, so that only one of several nodes may.
     pub(crate) fn needs_one_node(&self) -> bool {
-        self.queue.is_empty() && self.stream.is_empty()
+        self.queue.is_empty() && self.stream.is_empty() && (self.subject.is_empty() || self.group.is_empty())
     }
 }
 
@@ -201,6 +205,7 @@ pub(super) const SOURCE: &[Key] = &[
     Key::new("stream", Kind::Text),
     Key::new("group", Kind::Text),
     Key::new("pattern", Kind::Text),
+    Key::new("subject", Kind::Text),
     Key::required("channel", Kind::Text),
     Key::new("key", Kind::Text),
     Key::new("field", Kind::Text),

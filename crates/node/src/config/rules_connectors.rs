@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jackfield_bridge::proxy::Secret as Signing;
-use jackfield_connectors::{Blank, Template, amqp_address, redis_address};
+use jackfield_connectors::{Blank, Template, amqp_address, nats_address, redis_address};
 use jackfield_fetch::{HeaderName, HeaderValue, Url, is_public};
 
 use super::rules::Faults;
@@ -14,6 +14,7 @@ use super::{Config, Sink, Source, duration};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Engine {
     Http,
+    Nats,
     Rabbit,
     Redis,
 }
@@ -24,6 +25,7 @@ impl Engine {
         match url.split_once("://")?.0 {
             "amqp" | "amqps" => Some(Self::Rabbit),
             "http" | "https" => Some(Self::Http),
+            "nats" | "tls" => Some(Self::Nats),
             "redis" | "rediss" | "redis+unix" | "unix" | "valkey" | "valkeys" => Some(Self::Redis),
             _ => None,
         }
@@ -32,6 +34,7 @@ impl Engine {
     fn name(self) -> &'static str {
         match self {
             Self::Http => "a webhook",
+            Self::Nats => "NATS",
             Self::Rabbit => "RabbitMQ",
             Self::Redis => "Redis",
         }
@@ -64,27 +67,32 @@ impl Config {
         let key = format!("{above}.url");
         let unread = match engine {
             None => {
-                let text = "is no address of a source; write one such as \"amqp://user:password@host:5672/vhost\" or \
-                            \"redis://host:6379/0\"";
+                let text = "is no address of a source; write one such as \"amqp://user:password@host:5672/vhost\", \
+                            \"redis://host:6379/0\" or \"nats://host:4222\"";
                 faults.add(&key, text);
                 return;
             }
             Some(Engine::Rabbit) => amqp_address(source.url.expose()).err(),
+            Some(Engine::Nats) => nats_address(source.url.expose()).err(),
             Some(_) => redis_address(source.url.expose()).err(),
         };
         if let Some(error) = unread {
             faults.add(&key, error.to_string());
         }
-        what_is_read(above, source, faults);
+        if let Some(engine) = engine {
+            what_is_read(above, source, engine, faults);
+        }
         if source.needs_one_node() && self.is_shared() {
-            let text = "is read whole by every node, while broker.driver joins several: all would publish each message; read a `queue` or a \
-                        `stream`, which nodes share";
+            let text = "is read whole by every node, while broker.driver joins several: all would publish each message; read a `queue`, a \
+                        `stream` or a `subject` with a `group`, which nodes share";
             faults.add(above, text);
         }
         let known = |blank: &Blank| match blank {
             Blank::Channel => !source.pattern.is_empty(),
             Blank::Field(_) | Blank::Stream => !source.stream.is_empty(),
-            Blank::Header(_) | Blank::RoutingKey => engine == Some(Engine::Rabbit),
+            Blank::Header(_) => matches!(engine, Some(Engine::Nats | Engine::Rabbit)),
+            Blank::RoutingKey => engine == Some(Engine::Rabbit),
+            Blank::Subject => engine == Some(Engine::Nats),
         };
         let key = format!("{above}.channel");
         if source.channel.is_empty() {
@@ -105,45 +113,52 @@ impl Config {
     }
 }
 
-/// An exchange or a queue of RabbitMQ; a stream or a pattern of Redis; and nothing of the other.
-fn what_is_read(above: &str, source: &Source, faults: &mut Faults) {
+/// What its engine has, and nothing that others have.
+fn what_is_read(above: &str, source: &Source, engine: Engine, faults: &mut Faults) {
     let default = Source::default();
-    let is_rabbit = Engine::of(source.url.expose()) == Some(Engine::Rabbit);
     let (has_stream, has_pattern) = (!source.stream.is_empty(), !source.pattern.is_empty());
-    if is_rabbit && source.exchange.is_empty() && source.queue.is_empty() {
-        faults.add(above, "reads nothing; name an `exchange` or a `queue`");
-    } else if is_rabbit && source.exchange.is_empty() && source.routing_key != default.routing_key {
-        faults.add(format!("{above}.routing_key"), "is given without an exchange; name the exchange, or leave it out");
-    } else if !is_rabbit && !has_stream && !has_pattern {
-        faults.add(above, "reads nothing; name a `stream` or a `pattern` of PUB/SUB");
-    } else if !is_rabbit && has_stream && has_pattern {
-        faults.add(format!("{above}.pattern"), "is given beside a stream; write two sources");
+    match engine {
+        Engine::Http => {}
+        Engine::Nats if source.subject.is_empty() => faults.add(above, "reads nothing; name a `subject`"),
+        Engine::Nats => {}
+        Engine::Rabbit if source.exchange.is_empty() && source.queue.is_empty() => {
+            faults.add(above, "reads nothing; name an `exchange` or a `queue`");
+        }
+        Engine::Rabbit if source.exchange.is_empty() && source.routing_key != default.routing_key => {
+            let text = "is given without an exchange; name the exchange, or leave it out";
+            faults.add(format!("{above}.routing_key"), text);
+        }
+        Engine::Rabbit => {}
+        Engine::Redis if has_stream && has_pattern => {
+            faults.add(format!("{above}.pattern"), "is given beside a stream; write two sources");
+        }
+        Engine::Redis if !has_stream && !has_pattern => {
+            faults.add(above, "reads nothing; name a `stream` or a `pattern` of PUB/SUB");
+        }
+        Engine::Redis => {}
     }
-    let (other, foreign) = if is_rabbit {
-        let fields = vec![
-            ("stream", &source.stream, &default.stream),
-            ("pattern", &source.pattern, &default.pattern),
-            ("group", &source.group, &default.group),
-            ("field", &source.field, &default.field),
-        ];
-        (Engine::Redis, fields)
-    } else {
-        let fields = vec![
-            ("exchange", &source.exchange, &default.exchange),
-            ("queue", &source.queue, &default.queue),
-            ("routing_key", &source.routing_key, &default.routing_key),
-        ];
-        (Engine::Rabbit, fields)
-    };
-    for (name, value, default) in foreign {
-        if value != default {
-            faults.add(format!("{above}.{name}"), format!("is for {}; leave it out", other.name()));
+    for (name, of, is_given) in [
+        ("exchange", Engine::Rabbit, source.exchange != default.exchange),
+        ("queue", Engine::Rabbit, source.queue != default.queue),
+        ("routing_key", Engine::Rabbit, source.routing_key != default.routing_key),
+        ("stream", Engine::Redis, has_stream),
+        ("pattern", Engine::Redis, has_pattern),
+        ("field", Engine::Redis, source.field != default.field),
+        ("subject", Engine::Nats, source.subject != default.subject),
+    ] {
+        if is_given && of != engine {
+            faults.add(format!("{above}.{name}"), format!("is for {}; leave it out", of.name()));
         }
     }
-    if !is_rabbit && !has_stream && (source.group != default.group || !source.field.is_empty() || source.idempotency) {
-        faults.add(above, "has group, field or idempotency, which PUB/SUB knows nothing of; leave them out");
+    // Who has no group to share messages in has no id either by which one is known again.
+    let is_kept = engine == Engine::Rabbit || has_stream;
+    if (!is_kept && source.idempotency) || (has_pattern && !source.field.is_empty()) {
+        faults.add(above, "has field or idempotency, which what is not kept knows nothing of; leave them out");
     }
-    if source.group.is_empty() {
+    let has_group = source.group != default.group;
+    if has_group && engine != Engine::Nats && !has_stream {
+        faults.add(format!("{above}.group"), "is for Redis streams and NATS; leave it out");
+    } else if has_stream && source.group.is_empty() {
         faults.add(format!("{above}.group"), "is empty; write a name such as \"jackfield\"");
     }
 }
@@ -163,7 +178,7 @@ fn sink_rules(above: &str, sink: &Sink, faults: &mut Faults) {
         faults.at_least_one(format!("{above}.{name}"), number);
     }
     faults.some_time(&format!("{above}.timeout"), sink.timeout);
-    let Some(engine) = Engine::of(sink.url.expose()) else {
+    let Some(engine) = Engine::of(sink.url.expose()).filter(|engine| *engine != Engine::Nats) else {
         let text = "is no address of a sink; write one such as \"https://host/path\", \"amqp://user:password@host:5672/vhost\" or \
                     \"redis://host:6379/0\"";
         faults.add(format!("{above}.url"), text);
@@ -172,7 +187,7 @@ fn sink_rules(above: &str, sink: &Sink, faults: &mut Faults) {
     foreign(above, sink, engine, faults);
     let known = |blank: &Blank| *blank == Blank::Channel;
     let address = match engine {
-        Engine::Http => return webhook(above, sink, faults),
+        Engine::Http | Engine::Nats => return webhook(above, sink, faults),
         Engine::Rabbit => {
             let key = format!("{above}.routing_key");
             if template(&key, &sink.routing_key, known, faults).is_some() && sink.routing_key.is_empty() {

@@ -39,7 +39,7 @@ fn a_source_reads_something_of_its_engine() {
             ("", "source[0]: reads nothing; name an `exchange` or a `queue`"),
             ("queue = \"q\"\nrouting_key = \"a.#\"", "source[0].routing_key: is given without an exchange"),
             ("queue = \"q\"\nstream = \"s\"", "source[0].stream: is for Redis; leave it out"),
-            ("exchange = \"e\"\ngroup = \"s\"", "source[0].group: is for Redis; leave it out"),
+            ("exchange = \"e\"\ngroup = \"s\"", "source[0].group: is for Redis streams and NATS; leave it out"),
             ("exchange = \"e\"\nexchang = \"s\"", "did you mean `exchange`?"),
             ("exchange = \"e\"\nprefetch = 0", "source[0].prefetch: is 0; write 1 or more"),
             ("exchange = \"e\"\nprefetch = 70000", "source[0].prefetch: 70000 is more than 65535"),
@@ -55,9 +55,19 @@ fn a_source_reads_something_of_its_engine() {
             ("stream = \"s\"\nqueue = \"q\"", "source[0].queue: is for RabbitMQ; leave it out"),
             ("stream = \"s\"\ngroup = \"\"", "source[0].group: is empty"),
             ("stream = \"s\"\nclaim_after = \"0s\"", "source[0].claim_after: is no time at all"),
-            ("pattern = \"s\"\nidempotency = true", "which PUB/SUB knows nothing of"),
+            ("pattern = \"s\"\nidempotency = true", "which what is not kept knows nothing of"),
         ],
     );
+    let nats = "[[source]]\nurl = \"nats://u:hunter2@h\"\nchannel = \"a\"\n";
+    each_says(
+        nats,
+        &[
+            ("", "source[0]: reads nothing; name a `subject`"),
+            ("subject = \"s\"\nstream = \"q\"", "source[0].stream: is for Redis; leave it out"),
+            ("subject = \"s\"\nidempotency = true", "which what is not kept knows nothing of"),
+        ],
+    );
+    good(&format!("{nats}subject = \"s.>\"\ngroup = \"\""));
     each_says(
         "[[source]]\nexchange = \"e\"\n",
         &[
@@ -116,6 +126,7 @@ fn a_sink_sends_something_somewhere() {
             ("url = \"https://h\"\nstream = \"s\"", "sink[0].stream: is for Redis; leave it out"),
             ("url = \"amqp://h\"\nretry = [\"1s\"]", "sink[0].retry: is for a webhook; leave it out"),
             ("url = \"amqp://h\"\nrouting_key = \"\"", "sink[0].routing_key: is empty"),
+            ("url = \"nats://hunter2\"", "sink[0].url: is no address of a sink; write one such as"),
             ("url = \"redis://h\"", "sink[0].stream: is empty; name the stream"),
             ("url = \"redis://h\"\nstream = \"{stream}\"", "has {stream}, which nothing fills here"),
             ("url = \"https://h\"\nqueue_max_count = 0", "sink[0].queue_max_count: is 0"),
