@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -319,3 +320,12 @@ def check(listeners: list[Listener], last: int, patience: float = 60.0) -> dict[
         "told": sum(len(sight.told) for sight in sights),
         "missing": missing,
     }
+
+
+def metric(server: Server, name: str) -> int:
+    """A number of /metrics; 0 as long as it is not there."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{server.internal}/metrics", timeout=2) as reply:
+        for line in reply.read().decode().splitlines():
+            if line.startswith(name + " "):
+                return int(float(line.split()[1]))
+    return 0

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cluster import Listener, Place, Publisher, check, node, together
+from cluster import Listener, Place, Publisher, check, metric, node, together
 from serving import Server, wait_for
 
 from servers import RabbitMQ, Redis, rabbitmq_script
@@ -124,14 +123,6 @@ class Hall:
         """How many commands wait."""
         with contextlib.closing(self.door()) as door:
             return door.left()
-
-
-def metric(server: Server, name: str) -> int:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{server.internal}/metrics", timeout=2) as reply:
-        for line in reply.read().decode().splitlines():
-            if line.startswith(name + " "):
-                return int(float(line.split()[1]))
-    return 0
 
 
 class App(threading.Thread):
