@@ -25,6 +25,8 @@ DOCUMENT = HERE.parent / "docs" / "scaling.md"
 INPUTS = tomllib.loads((HERE / "scaling.toml").read_text())
 I = {name: one["value"] for name, one in INPUTS.items() if "value" in one}
 SEED = 5
+SHARDS = 64
+"""Of the Redis Cluster that others are compared with."""
 
 
 # How many nodes.
@@ -192,7 +194,7 @@ def ends() -> str:
         few, all_ = interested(10, count), float(count)
         redis = share / (I["redis_publish_us"] + I["redis_node_us"] * few)
         redis_hall = share / (I["redis_publish_us"] + I["redis_node_us"] * all_)
-        spread = 64 / uneven(64)
+        spread = SHARDS / uneven(SHARDS)
         rabbit = I["rabbitmq_cores"] * share / (I["rabbitmq_publish_us"] + I["rabbitmq_node_us"] * all_)
         # Every node reads all streams, whoever cares.
         reading = MACHINES[1].cores * I["core_efficiency"] * I["reading_share"] * 1e6 / I["rabbitmq_hear_us"]
@@ -202,7 +204,7 @@ def ends() -> str:
             count, f"{number(redis)} / {number(redis_hall)}", f"{number(redis * spread)} / {number(redis_hall * spread)}",
             number(min(rabbit, reading)), "the broker" if rabbit <= reading else "reading", f"{number(nats)} / {number(nats_hall)}",
         ])
-    head = ["nodes", "one Redis", "Redis Cluster, 64 shards", "RabbitMQ", "what ends first there", "NATS, one server"]
+    head = ["nodes", "one Redis", f"Redis Cluster, {SHARDS} shards", "RabbitMQ", "what ends first there", "NATS, one server"]
     return table(head, rows)
 
 
@@ -211,9 +213,9 @@ def channels() -> str:
     rows = []
     for per in (1, 10, 100, 1_000):
         count = I["connections"] / per
-        size = count * (I["redis_channel_bytes"] + I["history_size"] * I["redis_entry_bytes"]) / 1e9
-        rows.append([number(per), number(count), number(size), number(count / 64), number(size / 64)])
-    return table(["subscribers of a channel", "channels", "GB in Redis", "channels of one of 64 shards", "GB of one"], rows)
+        size = count * I["redis_channel_bytes"] / 1e9
+        rows.append([number(per), number(count), number(size), number(count / SHARDS), number(size / SHARDS)])
+    return table(["subscribers of a channel", "channels", "GB in Redis", f"channels of one of {SHARDS} shards", "GB of one"], rows)
 
 
 # The storm, client by client.
@@ -308,23 +310,17 @@ def by_ping(chance: random.Random) -> float:
 
 
 def storm(count: int, machine: Machine, lost: int, notice: Callable[[random.Random], float], balancer: float) -> list[Any]:
-    """`lost` of `count` nodes are gone; what one of the others has to do."""
-    left = count - lost
-    traffic = TRAFFIC[1]
-    steady = node_load(traffic, left, machine) if lost < count else node_load(traffic, count, machine)
-    survivors = left or count
-    if not left:
-        steady -= I["connections"] / count * I["idle_us"] / 1e6 / machine.cores
-    clients = round(I["connections"] / count * lost / survivors) if left else round(I["connections"] / count)
-    # What was on the way to the lost connections is delivered only when they are back.
+    """`lost` of `count` nodes are gone; what one of the others has to do. Where all are lost, they are back at once."""
+    left = count - lost or count
     whole = machine.cores * I["core_efficiency"] * 1e6
-    before = node_load(traffic, count, machine)
-    busy = before if left else 0.0
-    made = Storm(clients, whole * (1 - max(busy, 0.0)), I["tls_connect_us"] + I["recovery_us"], notice, lost / count if left else 0.0, balancer)
-    outcome = made.run()
+    # The other connections of a node go on; where all were cut there is nothing else to do.
+    busy = node_load(TRAFFIC[1], count, machine) if lost < count else 0.0
+    clients = round(I["connections"] / count * lost / left)
+    cost = I["tls_connect_us"] + I["recovery_us"]
+    outcome = Storm(clients, whole * (1 - busy), cost, notice, lost / count, balancer).run()
     return [
-        number(clients), f"{busy:.0%}", f"{min(outcome.peak(busy, whole), 1.0):.0%}", f"{steady:.0%}", outcome.by(0.5), outcome.by(0.99), outcome.by(1.0),
-        f"{outcome.attempts / clients:.2f}", number(outcome.given_up),
+        number(clients), f"{busy:.0%}", f"{min(outcome.peak(busy, whole), 1.0):.0%}", f"{node_load(TRAFFIC[1], left, machine):.0%}",
+        outcome.by(0.5), outcome.by(0.99), outcome.by(1.0), f"{outcome.attempts / clients:.2f}", number(outcome.given_up),
     ]
 
 
