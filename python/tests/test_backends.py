@@ -289,7 +289,9 @@ def test_a_full_redis_refuses_and_loses_nothing(redis_queue, settings):
     publish("room:2", "another partition", on_commit=False)
     found = watcher.commands(4)
     assert [payload["data"] for *_, payload in found if payload["channel"] == "room:1"] == [0, 1, 2]
-    partition = next(partition for partition, *_, payload in found if payload["channel"] == "room:1")
+    partition = next(
+        partition for partition, *_, payload in found if payload["channel"] == "room:1"
+    )
     key = f"{{{redis_queue.prefix}:{partition}}}:commands"
     watcher.client.xtrim(key, maxlen=2, approximate=False)
     publish("room:1", 4, on_commit=False)
