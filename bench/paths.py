@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "nodes")]
 
-from cluster import Api, Socket, node, together  # noqa: E402
+from cluster import Socket, node, together  # noqa: E402
 from serving import Server, free_port, wait_for  # noqa: E402
 
 from servers import RabbitMQ, Redis  # noqa: E402
