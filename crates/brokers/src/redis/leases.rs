@@ -28,9 +28,6 @@ pub(super) const ROUND: Duration = Duration::from_secs(1);
 
 /// A partition that was free in so many rounds is taken whatever the share is.
 const FREE_ROUNDS: u32 = 3;
-/// How long after a node has stopped reading a partition no read of it is under way any more.
-const LAST_READ: Duration = Duration::from_secs(2);
-
 /// Takes a lease that is free (1), sees that it is (0), or names who has it.
 const TAKE: &str = "\
 local o=redis.call('get',KEYS[1]) if o then return o end
@@ -92,13 +89,14 @@ impl Leases {
     }
 
     /// Renews what is held of these partitions, tries to take what is due of the rest, and gives back what is beyond the
-    /// share. `is_busy`: whether commands of a partition are handed out and not settled.
+    /// share. `is_busy`: whether
+    /// commands of a partition that was given up then are handed out and not settled, or may still come.
     pub(super) async fn renew(
         &self,
         lines: &Lines,
         (keys, node): (&Keys, &str),
         partitions: Range<u32>,
-        is_busy: impl Fn(u32) -> bool,
+        is_busy: impl Fn(u32, Instant) -> bool,
     ) {
         let asked = Instant::now();
         let (steps, requests) = self.plan(asked, (keys, node), partitions.clone(), is_busy);
@@ -136,7 +134,7 @@ impl Leases {
         now: Instant,
         (keys, node): (&Keys, &str),
         partitions: Range<u32>,
-        is_busy: impl Fn(u32) -> bool,
+        is_busy: impl Fn(u32, Instant) -> bool,
     ) -> (Vec<Step>, Vec<Request>) {
         let share = self.share_of_one();
         let leases = lock(&self.leases);
@@ -144,7 +142,7 @@ impl Leases {
         let (mut steps, mut requests) = (Vec::new(), Vec::new());
         for (partition, lease) in (0..).zip(leases.iter()).filter(|(partition, _)| partitions.contains(partition)) {
             let key = keys.lease(partition);
-            let is_left = lease.leaving.is_some_and(|since| now - since >= LAST_READ) && !is_busy(partition);
+            let is_left = lease.leaving.is_some_and(|since| !is_busy(partition, since));
             let mut eval = cmd("EVAL");
             steps.push(match is_held(lease, now) {
                 true if is_left => {

@@ -130,7 +130,7 @@ impl Inner {
     async fn keep_leases(&self, group: Range<u32>) {
         loop {
             let next = tokio::time::Instant::now() + leases::ROUND;
-            let is_busy = |partition| self.outstanding.has(partition);
+            let is_busy = |partition, since| self.outstanding.is_busy(partition, since);
             self.leases.renew(&self.writes, (&self.keys, &self.node), group.clone(), is_busy).await;
             tokio::time::sleep_until(next).await;
         }

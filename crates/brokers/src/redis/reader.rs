@@ -1,6 +1,6 @@
 //! Reads the commands of the partitions this node holds: first what was left unsettled, then what is new.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,6 +45,8 @@ struct Partition {
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
     receipts: Mutex<HashSet<Receipt>>,
+    /// Since when each reader reads that does, by its first partition.
+    reading: Mutex<HashMap<u32, Instant>>,
 }
 
 impl Outstanding {
@@ -52,9 +54,24 @@ impl Outstanding {
         self.receipts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something of a partition is not settled.
-    pub(super) fn has(&self, partition: u32) -> bool {
-        self.set().iter().any(|receipt| receipt.partition == partition)
+    fn reading(&self) -> MutexGuard<'_, HashMap<u32, Instant>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader begins to read.
+    pub(super) fn begin(&self, reader: u32, now: Instant) {
+        self.reading().insert(reader, now);
+    }
+
+    /// It has read.
+    pub(super) fn end(&self, reader: u32) {
+        self.reading().remove(&reader);
+    }
+
+    /// Whether something of a partition that was given up then is not settled, or may still come.
+    pub(super) fn is_busy(&self, partition: u32, since: Instant) -> bool {
+        self.reading().values().any(|begun| *begun <= since)
+            || self.set().iter().any(|receipt| receipt.partition == partition)
     }
 
     pub(super) fn settle(&self, receipts: &[Receipt]) {
@@ -118,6 +135,11 @@ impl Reader {
         }
     }
 
+    /// The first of its partitions, which names it.
+    pub(super) fn first(&self) -> u32 {
+        self.range.start
+    }
+
     /// What is there already.
     pub(super) fn take(&mut self, outstanding: &Outstanding) -> Vec<Delivery> {
         let taken = batch::take(&mut self.buffer);
@@ -130,23 +152,29 @@ impl Reader {
         self.partitions.is_empty()
     }
 
-    /// Reads once; what came is in the buffer. Waits for news only where nothing is left to be taken over.
+    /// Reads once; what came is in the buffer. Waits for news only where nothing is left to be taken over, and all is still
+    /// this node's: what a node is handed of a partition that another one reads by now is missing there, and comes late.
     pub(super) async fn read(
         &mut self,
         lines: &Lines,
         keys: &Keys,
         outstanding: &Outstanding,
+        held: impl Fn() -> Vec<(u32, u64)>,
     ) -> Result<(), QueueError> {
         // Until the reply is digested; also where this call is given up half-way.
         self.unseen = true;
         self.prepare(lines, keys).await?;
         self.claim(lines, keys, outstanding).await?;
         let settled = self.partitions.iter().all(|partition| partition.step == Step::News);
-        if self.buffer.is_empty() && settled {
+        if self.buffer.is_empty() && settled && self.holds_all(&held()) {
             self.news(lines, keys).await?;
         }
         self.unseen = false;
         Ok(())
+    }
+
+    fn holds_all(&self, held: &[(u32, u64)]) -> bool {
+        self.partitions.iter().all(|one| held.contains(&(one.number, one.term)))
     }
 
     async fn prepare(&mut self, lines: &Lines, keys: &Keys) -> Result<(), QueueError> {

@@ -84,8 +84,11 @@ impl Readers {
         self.resting = resting;
         for Resting { mut reader, .. } in starting {
             let inner = Arc::clone(inner);
+            inner.outstanding.begin(reader.first(), now);
             self.reading.spawn(async move {
-                let result = reader.read(&inner.reads, &inner.keys, &inner.outstanding).await;
+                let held = || inner.leases.held();
+                let result = reader.read(&inner.reads, &inner.keys, &inner.outstanding, held).await;
+                inner.outstanding.end(reader.first());
                 (reader, result)
             });
         }
