@@ -10,12 +10,14 @@ pub mod embedded;
 mod event_fields;
 mod keys;
 mod nats;
+mod node_log;
 mod rabbitmq;
 mod rabbitmq_broker;
 pub mod redis;
 mod redis_broker;
 mod registry;
 
-pub use rabbitmq_broker::{RabbitEngine, Retention};
+pub use node_log::Retention;
+pub use rabbitmq_broker::rabbitmq_engine;
 pub use redis_broker::RedisEngine;
 pub use registry::{OpenError, Options, open};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use jackfield_api::Sample;
-use jackfield_brokers::{RabbitEngine, RedisEngine, Retention};
+use jackfield_brokers::{RedisEngine, Retention, rabbitmq_engine};
 use jackfield_cluster::{Cluster, ClusterOptions, Engine, Health};
 use jackfield_hub::Hub;
 use tokio::runtime::Handle;
@@ -20,8 +20,8 @@ pub(crate) fn join(config: &Config, hub: &Arc<Hub>, uid: &str, runtime: &Handle)
         BrokerDriver::Memory => return Ok(None),
         BrokerDriver::Rabbitmq => {
             let retention = Retention { age: broker.stream_max_age, bytes: broker.stream_max_bytes as u64 };
-            let engine = RabbitEngine::open(broker.url.expose(), &broker.prefix, uid, retention);
-            Arc::new(engine.context("open the broker (broker.url)")?)
+            let engine = rabbitmq_engine(broker.url.expose(), &broker.prefix, uid, retention);
+            engine.context("open the broker (broker.url)")?
         }
         BrokerDriver::Redis => {
             let engine = RedisEngine::open(broker.url.expose(), &broker.prefix, uid, authority);

@@ -1,258 +1,52 @@
-//! RabbitMQ between nodes: one exchange for what is not kept, and streams that every node reads from their beginning for
-//! what is. Who reads the same records in the same order knows the same, so nobody needs to be asked for a number.
+//! RabbitMQ between nodes: streams are the logs, one exchange carries what is not kept.
 
-mod desk;
-mod keeper;
-mod reader;
-mod record;
-mod session;
-mod table;
 mod topology;
+mod wire;
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use jackfield_cluster::{Engine, EngineError, Incoming, Interest, Outgoing, Placed, Powers, Snapshot};
-use jackfield_hub::Forgetting;
-use lapin::PublisherConfirm;
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use jackfield_cluster::{Engine, EngineError};
+use lapin::uri::AMQPUri;
 
-use self::desk::{Desk, millis};
-use self::keeper::State;
-use self::record::{Terms, Word};
-use self::session::{PATIENCE, Session};
-pub use self::topology::Retention;
-use self::topology::{ALL, PARTITIONS, Topology};
+use self::topology::Topology;
+use self::wire::RabbitWire;
+use crate::node_log::{LogEngine, Plan, Retention};
 use crate::rabbitmq::uri;
 use crate::registry::OpenError;
 
-/// An engine in RabbitMQ.
-pub struct RabbitEngine {
+struct RabbitPlan {
     address: String,
-    desk: Arc<Desk>,
-    state: watch::Sender<State>,
-    /// Connects, and connects again; starts with the first call.
-    keeper: Mutex<Option<JoinHandle<()>>>,
-    incoming: AsyncMutex<mpsc::UnboundedReceiver<Incoming>>,
+    uri: AMQPUri,
+    topology: Topology,
 }
 
-/// What is waited for.
-enum Pending {
-    Kept(oneshot::Receiver<Placed>),
-    Spread(PublisherConfirm),
-}
-
-impl RabbitEngine {
-    /// Makes the engine; it connects with the first call.
-    pub fn open(url: &str, prefix: &str, node: &str, retention: Retention) -> Result<Self, OpenError> {
-        let uri = uri(url)?;
-        let (sender, incoming) = mpsc::unbounded_channel();
-        let topology = Topology { prefix: prefix.to_owned(), node: node.to_owned(), retention };
-        Ok(Self {
-            address: format!("RabbitMQ at {}:{}", uri.authority.host, uri.authority.port),
-            desk: Arc::new(Desk::new(uri, topology, sender)),
-            state: watch::Sender::new(State::Connecting),
-            keeper: Mutex::default(),
-            incoming: AsyncMutex::new(incoming),
-        })
-    }
-
-    async fn session(&self) -> Result<Arc<Session>, EngineError> {
-        {
-            let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            if keeper.is_none() {
-                let keeping = keeper::keep(Arc::clone(&self.desk), self.state.clone());
-                *keeper = Some(tokio::spawn(keeping));
-            }
-        }
-        keeper::session(&self.state).await
-    }
-
-    /// Sends one publication.
-    async fn send(&self, session: &Session, out: &Outgoing) -> Result<Pending, EngineError> {
-        let channel = &out.channel;
-        let partition = Topology::partition(channel);
-        let keep = out.keep.as_ref().filter(|keep| keep.size > 0);
-        let Some(keep) = keep else {
-            let word = Word::Heard(Arc::clone(channel), out.body.clone());
-            // Where the channel has history, it comes in its place among that.
-            let keeps = self.desk.partition(partition).table.keeps(channel);
-            return if keeps {
-                session.write(partition, word).await.map(Pending::Kept)
-            } else {
-                session.spread(&Topology::to_group(Topology::group(channel)), word).await.map(Pending::Spread)
-            };
-        };
-        let terms = Terms {
-            size: keep.size,
-            ttl: keep.ttl,
-            meta_ttl: keep.meta_ttl,
-            id: ((out.id >> 64) as u64, out.id as u64),
-            idempotency_key: out.idempotency_key.clone(),
-            version: out.version.clone(),
-        };
-        let word = Word::Publication(Arc::clone(channel), out.body.clone(), terms);
-        session.write(partition, word).await.map(Pending::Kept)
-    }
-
-    async fn publish_all(&self, session: &Session, batch: &[Outgoing]) -> Vec<Result<Placed, EngineError>> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut sent = Vec::with_capacity(batch.len());
-        let mut failed = None;
-        for out in batch {
-            let pending = match &failed {
-                Some(error) => Err(EngineError::clone(error)),
-                None => timeout_at(deadline, self.send(session, out)).await.unwrap_or_else(|_| Err(session.silent())),
-            };
-            if let Err(error) = &pending {
-                failed.get_or_insert_with(|| error.clone());
-            }
-            sent.push(pending);
-        }
-        let mut results = Vec::with_capacity(sent.len());
-        for pending in sent {
-            let waiting = async {
-                match pending? {
-                    Pending::Kept(echo) => session.echoed(echo).await,
-                    Pending::Spread(confirm) => session.confirmed(confirm).await.map(|()| Placed::default()),
-                }
-            };
-            results.push(timeout_at(deadline, waiting).await.unwrap_or_else(|_| Err(session.silent())));
-        }
-        results
-    }
-
-    async fn open_all(&self, session: &Session, interests: &[Interest]) -> Result<Vec<Option<Snapshot>>, EngineError> {
-        let channels = interests.iter().map(|interest| Arc::clone(&interest.channel));
-        timeout(PATIENCE, session.bind(channels)).await.unwrap_or_else(|_| Err(session.silent()))?;
-        let kept = interests.iter().filter(|interest| interest.keep.is_some());
-        let partitions: BTreeSet<u16> = kept.map(|interest| Topology::partition(&interest.channel)).collect();
-        session.read_up(&partitions).await?;
-        let snapshot = |interest: &Interest| {
-            interest.keep.as_ref()?;
-            let mut partition = self.desk.partition(Topology::partition(&interest.channel));
-            Some(partition.table.open(interest, millis()))
-        };
-        let snapshots = interests.iter().map(snapshot).collect();
-        // What ended in between has closed what was opened.
-        session.reason().map_or(Ok(snapshots), Err)
-    }
-
-    async fn spread(&self, session: &Session, key: &str, word: Word) -> Result<(), EngineError> {
-        let spreading = async {
-            let confirm = session.spread(key, word).await?;
-            session.confirmed(confirm).await
-        };
-        timeout(PATIENCE, spreading).await.unwrap_or_else(|_| Err(session.silent()))
-    }
+/// Makes an engine in RabbitMQ; it connects with the first call.
+pub fn rabbitmq_engine(
+    url: &str,
+    prefix: &str,
+    node: &str,
+    retention: Retention,
+) -> Result<Arc<dyn Engine>, OpenError> {
+    let uri = uri(url)?;
+    let address = format!("RabbitMQ at {}:{}", uri.authority.host, uri.authority.port);
+    let topology = Topology { prefix: prefix.to_owned(), node: node.to_owned(), retention };
+    Ok(Arc::new(LogEngine::new(RabbitPlan { address, uri, topology })))
 }
 
 #[async_trait]
-impl Engine for RabbitEngine {
-    fn describe(&self) -> String {
-        self.address.clone()
+impl Plan for RabbitPlan {
+    type Wire = RabbitWire;
+
+    fn describe(&self) -> &str {
+        &self.address
     }
 
-    fn powers(&self) -> Powers {
-        // Values would have to outlive the records that set them.
-        Powers { history: true, values: false, conditions: true }
+    fn node(&self) -> &str {
+        &self.topology.node
     }
 
-    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<Placed, EngineError>> {
-        match self.session().await {
-            Ok(session) => self.publish_all(&session, batch).await,
-            Err(error) => vec![Err(error); batch.len()],
-        }
-    }
-
-    async fn open(&self, interests: &[Interest]) -> Vec<Result<Option<Snapshot>, EngineError>> {
-        let opened = match self.session().await {
-            Ok(session) => self.open_all(&session, interests).await,
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(snapshots) => snapshots.into_iter().map(Ok).collect(),
-            Err(error) => interests.iter().map(|_| Err(error.clone())).collect(),
-        }
-    }
-
-    async fn close(&self, channels: &[Arc<str>]) -> Result<(), EngineError> {
-        let session = self.session().await?;
-        timeout(PATIENCE, session.unbind(channels)).await.unwrap_or_else(|_| Err(session.silent()))
-    }
-
-    async fn forget(&self, channel: &Arc<str>, what: Forgetting) -> Result<(), EngineError> {
-        let session = self.session().await?;
-        let forgetting = async {
-            let echo = session.write(Topology::partition(channel), Word::forget(channel, what)).await?;
-            session.echoed(echo).await.map(drop)
-        };
-        timeout(PATIENCE, forgetting).await.unwrap_or_else(|_| Err(session.silent()))
-    }
-
-    async fn tell(&self, node: Option<&str>, note: Bytes) -> Result<(), EngineError> {
-        let session = self.session().await?;
-        let key = node.map_or_else(|| ALL.to_owned(), Topology::to_node);
-        self.spread(&session, &key, Word::Note(note)).await
-    }
-
-    async fn probe(&self, token: u64) -> Result<(), EngineError> {
-        let session = self.session().await?;
-        for partition in 0..PARTITIONS {
-            // It is heard when it comes back; nobody waits for it here.
-            session.write(partition, Word::Probe(token)).await.map(drop)?;
-        }
-        self.spread(&session, &Topology::to_node(&self.desk.topology.node), Word::Probe(token)).await
-    }
-
-    fn paths(&self) -> usize {
-        1 + usize::from(PARTITIONS)
-    }
-
-    fn reset(&self) {
-        if let State::Up(session) = &*self.state.borrow() {
-            session.end(EngineError::Unreachable("the connection was given up".to_owned()));
-        }
-    }
-
-    async fn hear(&self) -> Vec<Incoming> {
-        let mut all = Vec::new();
-        // It never ends: the desk holds the other end.
-        self.incoming.lock().await.recv_many(&mut all, 1024).await;
-        all
-    }
-
-    async fn end(&self) {
-        let keeper = {
-            let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            // A finished task stays in its place, so that no call starts another one.
-            keeper.replace(tokio::spawn(async {}))
-        };
-        if let Some(keeper) = keeper {
-            keeper.abort();
-        }
-        let ended = EngineError::Unreachable("the engine was ended".to_owned());
-        if let State::Up(session) = self.state.send_replace(State::Down(ended)) {
-            session.close().await;
-        }
-    }
-}
-
-impl Drop for RabbitEngine {
-    fn drop(&mut self) {
-        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            keeper.abort();
-        }
-    }
-}
-
-impl fmt::Debug for RabbitEngine {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.address)
+    async fn connect(&self) -> Result<RabbitWire, EngineError> {
+        RabbitWire::connect(&self.uri, &self.topology).await.map_err(|error| wire::failed(&error))
     }
 }

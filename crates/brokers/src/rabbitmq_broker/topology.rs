@@ -1,37 +1,15 @@
 //! Names and arguments of what the nodes declare.
 
-use std::time::Duration;
-
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ExchangeKind};
 use uuid::Uuid;
 
-/// Streams that channels with history are spread over. Another number would be another cluster.
-pub(super) const PARTITIONS: u16 = 8;
-/// Groups of channels that a node binds its queue for. Why not each channel: a binding is a transaction of the whole
-/// RabbitMQ cluster, so that a hundred thousand of them would take minutes with every start of a node.
-const GROUPS: u32 = 4096;
+use crate::node_log::{PARTITIONS, Retention, To};
+
 /// A stream is cut a segment at a time, so a segment is a small part of it.
 const SEGMENTS: u64 = 8;
 const LEAST_SEGMENT: u64 = 1 << 20;
-/// What all nodes have bound.
-pub(super) const ALL: &str = "all";
-
-/// How much history the streams hold.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Retention {
-    /// Records are dropped when they are older; above the longest history of a namespace.
-    pub age: Duration,
-    /// All streams together hold about so many bytes; every node reads all of it when it starts.
-    pub bytes: u64,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { age: Duration::from_secs(86_400), bytes: 512 << 20 }
-    }
-}
 
 /// Names, and what the streams hold.
 #[derive(Clone, Debug)]
@@ -57,27 +35,6 @@ impl Topology {
         format!("{}.history.{partition}", self.prefix)
     }
 
-    /// What goes to one node.
-    pub(super) fn to_node(node: &str) -> String {
-        format!("node.{node}")
-    }
-
-    /// The partition of a channel.
-    pub(super) fn partition(channel: &str) -> u16 {
-        (crc32fast::hash(channel.as_bytes()) % u32::from(PARTITIONS)) as u16
-    }
-
-    /// The group of a channel.
-    pub(super) fn group(channel: &str) -> u16 {
-        // The lowest bits choose the partition.
-        (crc32fast::hash(channel.as_bytes()) / u32::from(PARTITIONS) % GROUPS) as u16
-    }
-
-    /// What goes to those who care for a channel of the group.
-    pub(super) fn to_group(group: u16) -> String {
-        format!("group.{group}")
-    }
-
     /// Declares all of it. The broker refuses what is there with other arguments.
     pub(super) async fn declare(&self, channel: &Channel, queue: &str) -> lapin::Result<()> {
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -91,8 +48,8 @@ impl Topology {
         // than it takes to see that it is.
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
-        for key in [ALL, &Self::to_node(&self.node)] {
-            self.bind(channel, queue, key).await?;
+        for to in [To::All, To::Node(self.node.clone())] {
+            self.bind(channel, queue, &to).await?;
         }
         Ok(())
     }
@@ -110,16 +67,18 @@ impl Topology {
         arguments
     }
 
-    /// Brings what has this key to a queue.
-    pub(super) async fn bind(&self, channel: &Channel, queue: &str, key: &str) -> lapin::Result<()> {
+    /// Brings what goes there to a queue.
+    pub(super) async fn bind(&self, channel: &Channel, queue: &str, to: &To) -> lapin::Result<()> {
         let (queue, exchange) = (queue.into(), self.exchange().into());
-        channel.queue_bind(queue, exchange, key.into(), QueueBindOptions::default(), FieldTable::default()).await
+        channel
+            .queue_bind(queue, exchange, to.to_string().into(), QueueBindOptions::default(), FieldTable::default())
+            .await
     }
 
     /// Ends that.
-    pub(super) async fn unbind(&self, channel: &Channel, queue: &str, key: &str) -> lapin::Result<()> {
+    pub(super) async fn unbind(&self, channel: &Channel, queue: &str, to: &To) -> lapin::Result<()> {
         let (queue, exchange) = (queue.into(), self.exchange().into());
-        channel.queue_unbind(queue, exchange, key.into(), FieldTable::default()).await
+        channel.queue_unbind(queue, exchange, to.to_string().into(), FieldTable::default()).await
     }
 }
 

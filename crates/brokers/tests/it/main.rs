@@ -5,6 +5,7 @@
 mod embedded;
 mod nats;
 mod nats_app;
+mod node_logs;
 mod rabbit_app;
 mod rabbitmq;
 mod rabbitmq_broker;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::desk::Desk;
 use super::session::Session;
+use super::wire::{Plan, Wire};
 
 /// Pauses between attempts grow from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -16,18 +17,17 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How it stands with the broker.
-#[derive(Clone)]
-pub(super) enum State {
+pub(super) enum State<W> {
     Connecting,
     Down(EngineError),
-    Up(Arc<Session>),
+    Up(Arc<Session<W>>),
 }
 
 /// Runs until it is aborted.
-pub(super) async fn keep(desk: Arc<Desk>, state: watch::Sender<State>) {
+pub(super) async fn keep<P: Plan>(desk: Arc<Desk>, plan: Arc<P>, state: watch::Sender<State<P::Wire>>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match Session::open(&desk).await {
+        let error = match Session::open(&desk, &*plan).await {
             Ok(session) => {
                 pause = FIRST_PAUSE;
                 let session = Arc::new(session);
@@ -48,7 +48,7 @@ pub(super) async fn keep(desk: Arc<Desk>, state: watch::Sender<State>) {
 }
 
 /// The session, or why there is none; waits only while the first attempt is under way.
-pub(super) async fn session(state: &watch::Sender<State>) -> Result<Arc<Session>, EngineError> {
+pub(super) async fn session<W: Wire>(state: &watch::Sender<State<W>>) -> Result<Arc<Session<W>>, EngineError> {
     let mut changes = state.subscribe();
     let known = changes.wait_for(|state| !matches!(state, State::Connecting));
     match tokio::time::timeout(PATIENCE, known).await {

@@ -99,7 +99,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record> {
     match rmp_serde::from_slice(bytes) {
         Ok(record) => Some(record),
         Err(error) => {
-            tracing::warn!(%error, "a message in RabbitMQ between nodes cannot be read");
+            tracing::warn!(%error, "a message between nodes cannot be read");
             None
         }
     }

@@ -8,13 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jackfield_cluster::{Incoming, Placed};
 use jackfield_model::Millis;
-use lapin::uri::AMQPUri;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::record::{Life, Record, Word};
 use super::table::Table;
-use super::topology::{PARTITIONS, Topology};
+use super::wire::PARTITIONS;
 
 /// More may wait than publish at a time only where some gave up.
 const MANY: usize = 4096;
@@ -29,8 +28,6 @@ pub(super) struct Partition {
 
 /// What outlives a session.
 pub(super) struct Desk {
-    pub(super) uri: AMQPUri,
-    pub(super) topology: Topology,
     pub(super) incoming: mpsc::UnboundedSender<Incoming>,
     writer: u64,
     count: AtomicU64,
@@ -40,10 +37,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(uri: AMQPUri, topology: Topology, incoming: mpsc::UnboundedSender<Incoming>) -> Self {
+    pub(super) fn new(incoming: mpsc::UnboundedSender<Incoming>) -> Self {
         let partitions = std::iter::repeat_with(Mutex::default).take(usize::from(PARTITIONS)).collect();
         let writer = Uuid::new_v4().as_u64_pair().1;
-        Self { uri, topology, incoming, writer, count: AtomicU64::new(0), partitions, read: AtomicU64::new(0) }
+        Self { incoming, writer, count: AtomicU64::new(0), partitions, read: AtomicU64::new(0) }
     }
 
     pub(super) fn partition(&self, partition: u16) -> MutexGuard<'_, Partition> {
@@ -81,7 +78,7 @@ impl Desk {
         (record, echo)
     }
 
-    /// Takes records with their numbers, in the order of the stream.
+    /// Takes records with their numbers, in the order of the log.
     pub(super) fn read(&self, number: u16, records: Vec<(u64, Option<Record>)>) {
         self.read.fetch_add(records.len() as u64, Ordering::Relaxed);
         let mut partition = self.partition(number);
@@ -95,7 +92,7 @@ impl Desk {
             let seq = record.seq;
             let probe = if let Word::Probe(token) = record.word { Some(token) } else { None };
             let Some(outcome) = table.read(at, record) else { continue };
-            // Under the lock, so that what is heard keeps the order of the stream. The engine holds the other end.
+            // Under the lock, so that what is heard keeps the order of the log. The engine holds the other end.
             if let Some(incoming) = outcome.incoming {
                 let _ = self.incoming.send(incoming);
             }

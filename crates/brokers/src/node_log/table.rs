@@ -1,4 +1,4 @@
-//! What one partition's stream says, read from its beginning: the same on every node, because each decision follows from
+//! What one partition's log says, read from its beginning: the same on every node, because each decision follows from
 //! the records alone. No clock, no socket.
 
 use std::cmp::Reverse;
@@ -50,10 +50,10 @@ pub(super) struct Outcome {
     pub(super) incoming: Option<Incoming>,
 }
 
-/// Who wrote a record, and its number in the stream.
+/// Who wrote a record, and its number in the log.
 type Mark = (u64, u64, u64);
 
-/// A partition. A position is one more than the number of the record in the stream, so that 0 is before all of them.
+/// A partition. A position is one more than the number of the record in the log, so that 0 is before all of them.
 #[derive(Default)]
 pub(super) struct Table {
     life: Option<Life>,
@@ -96,7 +96,7 @@ impl Table {
         *self = Self { before: self.last.or(self.before), ..Self::default() };
     }
 
-    /// Records that were read are missing, though the stream goes on: their numbers are given out again. Asked when all
+    /// Records that were read are missing, though the log goes on: their numbers are given out again. Asked when all
     /// that is there was read.
     pub(super) fn lost_its_end(&mut self) -> bool {
         let is_short = self.before.take().is_some_and(|(number, ..)| self.last().is_none_or(|last| last <= number));
@@ -155,7 +155,7 @@ impl Table {
             Word::Mark | Word::Probe(_) | Word::Begin | Word::Note(_) | Word::Unknown => Outcome::default(),
         };
         if is_new_life {
-            let incoming = Some(Incoming::Interrupted("a stream lost what it had: a new life began".to_owned()));
+            let incoming = Some(Incoming::Interrupted("a log lost what it had: a new life began".to_owned()));
             return Some(Outcome { incoming, ..outcome });
         }
         Some(outcome)
