@@ -10,6 +10,7 @@ pub mod embedded;
 mod event_fields;
 mod keys;
 mod nats;
+mod nats_broker;
 mod node_log;
 mod rabbitmq;
 mod rabbitmq_broker;
@@ -17,6 +18,7 @@ pub mod redis;
 mod redis_broker;
 mod registry;
 
+pub use nats_broker::nats_engine;
 pub use node_log::Retention;
 pub use rabbitmq_broker::rabbitmq_engine;
 pub use redis_broker::RedisEngine;

@@ -5,7 +5,7 @@ mod ledger;
 mod nodes;
 mod reader;
 mod session;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,7 +28,8 @@ use tokio::time::Instant;
 use self::ledger::Ledger;
 use self::nodes::Nodes;
 use self::reader::{Item, Reader};
-use self::session::{Address, REPLY_TIMEOUT, Session};
+pub(crate) use self::session::Address;
+use self::session::{REPLY_TIMEOUT, Session};
 use self::wire::Names;
 use crate::batch::{self, BATCH_BYTES, BATCH_COMMANDS, WAIT};
 use crate::event_fields;

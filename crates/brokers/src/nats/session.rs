@@ -38,7 +38,7 @@ const LEASE: Duration = Duration::from_secs(5);
 
 /// Where a NATS is.
 #[derive(Clone, Debug)]
-pub(super) struct Address {
+pub(crate) struct Address {
     servers: Vec<ServerAddr>,
     options: Credentials,
 }
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Credentials {
 
 impl Address {
     /// Reads the URL; what is wrong with it is told without repeating it, for it may hold a password.
-    pub(super) fn parse(url: &str, authority: Option<&Path>) -> Result<Self, OpenError> {
+    pub(crate) fn parse(url: &str, authority: Option<&Path>) -> Result<Self, OpenError> {
         let wrong = |wrong: String| OpenError::Url { driver: "nats", wrong, right: RIGHT };
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(wrong("has no scheme".to_owned()));
@@ -89,8 +89,27 @@ impl Address {
         Ok(Self { servers, options: Credentials { user, has_tls, authority } })
     }
 
+    /// The servers.
+    pub(crate) fn servers(&self) -> &[ServerAddr] {
+        &self.servers
+    }
+
+    /// Name and password.
+    pub(crate) fn user(&self) -> Option<(String, String)> {
+        self.options.user.clone()
+    }
+
+    /// With TLS, where the URL says so.
+    pub(crate) fn secured(&self, options: ConnectOptions) -> ConnectOptions {
+        let options = options.require_tls(self.options.has_tls);
+        match self.options.authority.clone().filter(|_| self.options.has_tls) {
+            Some(file) => options.add_root_certificates(file),
+            None => options,
+        }
+    }
+
     /// The servers, without a password.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let names: Vec<String> = self.servers.iter().map(|one| format!("{}:{}", one.host(), one.port())).collect();
         format!("NATS at {}", names.join(","))
     }
@@ -100,7 +119,8 @@ impl Address {
             let factor = u32::try_from(attempt.min(5)).unwrap_or(5);
             (FIRST_PAUSE * 2_u32.pow(factor)).min(LAST_PAUSE)
         };
-        let mut options = ConnectOptions::new()
+        let mut options = self
+            .secured(ConnectOptions::new())
             .name("jackfield")
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -108,7 +128,6 @@ impl Address {
             .connection_timeout(LAST_PAUSE)
             .request_timeout(Some(REPLY_TIMEOUT))
             .ping_interval(PING)
-            .require_tls(self.options.has_tls)
             .event_callback(move |event| {
                 let connections = connections.clone();
                 async move {
@@ -117,11 +136,8 @@ impl Address {
                     }
                 }
             });
-        if let Some((user, password)) = self.options.user.clone() {
+        if let Some((user, password)) = self.user() {
             options = options.user_and_password(user, password);
-        }
-        if let Some(file) = self.options.authority.clone().filter(|_| self.options.has_tls) {
-            options = options.add_root_certificates(file);
         }
         let connected = options.connect(&self.servers[..]).await;
         connected.map_err(|error| QueueError::Refused(wire::chain(&error)))

@@ -160,7 +160,7 @@ pub(super) fn refused(error: &(dyn Error + 'static)) -> QueueError {
 }
 
 /// An error with what is behind it.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -5,6 +5,7 @@
 mod embedded;
 mod nats;
 mod nats_app;
+mod nats_broker;
 mod node_logs;
 mod rabbit_app;
 mod rabbitmq;
