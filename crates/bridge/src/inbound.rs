@@ -129,10 +129,14 @@ impl Inbound {
                 self.settle(delivery);
                 continue;
             }
+            let is_stale = asked.elapsed() >= STALE;
+            if is_stale && !self.queue.is_ours(&delivery.receipt) {
+                continue;
+            }
             let command = match self.parse(delivery) {
                 Ok(mut command) => {
                     if self.hub.is_shared() {
-                        stamp(&mut command, delivery, asked.elapsed() >= STALE);
+                        stamp(&mut command, delivery, is_stale);
                     }
                     command
                 }

@@ -88,6 +88,12 @@ pub trait Queue: Send + Sync + 'static {
     /// restart of either side too.
     async fn receive(&self) -> Result<Vec<Delivery>, QueueError>;
 
+    /// Whether what was handed out is still this node's to do. Asked after the node stood still for longer than a lease
+    /// holds: by then another one may have done it, and what came after it.
+    fn is_ours(&self, _: &Receipt) -> bool {
+        true
+    }
+
     /// The commands are done and go away for good.
     async fn acknowledge(&self, receipts: &[Receipt]) -> Result<(), QueueError>;
 

@@ -214,6 +214,15 @@ impl Queue for RedisQueue {
         readers.receive(inner).await
     }
 
+    fn is_ours(&self, receipt: &Receipt) -> bool {
+        let is_held = self.inner.leases.held().iter().any(|(partition, _)| *partition == receipt.partition);
+        if !is_held {
+            // Whoever has it now settles it.
+            self.inner.outstanding.settle(&[*receipt]);
+        }
+        is_held
+    }
+
     async fn acknowledge(&self, receipts: &[Receipt]) -> Result<(), QueueError> {
         self.inner.settle(receipts.to_vec()).await
     }

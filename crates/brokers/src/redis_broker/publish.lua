@@ -28,11 +28,19 @@ if has_result == '1' then
     end
 end
 if again == '1' then
-    -- It may have arrived: it is looked for among the latest.
-    for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 2000)) do
-        if string.sub(entry[2][2], 2, 17) == id then
-            return {'', tonumber(string.match(entry[1], '^%d+')), epoch}
+    -- It may have arrived: it is looked for among the latest, a part at a time, because it is mostly near the end.
+    local before, looked = '+', 0
+    while before and looked < 20000 do
+        local part = redis.call('XREVRANGE', KEYS[2], before, '-', 'COUNT', 500)
+        before = nil
+        for _, entry in ipairs(part) do
+            local known = string.match(entry[1], '^%d+')
+            if string.sub(entry[2][2], 2, 17) == id then
+                return {'', tonumber(known), epoch}
+            end
+            before = '(' .. entry[1]
         end
+        looked = looked + 500
     end
 end
 if version > 0 then
