@@ -21,7 +21,7 @@ mod trouble;
 pub use content::Form;
 pub use sink::{ExchangeSink, Sending, SinkCounters, SinkKind, SinkOptions, Sinks, StreamSink, Webhook};
 pub use source::{
-    JetStreamSource, PatternSource, RabbitSource, Reading, Source, SourceCounters, SourceKind, SourceOptions, StreamSource, SubjectSource,
+    PatternSource, RabbitSource, Reading, Source, SourceCounters, SourceKind, SourceOptions, StreamSource, SubjectSource,
     nats_address,
 };
 pub use template::{Blank, Template};

@@ -1,6 +1,5 @@
 //! A source: what is read, into which channels, and the task that reads it again and again.
 
-mod jetstream;
 mod pattern;
 mod rabbitmq;
 mod relay;
@@ -19,7 +18,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-pub use self::jetstream::JetStreamSource;
 pub use self::pattern::PatternSource;
 pub use self::rabbitmq::RabbitSource;
 pub use self::stream::StreamSource;
@@ -60,8 +58,6 @@ pub enum SourceKind {
     Pattern(PatternSource),
     /// An exchange or a queue of RabbitMQ.
     Rabbit(RabbitSource),
-    /// A stream of NATS.
-    JetStream(JetStreamSource),
     /// A stream in Redis.
     Stream(StreamSource),
     /// Subjects of NATS.
@@ -76,7 +72,7 @@ impl SourceKind {
             Self::Pattern(_) => *blank == Blank::Channel,
             Self::Rabbit(_) => matches!(blank, Blank::Header(_) | Blank::RoutingKey),
             Self::Stream(_) => matches!(blank, Blank::Field(_) | Blank::Stream),
-            Self::JetStream(_) | Self::Subject(_) => matches!(blank, Blank::Header(_) | Blank::Subject),
+            Self::Subject(_) => matches!(blank, Blank::Header(_) | Blank::Subject),
         }
     }
 }
@@ -113,7 +109,7 @@ impl Source {
         match &self.options.kind {
             SourceKind::Pattern(_) => true,
             SourceKind::Rabbit(rabbit) => rabbit.queue.is_empty(),
-            SourceKind::JetStream(_) | SourceKind::Stream(_) => false,
+            SourceKind::Stream(_) => false,
             SourceKind::Subject(subject) => subject.group.is_empty(),
         }
     }
@@ -177,7 +173,6 @@ impl Reader {
         let options = Arc::clone(&self.intake.options);
         while !self.is_stopped() {
             let read = match &options.kind {
-                SourceKind::JetStream(from) => from.read(&mut self).await,
                 SourceKind::Pattern(from) => from.read(&mut self).await,
                 SourceKind::Rabbit(from) => from.read(&mut self).await,
                 SourceKind::Stream(from) => from.read(&mut self).await,

@@ -8,7 +8,7 @@ use anyhow::Context;
 use jackfield_api::{Sample, Value};
 use jackfield_bridge::proxy::Secret;
 use jackfield_connectors::{
-    ExchangeSink, Form, JetStreamSource, PatternSource, RabbitSource, Reading, Sending, SinkKind, SinkOptions, Sinks, Source,
+    ExchangeSink, Form, PatternSource, RabbitSource, Reading, Sending, SinkKind, SinkOptions, Sinks, Source,
     SourceKind, SourceOptions, StreamSink, StreamSource, SubjectSource, Template, Webhook, amqp_address, nats_address,
     redis_address,
 };
@@ -79,13 +79,8 @@ fn source(source: &config::Source, config: &Config, node: &str) -> anyhow::Resul
     let url = source.url.expose();
     let engine = Engine::of(url);
     let kind = if engine == Some(Engine::Nats) {
-        let (server, subject, group) = (nats_address(url)?, source.subject.clone(), source.group.clone());
-        if source.stream.is_empty() {
-            SourceKind::Subject(SubjectSource { server, subject, group })
-        } else {
-            let (stream, batch) = (source.stream.clone(), source.prefetch);
-            SourceKind::JetStream(JetStreamSource { server, stream, subject, group, batch })
-        }
+        let (subject, group) = (source.subject.clone(), source.group.clone());
+        SourceKind::Subject(SubjectSource { server: nats_address(url)?, subject, group })
     } else if engine == Some(Engine::Rabbit) {
         SourceKind::Rabbit(RabbitSource {
             uri: amqp_address(url)?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 
 use super::relay::relay;
@@ -13,7 +13,7 @@ use crate::trouble::{Trouble, UrlError, in_time};
 /// An example for who wrote a wrong URL.
 const RIGHT: &str = "one such as \"nats://USER:PASSWORD@HOST:4222\" or \"tls://HOST:4222\"";
 /// How long a connection may take to be there.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is asked whether the server is still there.
 const PING: Duration = Duration::from_secs(10);
 
@@ -45,8 +45,20 @@ pub fn address(url: &str) -> Result<ServerAddr, UrlError> {
 impl SubjectSource {
     /// Reads until it is told to stop.
     pub(super) async fn read(&self, reader: &mut Reader) -> Result<(), Trouble> {
-        let mut nats = connect(&self.server, &reader.intake.options.name).await?;
-        let client = nats.client.clone();
+        let (gone, mut is_gone) = watch::channel(false);
+        let options = ConnectOptions::new()
+            .name(format!("jackfield {}", reader.intake.options.name))
+            .connection_timeout(PATIENCE)
+            .ping_interval(PING)
+            .event_callback(move |event| {
+                // The client would connect again by itself; we do, so that all sources tell alike how they are.
+                if matches!(event, Event::Closed | Event::Disconnected) {
+                    gone.send_replace(true);
+                }
+                std::future::ready(())
+            });
+        let connecting = async { options.connect(self.server.clone()).await.map_err(trouble) };
+        let client = in_time(PATIENCE, "connecting", connecting).await?;
         let subject = self.subject.clone();
         let subscribed = if self.group.is_empty() {
             client.subscribe(subject).await
@@ -61,62 +73,18 @@ impl SubjectSource {
         let work = async {
             tokio::select! {
                 ended = relay(messages, message, reader) => ended,
-                () = nats.ended() => Err(Trouble::new("the connection ended")),
+                _ = is_gone.wait_for(|gone| *gone) => Err(Trouble::new("the connection ended")),
             }
         };
         reader.unless_stopped(work).await.map(drop)
     }
 }
 
-/// A connection.
-pub(super) struct Nats {
-    pub(super) client: Client,
-    gone: watch::Receiver<bool>,
-}
-
-impl Nats {
-    /// Returns when it is lost. The client would connect again by itself; we do, so that all sources tell alike how they are.
-    pub(super) async fn ended(&mut self) {
-        let _ = self.gone.wait_for(|gone| *gone).await;
-    }
-}
-
-/// Connects, for the source of this name.
-pub(super) async fn connect(server: &ServerAddr, name: &str) -> Result<Nats, Trouble> {
-    let (sender, gone) = watch::channel(false);
-    let options = ConnectOptions::new()
-        .name(format!("jackfield {name}"))
-        .connection_timeout(PATIENCE)
-        .ping_interval(PING)
-        .event_callback(move |event| {
-            if matches!(event, Event::Closed | Event::Disconnected) {
-                sender.send_replace(true);
-            }
-            std::future::ready(())
-        });
-    let connecting = async { options.connect(server.clone()).await.map_err(|error| chain(&error)) };
-    Ok(Nats { client: in_time(PATIENCE, "connecting", connecting).await?, gone })
-}
-
-/// An error with what is behind it.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> Trouble {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    Trouble::new(text)
-}
-
-pub(super) fn trouble(error: impl std::fmt::Display) -> Trouble {
+fn trouble(error: impl std::fmt::Display) -> Trouble {
     Trouble::new(error.to_string())
 }
 
-pub(super) fn message(came: async_nats::Message) -> Message {
+fn message(came: async_nats::Message) -> Message {
     let headers = came.headers.iter().flat_map(async_nats::HeaderMap::iter);
     let fields = headers.filter_map(|(name, values)| Some((name.to_string(), values.first()?.to_string())));
     Message {

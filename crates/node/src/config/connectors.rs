@@ -25,14 +25,14 @@ pub(crate) struct Source {
     /// declared where it is missing (quorum, one reader at a time) and bound; without `exchange` it is read as it is. Empty: a
     /// queue that lives as long as the connection.
     pub(crate) queue: String,
-    /// Redis and NATS (JetStream): the stream that is read.
+    /// Redis: the stream that is read.
     pub(crate) stream: String,
-    /// Who shares the messages: of a stream the consumer group (NATS: the durable consumer), which begins with what comes after it
-    /// was made; of NATS subjects the queue group, and empty, every reader gets all.
+    /// Who shares the messages: of a Redis stream the consumer group, which begins with what comes after it was made; of NATS
+    /// subjects the queue group, and empty, every reader gets all.
     pub(crate) group: String,
     /// Redis: the channels of PUB/SUB that are heard, as `PSUBSCRIBE` takes them.
     pub(crate) pattern: String,
-    /// NATS: the subject that is read, with wildcards if need be; of a `stream` those that are meant, and empty, all.
+    /// NATS: the subject that is read, with wildcards if need be.
     pub(crate) subject: String,
     /// The channel of each message; may hold `{routing_key}` and `{header:NAME}` (RabbitMQ), `{stream}` and `{field:NAME}`
     /// (streams), `{channel}` (PUB/SUB), `{subject}` and `{header:NAME}` (NATS).

@@ -89,7 +89,7 @@ impl Config {
         }
         let known = |blank: &Blank| match blank {
             Blank::Channel => !source.pattern.is_empty(),
-            Blank::Field(_) | Blank::Stream => engine == Some(Engine::Redis) && !source.stream.is_empty(),
+            Blank::Field(_) | Blank::Stream => !source.stream.is_empty(),
             Blank::Header(_) => matches!(engine, Some(Engine::Nats | Engine::Rabbit)),
             Blank::RoutingKey => engine == Some(Engine::Rabbit),
             Blank::Subject => engine == Some(Engine::Nats),
@@ -119,9 +119,7 @@ fn what_is_read(above: &str, source: &Source, engine: Engine, faults: &mut Fault
     let (has_stream, has_pattern) = (!source.stream.is_empty(), !source.pattern.is_empty());
     match engine {
         Engine::Http => {}
-        Engine::Nats if source.subject.is_empty() && !has_stream => {
-            faults.add(above, "reads nothing; name a `subject`, or a `stream` of JetStream");
-        }
+        Engine::Nats if source.subject.is_empty() => faults.add(above, "reads nothing; name a `subject`"),
         Engine::Nats => {}
         Engine::Rabbit if source.exchange.is_empty() && source.queue.is_empty() => {
             faults.add(above, "reads nothing; name an `exchange` or a `queue`");
@@ -140,22 +138,17 @@ fn what_is_read(above: &str, source: &Source, engine: Engine, faults: &mut Fault
         Engine::Redis => {}
     }
     for (name, of, is_given) in [
-        ("exchange", &[Engine::Rabbit][..], source.exchange != default.exchange),
-        ("queue", &[Engine::Rabbit], source.queue != default.queue),
-        ("routing_key", &[Engine::Rabbit], source.routing_key != default.routing_key),
-        ("stream", &[Engine::Redis, Engine::Nats], has_stream),
-        ("pattern", &[Engine::Redis], has_pattern),
-        ("field", &[Engine::Redis], source.field != default.field),
-        ("subject", &[Engine::Nats], source.subject != default.subject),
+        ("exchange", Engine::Rabbit, source.exchange != default.exchange),
+        ("queue", Engine::Rabbit, source.queue != default.queue),
+        ("routing_key", Engine::Rabbit, source.routing_key != default.routing_key),
+        ("stream", Engine::Redis, has_stream),
+        ("pattern", Engine::Redis, has_pattern),
+        ("field", Engine::Redis, source.field != default.field),
+        ("subject", Engine::Nats, source.subject != default.subject),
     ] {
-        if is_given && !of.contains(&engine) {
-            let of: Vec<&str> = of.iter().map(|engine| engine.name()).collect();
-            faults.add(format!("{above}.{name}"), format!("is for {}; leave it out", of.join(" and ")));
+        if is_given && of != engine {
+            faults.add(format!("{above}.{name}"), format!("is for {}; leave it out", of.name()));
         }
-    }
-    if engine == Engine::Nats && has_stream && source.group.contains(|letter: char| ".*>/\\".contains(letter) || letter <= ' ') {
-        let text = format!("{:?} is no name of a consumer; leave out spaces and . * > / \\", source.group);
-        faults.add(format!("{above}.group"), text);
     }
     // Who has no group to share messages in has no id either by which one is known again.
     let is_kept = engine == Engine::Rabbit || has_stream;

@@ -38,7 +38,7 @@ fn a_source_reads_something_of_its_engine() {
         &[
             ("", "source[0]: reads nothing; name an `exchange` or a `queue`"),
             ("queue = \"q\"\nrouting_key = \"a.#\"", "source[0].routing_key: is given without an exchange"),
-            ("queue = \"q\"\nstream = \"s\"", "source[0].stream: is for Redis and NATS; leave it out"),
+            ("queue = \"q\"\nstream = \"s\"", "source[0].stream: is for Redis; leave it out"),
             ("exchange = \"e\"\ngroup = \"s\"", "source[0].group: is for Redis streams and NATS; leave it out"),
             ("exchange = \"e\"\nexchang = \"s\"", "did you mean `exchange`?"),
             ("exchange = \"e\"\nprefetch = 0", "source[0].prefetch: is 0; write 1 or more"),
@@ -62,15 +62,12 @@ fn a_source_reads_something_of_its_engine() {
     each_says(
         nats,
         &[
-            ("", "source[0]: reads nothing; name a `subject`, or a `stream` of JetStream"),
-            ("stream = \"s\"\npattern = \"q\"", "source[0].pattern: is for Redis; leave it out"),
-            ("stream = \"s\"\ngroup = \"\"", "source[0].group: is empty"),
-            ("stream = \"s\"\ngroup = \"a.b\"", "source[0].group: \"a.b\" is no name of a consumer; leave out"),
+            ("", "source[0]: reads nothing; name a `subject`"),
+            ("subject = \"s\"\nstream = \"q\"", "source[0].stream: is for Redis; leave it out"),
             ("subject = \"s\"\nidempotency = true", "which what is not kept knows nothing of"),
         ],
     );
     good(&format!("{nats}subject = \"s.>\"\ngroup = \"\""));
-    good(&format!("{nats}stream = \"S\"\nsubject = \"s.>\"\nidempotency = true"));
     each_says(
         "[[source]]\nexchange = \"e\"\n",
         &[
