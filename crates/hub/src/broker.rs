@@ -117,6 +117,12 @@ impl State {
     }
 }
 
+/// Whether a client has seen more of a channel than this node.
+fn is_behind(entry: Option<&Channel>, since: &Position) -> bool {
+    let stream = entry.filter(|entry| entry.mirror.is_some()).and_then(|entry| entry.stream.as_ref());
+    stream.map(|stream| stream.position()).is_some_and(|top| top.epoch == since.epoch && since.offset > top.offset)
+}
+
 /// What is to be done after the lock is gone.
 enum Then {
     Nothing,
@@ -179,6 +185,40 @@ impl Hub {
         };
         if is_new {
             broker.open(&name);
+        }
+    }
+
+    /// Whether a channel can be entered at a position at once: it is there, and no other node has shown the client more of it
+    /// than has come here. (Whoever goes on there would be told that it cannot recover, and hear again what it has.)
+    #[must_use]
+    pub fn is_warm_at(&self, channel: &str, since: Option<&Position>) -> bool {
+        self.is_warm(channel)
+            && !since.is_some_and(|since| is_behind(self.directory.table(channel).channels.get(channel), since))
+    }
+
+    /// Makes a channel ready to be entered at a position; the ticket is answered when it is, or when it was read and does
+    /// not go so far.
+    pub fn warm_at(&self, channel: &str, since: Option<&Position>, ticket: Option<Ticket>) {
+        let (Some(broker), Some(since)) = (self.broker(), since) else { return self.warm(channel, ticket) };
+        let name = {
+            let mut table = self.directory.table(channel);
+            let entry = table.channels.get_mut(channel).filter(|entry| is_behind(Some(&**entry), since));
+            let Some((mirror, name)) = entry.and_then(|entry| Some((entry.mirror.as_mut()?, Arc::clone(&entry.name))))
+            else {
+                drop(table);
+                return self.warm(channel, ticket);
+            };
+            let is_open = mirror.is_open();
+            if is_open {
+                mirror.state = State::reading(true);
+            }
+            if let State::Reading { tickets, .. } = &mut mirror.state {
+                tickets.extend(ticket);
+            }
+            is_open.then_some(name)
+        };
+        if let Some(name) = name {
+            broker.repair(&name);
         }
     }
 

@@ -3,7 +3,7 @@
 use jackfield_hub::Ticket;
 use jackfield_model::app::Subscribe as Order;
 use jackfield_model::client::{Answer, History, Subscribe};
-use jackfield_model::{ClientError, Grant};
+use jackfield_model::{ClientError, Grant, Position};
 
 use crate::calls::{Pending, PendingKind};
 use crate::command::connect::{self, Welcome};
@@ -35,16 +35,27 @@ impl Waiting {
 impl Session {
     /// Puts something off until a channel can be entered and read.
     pub(crate) fn wait_for(&mut self, channel: &str, id: u32, what: Waiting, turn: &Turn<'_>) {
+        self.wait_for_position((channel, None), id, what, turn);
+    }
+
+    /// The same, at a position that the client has from elsewhere.
+    pub(crate) fn wait_for_position(
+        &mut self,
+        (channel, since): (&str, Option<&Position>),
+        id: u32,
+        what: Waiting,
+        turn: &Turn<'_>,
+    ) {
         let call = self.next_call();
         self.pending.push(Pending::new(call, id, PendingKind::Channel(what)));
-        turn.hub.warm(channel, Some(Ticket::Session(turn.address, call)));
+        turn.hub.warm_at(channel, since, Some(Ticket::Session(turn.address, call)));
     }
 
     /// The channel is there.
     pub(crate) fn go_on(&mut self, id: u32, what: Waiting, turn: &mut Turn<'_>) {
         match what {
             Waiting::Entry(wish, grant, door) => {
-                match command::subscribe::enter(self, id, &wish, (*grant, door), turn) {
+                match command::subscribe::enter_again(self, id, &wish, (*grant, door), turn) {
                     Ok(Some(subscribed)) => reply(turn, id, Ok(Answer::Subscribe(Box::new(subscribed)))),
                     Ok(None) => {}
                     Err(Refusal::Error(error)) => reply(turn, id, Err(error)),

@@ -13,7 +13,7 @@ use jackfield_model::{ClientError, ClientInfo, Disconnect, Payload, Uuid};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::common::{Asleep, Dice, NOW, somebody, until};
+use crate::schedule::{Asleep, Dice, NOW, somebody, until};
 
 /// What all nodes tell the application, in the order in which it was told.
 type Book = Arc<Mutex<Vec<(bool, String)>>>;

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-mod common;
 mod counts;
 mod nodes;
+mod schedule;
 
 use std::sync::Arc;
 

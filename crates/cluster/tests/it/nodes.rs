@@ -9,11 +9,11 @@ use jackfield_hub::{
     Hub, Mail, Mailbox, Membership, Namespaces, Options, PublishError, Published, Publishing, Receipt, Ticket,
 };
 use jackfield_model::app::{Block, Command, Stamp};
-use jackfield_model::{ClientInfo, Payload};
+use jackfield_model::{ClientInfo, Payload, Position};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::common::{Asleep, Dice, NOW, somebody, until};
+use crate::schedule::{Asleep, Dice, NOW, somebody, until};
 
 const CHANNEL: &str = "news";
 
@@ -151,6 +151,33 @@ async fn what_a_deaf_node_missed_it_reads_when_it_notices() {
     one.publish(6).await.unwrap();
     two.hears(&[1, 2, 3, 4, 5, 6]).await;
     assert!(two.told.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_seen_more_elsewhere_waits_until_this_node_has_it() {
+    let bus = MemoryBus::default();
+    let (one, mut two) = two(&bus).await;
+    bus.deafen("two", CHANNEL);
+    let mut last = None;
+    for number in 1..=3 {
+        last = one.publish(number).await.unwrap().position;
+    }
+    assert!(two.hub.is_warm(CHANNEL) && !two.hub.is_warm_at(CHANNEL, last.as_ref()));
+    let warm_at = async |position: &Position| {
+        let (done, outcome) = oneshot::channel();
+        let ticket = Ticket::Then(Box::new(move |outcome| drop(done.send(outcome))));
+        two.hub.warm_at(CHANNEL, Some(position), Some(ticket));
+        outcome.await.unwrap()
+    };
+    let last = last.unwrap();
+    // Two that wait for the same are both told.
+    let (first, second) = tokio::join!(warm_at(&last), warm_at(&last));
+    assert!(first.is_ok() && second.is_ok() && two.hub.is_warm_at(CHANNEL, Some(&last)));
+    // A position that nobody has given is not waited for for ever.
+    let far = Position { offset: 99, ..last.clone() };
+    assert!(warm_at(&far).await.is_ok() && !two.hub.is_warm_at(CHANNEL, Some(&far)));
+    assert!(two.hub.is_warm_at(CHANNEL, Some(&Position { epoch: "other".into(), ..far })));
+    two.hears(&[1, 2, 3]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -262,7 +262,8 @@ mod tests {
             ("[app_link]\nevents = [\"conect\"]", "\"conect\" is unknown; did you mean \"connect\"?"),
             (
                 "[app_link]\nevents = \"connect\"",
-                "\"connect\" is no list; write words out of \"connect\", \"disconnect\" or \"message\" in brackets",
+                "\"connect\" is no list; write words out of \"connect\", \"disconnect\", \"message\", \"occupied\", \
+                 \"subscribe\", \"undelivered\", \"unsubscribe\" or \"vacated\" in brackets",
             ),
             ("[[tcp]]\nname = \"a\"\nport = 1\nframing = \"line\"", "\"line\" is unknown; did you mean \"lines\"?"),
             ("[log]\nlevel = 1", "1 is no text; write \"trace\", \"debug\", \"info\", \"warn\", \"error\" or \"none\""),

@@ -7,7 +7,7 @@ use jackfield_hub::TokenMarks;
 use jackfield_model::app::{ConnectAnswer, Ejection, EventKind, Hello, Target};
 use jackfield_model::client::{Answer, Connect, Connected, Subscribe, Subscribed};
 use jackfield_model::subscription::Granted;
-use jackfield_model::{ClientError, ClientInfo, Disconnect, Grant, Payload};
+use jackfield_model::{ClientError, ClientInfo, Disconnect, Grant, Payload, Position};
 
 use super::{Outcome, Refusal, subscribe};
 use crate::calls::PendingKind;
@@ -32,6 +32,8 @@ pub(crate) struct Welcome {
     granted: Vec<Granted>,
     /// Channels it named along with it.
     wanted: Vec<Subscribe<'static>>,
+    /// Those that were read as far as there is anything.
+    seen_far: Vec<String>,
 }
 
 impl From<ConnectAnswer> for Welcome {
@@ -82,7 +84,7 @@ pub(super) fn run(session: &mut Session, id: u32, connect: &Connect<'_>, turn: &
     };
     let has_token = !connect.token.is_empty() && settings.verifier.is_some();
     let wanted = wanted(connect, turn.settings.channel_limit);
-    let welcome_by = Welcome { claims, data: None, notice: Some(data), has_token, granted: Vec::new(), wanted };
+    let welcome_by = Welcome { claims, notice: Some(data), has_token, wanted, ..Welcome::default() };
     welcome(session, id, welcome_by, turn);
     Ok(None)
 }
@@ -118,15 +120,16 @@ fn ask(session: &mut Session, id: u32, connect: &Connect<'_>, with: (Payload, &m
 /// Lets a client in.
 pub(crate) fn welcome(session: &mut Session, id: u32, mut welcome: Welcome, turn: &mut Turn<'_>) {
     if turn.hub.is_shared()
-        && let Some(channel) = cold(session, &welcome, turn)
+        && let Some((channel, since)) = cold(session, &mut welcome, turn)
     {
         session.state = State::Connecting;
-        return session.wait_for(&channel, id, Waiting::Welcome(Box::new(welcome)), turn);
+        let what = Waiting::Welcome(Box::new(welcome));
+        return session.wait_for_position((&channel, since.as_ref()), id, what, turn);
     }
     if let Err(refusal) = admit(session, &mut welcome, turn) {
         return turn_away(session, id, refusal, turn);
     }
-    let Welcome { claims, data, notice, has_token, granted, mut wanted } = welcome;
+    let Welcome { claims, data, notice, has_token, granted, mut wanted, .. } = welcome;
     // What is told of channels comes after the word that the client is there.
     let first = turn.effects.len();
     if let Some(extras) = &mut session.extras {
@@ -157,18 +160,27 @@ pub(crate) fn welcome(session: &mut Session, id: u32, mut welcome: Welcome, turn
     turn.effects.extend(entered);
 }
 
-/// A channel that the client comes into and that is still to be read; the others are begun to be read.
-fn cold(session: &Session, welcome: &Welcome, turn: &Turn<'_>) -> Option<String> {
-    let Welcome { claims, granted, wanted, .. } = welcome;
+/// A channel that the client comes into and that is still to be read, or read as far as the client has it; the others are
+/// begun to be read.
+fn cold(session: &Session, welcome: &mut Welcome, turn: &Turn<'_>) -> Option<(String, Option<Position>)> {
+    let Welcome { claims, granted, wanted, seen_far, .. } = welcome;
     let of_token = claims.more.iter().flat_map(|more| &more.subs);
-    let named = session.extras.iter().flat_map(|extras| &extras.wanted).chain(wanted);
-    let names = granted.iter().chain(of_token).map(|(name, _)| name.to_string());
-    let names = names.chain(named.map(|wish| wish.channel.to_string()));
-    let mut cold = names.chain(personal(&claims.user, turn).map(|name| name.to_string()));
-    let first = cold.find(|name| !turn.hub.is_warm(name))?;
-    for name in cold.filter(|name| !turn.hub.is_warm(name)) {
-        turn.hub.warm(&name, None);
+    let named = session.extras.iter().flat_map(|extras| &extras.wanted).chain(&*wanted);
+    let names = granted.iter().chain(of_token).map(|(name, _)| (name.to_string(), None));
+    let names = names.chain(named.map(|wish| {
+        // Once is enough: what was read and does not go so far is nobody's.
+        let is_far = wish.recover && !seen_far.iter().any(|channel| *channel == wish.channel);
+        (wish.channel.to_string(), is_far.then(|| wish.since.clone()))
+    }));
+    let cold = names.chain(personal(&claims.user, turn).map(|name| (name.to_string(), None)));
+    let mut cold = cold.filter(|(name, since)| !turn.hub.is_warm_at(name, since.as_ref()));
+    let first = cold.next()?;
+    let rest: Vec<_> = cold.collect();
+    for (name, since) in &rest {
+        turn.hub.warm_at(name, since.as_ref(), None);
     }
+    let far = rest.into_iter().chain([first.clone()]).filter(|(_, since)| since.is_some());
+    seen_far.extend(far.map(|(name, _)| name));
     Some(first)
 }
 

@@ -56,10 +56,25 @@ pub(crate) fn enter(
     if is_map {
         return map::first(session, subscribe, (grant, door), turn).map(Some);
     }
-    if !turn.hub.is_warm(&subscribe.channel) {
+    let since = subscribe.recover.then_some(&subscribe.since);
+    if !turn.hub.is_warm_at(&subscribe.channel, since) {
         let what = Waiting::Entry(Box::new(subscribe.to_owned()), Box::new(grant), door);
-        session.wait_for(&subscribe.channel, id, what, turn);
+        session.wait_for_position((&subscribe.channel, since), id, what, turn);
         return Ok(None);
+    }
+    entry::enter(session, subscribe, (&grant, door), turn).map(Some).map_err(Refusal::Error)
+}
+
+/// The channel was read: where it does not go as far as the client says, nobody's does.
+pub(crate) fn enter_again(
+    session: &mut Session,
+    id: u32,
+    subscribe: &Subscribe<'_>,
+    (grant, door): (Grant, Door),
+    turn: &mut Turn<'_>,
+) -> Result<Option<Subscribed>, Refusal> {
+    if !turn.hub.is_warm(&subscribe.channel) {
+        return enter(session, id, subscribe, (grant, door), turn);
     }
     entry::enter(session, subscribe, (&grant, door), turn).map(Some).map_err(Refusal::Error)
 }
