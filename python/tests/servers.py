@@ -19,6 +19,14 @@ REDIS_COMMANDS = [
 ]
 """What the embedded queue knows (spec/app-link.md): the tests' user may run nothing else."""
 
+NODE_COMMANDS = [
+    *("xadd", "xlen", "xrange", "xgroup", "xreadgroup", "xautoclaim", "xack", "xdel"),
+    *("set", "get", "del", "pexpire", "eval", "rpush", "blpop", "lpop", "multi", "exec"),
+    *("ping", "client", "select", "info", "hello", "time", "zadd", "zrem", "zscore", "zrangebyscore"),
+    *("hset", "hsetnx", "hget", "hdel", "hexists"),
+]
+"""What a server of Jackfield needs (docs/queues.md): its user may run nothing else."""
+
 
 def free_port():
     """A port below those that outgoing connections get: nobody takes it before the server binds it."""
@@ -104,14 +112,16 @@ class Redis(Server):
         self.port = free_port()
         self.admin_url = f"redis://127.0.0.1:{self.port}/0"
         self.url = f"redis://jackfield:secret@127.0.0.1:{self.port}/0"
+        self.node_url = f"redis://node:secret@127.0.0.1:{self.port}/0"
 
     def start(self):
-        rights = " ".join(f"+{name}" for name in REDIS_COMMANDS)
+        rights, node_rights = (" ".join(f"+{name}" for name in names) for names in (REDIS_COMMANDS, NODE_COMMANDS))
         config = self.folder / "redis.conf"
         config.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\nsave ''\n"
             "appendonly yes\nappendfsync always\n"
             f"user jackfield on >secret ~* -@all {rights} +auth\n"
+            f"user node on >secret ~* -@all {node_rights} +auth\n"
         )
         self.spawn([shutil.which("redis-server"), str(config)])
         until(self.started, what="redis")

@@ -134,7 +134,7 @@ class Stage:
         self.database = self.folder / "db.sqlite3"
         url = queue.url if queue else ""
         config = CONFIG.format(
-            client=client, key=KEY, driver=kind, url=url, prefix=self.prefix, partitions=PARTITIONS
+            client=client, key=KEY, driver=kind, url=getattr(queue, "node_url", url), prefix=self.prefix, partitions=PARTITIONS
         )
         self.server = Server(config)
         options: dict[str, Any] = {"url": url} if queue else {"port": self.server.embedded}
