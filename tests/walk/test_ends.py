@@ -41,10 +41,12 @@ Field = dict[str, str]
 
 
 class Mute(WebSocketLink):
-    """Never answers a ping."""
+    """Answers no ping from when it is told to."""
+
+    silent = False
 
     def write(self, text: str) -> None:
-        if text != "{}":
+        if text != "{}" or not self.silent:
             super().write(text)
 
 
@@ -244,6 +246,9 @@ def test_every_connection_that_ended_is_told_of(kind: str, pool: Any, say: Calla
         strangers = [RawWebSocket(stage.server.port, "/connection/websocket") for _ in range(EACH)]
         every([client for client in clients if client.way == "slow"], lambda client: client.join("chat:flood"))
         every(clients, lambda client: client.speak(5))
+        for client in clients:
+            if client.way == "mute":
+                client.link.silent = True
         random.Random(7).shuffle(clients)
         willing = [client for client in clients if client.way not in ("mute", "slow", "shutdown")]
         third = len(willing) // 3
