@@ -6,6 +6,7 @@
 
 mod batch;
 mod command_fields;
+mod dead;
 pub mod embedded;
 mod event_fields;
 mod keys;
@@ -18,6 +19,7 @@ pub mod redis;
 mod redis_broker;
 mod registry;
 
+pub use dead::{DeadLetters, Done, Job, Letter, Wanted, dead_letters};
 pub use nats_broker::nats_engine;
 pub use node_log::Retention;
 pub use rabbitmq_broker::rabbitmq_engine;

@@ -72,6 +72,9 @@ pub trait AppSide: Send {
     /// The dead letters so far, at least `count`: `reason`, `id`, `method`, `payload`.
     async fn dead(&mut self, count: usize) -> Vec<Fields>;
 
+    /// Buries an event, as a worker does whose handler cannot take it.
+    async fn bury_event(&mut self, event: &[(&str, &str)], reason: &str);
+
     /// How many commands the queue holds, handed out or not.
     async fn commands_left(&mut self) -> usize;
 }

@@ -1,5 +1,6 @@
 //! The queue in NATS: JetStream keeps commands, events and dead letters; answers and replies are plain messages.
 
+pub(crate) mod dead;
 mod depth;
 mod ledger;
 mod nodes;

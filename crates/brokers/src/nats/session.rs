@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
 use async_nats::jetstream::{Context, kv};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
 use jackfield_bridge::QueueError;
 use tokio::sync::watch;
@@ -114,19 +114,45 @@ impl Address {
         format!("NATS at {}", names.join(","))
     }
 
+    /// Connects once, for a visit.
+    pub(super) async fn connect_once(&self) -> Result<Client, QueueError> {
+        let connecting = self.options().name("jackfield dead").connect(&self.servers[..]);
+        match tokio::time::timeout(REPLY_TIMEOUT, connecting).await {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(error))
+                if matches!(
+                    error.kind(),
+                    ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
+                ) =>
+            {
+                Err(QueueError::Refused(wire::chain(&error)))
+            }
+            Ok(Err(error)) => Err(QueueError::Unreachable(wire::chain(&error))),
+            Err(_) => Err(QueueError::Unreachable("no connection in time".to_owned())),
+        }
+    }
+
+    /// What the URL says.
+    fn options(&self) -> ConnectOptions {
+        let options = ConnectOptions::new().connection_timeout(LAST_PAUSE).request_timeout(Some(REPLY_TIMEOUT));
+        let options = self.secured(options);
+        match self.user() {
+            Some((user, password)) => options.user_and_password(user, password),
+            None => options,
+        }
+    }
+
     async fn connect(&self, connections: watch::Sender<u64>) -> Result<Client, QueueError> {
         let pause = |attempt: usize| {
             let factor = u32::try_from(attempt.min(5)).unwrap_or(5);
             (FIRST_PAUSE * 2_u32.pow(factor)).min(LAST_PAUSE)
         };
-        let mut options = self
-            .secured(ConnectOptions::new())
+        let options = self
+            .options()
             .name("jackfield")
             .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(pause)
-            .connection_timeout(LAST_PAUSE)
-            .request_timeout(Some(REPLY_TIMEOUT))
             .ping_interval(PING)
             .event_callback(move |event| {
                 let connections = connections.clone();
@@ -136,9 +162,6 @@ impl Address {
                     }
                 }
             });
-        if let Some((user, password)) = self.user() {
-            options = options.user_and_password(user, password);
-        }
         let connected = options.connect(&self.servers[..]).await;
         connected.map_err(|error| QueueError::Refused(wire::chain(&error)))
     }

@@ -12,7 +12,7 @@ use jackfield_model::app::Event;
 use crate::event_fields::{self, Sender};
 
 /// By this header JetStream knows a message again.
-const MESSAGE_ID: &str = "Nats-Msg-Id";
+pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// The names of streams and subjects.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ pub(super) fn delivery(receipt: Receipt, message: async_nats::Message) -> Delive
 }
 
 /// A header's value: percent-encoded, because a line may end in none of them and clients differ about what is no ASCII.
-fn encoded(value: &[u8]) -> HeaderValue {
+pub(super) fn encoded(value: &[u8]) -> HeaderValue {
     let mut text = String::with_capacity(value.len());
     for byte in value {
         match byte {

@@ -1,5 +1,6 @@
 //! The queue in RabbitMQ: quorum queues with a single active consumer, confirms, direct replies.
 
+pub(crate) mod dead;
 mod depth;
 mod keeper;
 mod nodes;

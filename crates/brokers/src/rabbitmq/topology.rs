@@ -21,6 +21,11 @@ impl Topology {
         format!("{}.dead", self.prefix)
     }
 
+    /// The exchange of commands.
+    pub(super) fn commands(&self) -> String {
+        format!("{}.commands", self.prefix)
+    }
+
     /// The exchange of events.
     pub(super) fn events(&self) -> String {
         format!("{}.events", self.prefix)
@@ -38,7 +43,7 @@ impl Topology {
 
     /// Declares all of it. The broker refuses what is there with other arguments.
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        let (commands, events, dead) = (format!("{}.commands", self.prefix), self.events(), self.dead());
+        let (commands, events, dead) = (self.commands(), self.events(), self.dead());
         exchange(channel, &dead, ExchangeKind::Fanout).await?;
         queue(channel, &dead, quorum()).await?;
         bind(channel, (&dead, &dead), "").await?;

@@ -1,5 +1,6 @@
 //! The queue in Redis or Valkey: streams for commands and events, lists for answers and replies.
 
+pub(crate) mod dead;
 mod depth;
 mod leases;
 mod lines;

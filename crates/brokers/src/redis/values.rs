@@ -26,6 +26,13 @@ impl Entry {
         }
     }
 
+    /// Its fields by name; a name that is no text reads as near as can be.
+    pub(super) fn fields(self) -> Vec<(String, Bytes)> {
+        let strings: Vec<Bytes> = self.fields.into_iter().flatten().filter_map(bytes).collect();
+        let pairs = strings.chunks_exact(2);
+        pairs.map(|pair| (String::from_utf8_lossy(&pair[0]).into_owned(), pair[1].clone())).collect()
+    }
+
     /// The command in it; none where the entry is gone.
     pub(super) fn delivery(self, partition: u32) -> Option<Delivery> {
         let receipt = Receipt { partition, generation: 0, number: self.number };
@@ -102,7 +109,7 @@ pub(super) fn id(number: (u64, u64)) -> String {
     format!("{}-{}", number.0, number.1)
 }
 
-fn entries(value: Value) -> Vec<Entry> {
+pub(super) fn entries(value: Value) -> Vec<Entry> {
     let Value::Array(entries) = value else {
         return Vec::new();
     };

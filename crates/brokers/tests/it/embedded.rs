@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use jackfield_bridge::Queue;
 use jackfield_brokers::embedded::{self, EmbeddedQueue};
-use jackfield_brokers::{OpenError, Options};
+use jackfield_brokers::{OpenError, Options, dead_letters};
 use jackfield_testkit::queue_contract::{self, Bench};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::letters::letters;
 use crate::redis_app::RedisApp;
 
 /// A queue whose port is served until this is dropped.
@@ -127,4 +128,11 @@ async fn a_client_that_hangs_up_while_it_waits_takes_nothing() {
     let mut two = TcpStream::connect(served.address).await.unwrap();
     exchange(&mut two, &request("RPUSH l a"), ":1\r\n").await;
     exchange(&mut two, &request("LLEN l"), ":1\r\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_put_back_and_dropped() {
+    let served = Served::new(Options::default());
+    let dead = dead_letters("embedded", &format!("redis://{}", served.address), Options::default()).unwrap();
+    letters(&mut Bench { app: &mut served.app(), open: &served.opener() }, &*dead).await;
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod embedded;
+mod letters;
 mod nats;
 mod nats_app;
 mod nats_broker;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use jackfield_bridge::{Queue, QueueError};
-use jackfield_brokers::{Options, open};
+use jackfield_brokers::{Job, Options, Wanted, dead_letters, open};
 use jackfield_testkit::queue_contract::{self, Bench};
 use jackfield_testkit::servers::NatsServer;
 
+use crate::letters::letters;
 use crate::nats_app::NatsApp;
 use crate::options;
 
@@ -68,4 +69,15 @@ async fn a_lost_node_is_told() {
     let server = NatsServer::started();
     let mut app = NatsApp::new(&server.url(), "lost");
     queue_contract::lost_nodes(&mut Bench { app: &mut app, open: &opener(&server, "lost") }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_put_back_and_dropped() {
+    let server = NatsServer::started();
+    let mut app = NatsApp::new(&server.url(), "letters");
+    let dead = dead_letters("nats", &server.url(), options("letters", "dead")).unwrap();
+    let mut done = Vec::new();
+    dead.settle(&Wanted::default(), Job::List, &mut done).await.unwrap();
+    assert!(done.is_empty(), "where nobody has been yet there are none");
+    letters(&mut Bench { app: &mut app, open: &opener(&server, "letters") }, &*dead).await;
 }

@@ -174,6 +174,20 @@ impl AppSide for NatsApp {
         }
     }
 
+    async fn bury_event(&mut self, event: &[(&str, &str)], reason: &str) {
+        let (mut headers, mut data) = (HeaderMap::new(), Bytes::new());
+        headers.insert("reason", encoded(reason));
+        for (name, value) in event {
+            match *name {
+                "data" => data = Bytes::from((*value).to_owned()),
+                name => headers.insert(name, encoded(value)),
+            }
+        }
+        let subject = format!("{}.dead.app", self.prefix);
+        let context = self.context().await;
+        context.publish_with_headers(subject, headers, data).await.unwrap().await.unwrap();
+    }
+
     async fn commands_left(&mut self) -> usize {
         let (context, name) = (self.context().await, self.stream("commands"));
         let mut stream = context.get_stream(&name).await.unwrap();

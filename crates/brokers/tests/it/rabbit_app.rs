@@ -208,6 +208,26 @@ impl AppSide for RabbitApp {
         }
     }
 
+    async fn bury_event(&mut self, event: &[(&str, &str)], reason: &str) {
+        let (connection, channel) = self.channel().await;
+        let (mut headers, mut data) = (FieldTable::default(), "");
+        let mut properties = BasicProperties::default().with_delivery_mode(2);
+        headers.insert("reason".into(), AMQPValue::LongString(reason.into()));
+        for (name, value) in event {
+            match *name {
+                "data" => data = *value,
+                "id" => properties = properties.with_message_id((*value).into()),
+                "type" => properties = properties.with_type((*value).into()),
+                name => _ = headers.insert(name.into(), AMQPValue::LongString((*value).into())),
+            }
+        }
+        let (exchange, options) = (self.name("dead"), BasicPublishOptions::default());
+        let properties = properties.with_headers(headers).with_timestamp(1_700_000_000);
+        let confirm = channel.basic_publish(exchange.into(), "".into(), options, data.as_bytes(), properties).await;
+        confirm.unwrap().await.unwrap();
+        connection.close(200, "".into()).await.unwrap();
+    }
+
     async fn commands_left(&mut self) -> usize {
         let (counter, start) = (self.counter.clone(), format!("{}.commands.", self.prefix));
         let count = tokio::task::spawn_blocking(move || counter.messages(&start)).await.unwrap();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use jackfield_bridge::{Queue, QueueError};
-use jackfield_brokers::{Options, open};
+use jackfield_brokers::{Options, dead_letters, open};
 use jackfield_testkit::queue_contract::{self, Bench};
 use jackfield_testkit::servers::RabbitServer;
 
+use crate::letters::letters;
 use crate::options;
 use crate::rabbit_app::RabbitApp;
 
@@ -26,6 +27,10 @@ async fn the_contract() {
     let mut app = RabbitApp::new(&server, "well", 100_000);
     queue_contract::run(&mut Bench { app: &mut app, open: &opener(&server, "well") }).await;
     queue_contract::depth(&mut Bench { app: &mut app, open: &opener(&server, "well") }, false).await;
+
+    let mut app = RabbitApp::new(&server, "letters", 100_000);
+    let dead = dead_letters("rabbitmq", &server.url(), options("letters", "dead")).unwrap();
+    letters(&mut Bench { app: &mut app, open: &opener(&server, "letters") }, &*dead).await;
 
     let mut app = RabbitApp::new(&server, "nodes", 100_000);
     queue_contract::two_nodes(&mut Bench { app: &mut app, open: &opener(&server, "nodes") }).await;

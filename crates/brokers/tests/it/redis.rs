@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use jackfield_bridge::Queue;
-use jackfield_brokers::{OpenError, Options, open};
+use jackfield_brokers::{OpenError, Options, dead_letters, open};
 use jackfield_testkit::queue_contract::{self, Bench};
 use jackfield_testkit::servers::RedisServer;
 
+use crate::letters::letters;
 use crate::options;
 use crate::redis_app::RedisApp;
 
@@ -86,4 +87,12 @@ fn what_is_wrong_is_named() {
     assert!(url.contains("redis://") && !url.contains("secret"), "{url}");
     let wrong = Options { partitions: 0, ..options() };
     assert_eq!(error("redis", "redis://host", wrong).to_string(), "partitions must be a number from 1 to 1024");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_put_back_and_dropped() {
+    let server = RedisServer::started();
+    let mut app = RedisApp::new(&server.url(), "letters");
+    let dead = dead_letters("redis", &server.url(), options("letters", "dead")).unwrap();
+    letters(&mut Bench { app: &mut app, open: &opener(&server, "letters") }, &*dead).await;
 }

@@ -186,6 +186,15 @@ impl AppSide for RedisApp {
         }
     }
 
+    async fn bury_event(&mut self, event: &[(&str, &str)], reason: &str) {
+        let mut add = cmd("XADD");
+        add.arg(self.key(5, "dead:app")).arg("*").arg("reason").arg(reason);
+        for (name, value) in event {
+            add.arg(name).arg(value);
+        }
+        self.connection().await.ask::<Value>(&add).await.unwrap();
+    }
+
     async fn commands_left(&mut self) -> usize {
         let (mut connection, mut sum) = (self.connection().await, 0);
         for partition in 0..8 {

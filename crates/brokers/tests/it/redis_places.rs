@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jackfield_bridge::{Queue, QueueError};
-use jackfield_brokers::{Options, open};
+use jackfield_brokers::{Options, dead_letters, open};
 use jackfield_testkit::queue_contract::{self, AppSide, Bench, SentCommand};
 use jackfield_testkit::servers::{RedisCluster, RedisSentinels, RedisServer, ServerControl};
 use redis::Client;
 
+use crate::letters::letters;
 use crate::options;
 use crate::redis_app::RedisApp;
 
@@ -65,6 +66,9 @@ async fn the_contract_on_a_cluster() {
     let open_well = opener(cluster.url(), "well");
     queue_contract::run(&mut Bench { app: &mut app, open: &open_well }).await;
     queue_contract::depth(&mut Bench { app: &mut app, open: &open_well }, true).await;
+    let mut app = cluster_app(&cluster, "letters");
+    let dead = dead_letters("redis", &cluster.url(), options("letters", "dead")).unwrap();
+    letters(&mut Bench { app: &mut app, open: &opener(cluster.url(), "letters") }, &*dead).await;
     let mut app = cluster_app(&cluster, "nodes");
     let open_nodes = opener(cluster.url(), "nodes");
     queue_contract::two_nodes(&mut Bench { app: &mut app, open: &open_nodes }).await;
