@@ -14,7 +14,8 @@ pub(crate) fn now() -> Millis {
 }
 
 /// `2026-11-21T14:47:24.123Z`.
-pub(crate) fn rfc3339(time: Millis) -> String {
+#[must_use]
+pub fn rfc3339(time: Millis) -> String {
     let (seconds, millis) = (time / 1000, time % 1000);
     let (year, month, day) = date(seconds / DAY);
     let rest = seconds % DAY;

@@ -18,6 +18,7 @@ mod source;
 mod template;
 mod trouble;
 
+pub use calendar::rfc3339;
 pub use content::Form;
 pub use sink::{ExchangeSink, Sending, SinkCounters, SinkKind, SinkOptions, Sinks, StreamSink, Webhook};
 pub use source::{

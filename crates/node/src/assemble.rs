@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jackfield_bridge::HeraldOptions;
+use jackfield_brokers::Options as QueueOptions;
 use jackfield_hub::Cap;
 use jackfield_hub::namespace::PublishTo;
 use jackfield_session::{PersonalChannel, Settings, Tells, Tick};
@@ -81,6 +82,21 @@ pub(crate) fn herald(config: &Config) -> HeraldOptions {
         vacated_delay: config.app_link.vacated_delay,
         undelivered: tells(EventType::Undelivered),
         personal: personal.enabled.then(|| format!("{namespace}{}", channel.user_boundary)),
+    }
+}
+
+/// What a driver of the queue is told, for a node of this id.
+pub(crate) fn queue_options(config: &Config, node: &str) -> QueueOptions {
+    let link = &config.app_link;
+    QueueOptions {
+        prefix: link.prefix.clone(),
+        partitions: u32::try_from(link.partitions).unwrap_or(u32::MAX),
+        node: node.to_owned(),
+        max_backlog: link.max_backlog as u64,
+        max_payload_bytes: link.max_payload_bytes,
+        ca_file: (!link.ca_pem_file.is_empty()).then(|| link.ca_pem_file.clone().into()),
+        max_memory_bytes: config.embedded.memory_limit,
+        listen_beyond_loopback: false,
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Bench(jackfield_bench::Bench),
     /// Check the configuration and say what is wrong with it.
     Check(Source),
+    /// Look at dead letters, put them back, throw them away.
+    #[command(subcommand)]
+    Dead(crate::dead::Dead),
     /// Publish into a channel of a running server, through its HTTP API.
     Publish(crate::publish::Publish),
     /// Start the server.
@@ -71,6 +74,7 @@ impl Command {
         match self {
             Self::Bench(bench) => jackfield_bench::run(bench),
             Self::Check(source) => check(&source),
+            Self::Dead(dead) => dead.run(),
             Self::Publish(publish) => publish.run(),
             Self::Serve(serve) => serve.run(),
             Self::Token(token) => token.run(),

@@ -7,6 +7,7 @@ mod certificates;
 mod cli;
 mod config;
 mod connectors;
+mod dead;
 mod doors;
 mod history;
 mod identity;

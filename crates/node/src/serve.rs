@@ -7,7 +7,7 @@ use anyhow::Context;
 use jackfield_api::{Handover, Metrics, Ready};
 use jackfield_bridge::outcome::Node;
 use jackfield_bridge::{Bridge, BridgeOptions, Door, Queue};
-use jackfield_brokers::{Options as QueueOptions, embedded};
+use jackfield_brokers::embedded;
 use jackfield_cluster::{Cluster, Health};
 use jackfield_hub::Hub;
 use jackfield_model::Disconnect;
@@ -299,16 +299,7 @@ fn link(
     node: &Node,
 ) -> anyhow::Result<(Door, Option<Bridge>)> {
     let link = &config.app_link;
-    let options = QueueOptions {
-        prefix: link.prefix.clone(),
-        partitions: u32::try_from(link.partitions).unwrap_or(u32::MAX),
-        node: node.uid.clone(),
-        max_backlog: link.max_backlog as u64,
-        max_payload_bytes: link.max_payload_bytes,
-        ca_file: (!link.ca_pem_file.is_empty()).then(|| link.ca_pem_file.clone().into()),
-        max_memory_bytes: config.embedded.memory_limit,
-        listen_beyond_loopback: false,
-    };
+    let options = assemble::queue_options(config, &node.uid);
     let guard = runtime.enter();
     let queue: Option<Arc<dyn Queue>> = match link.driver {
         Driver::None if calls.proxies.is_empty() => return Ok((Door::closed(), None)),
