@@ -168,8 +168,8 @@ fn log(config: &Config) {
         LogLevel::Error => "error",
         LogLevel::None => "off",
     };
-    // Libraries below speak only when something is wrong.
-    let filter = format!("warn,jackfield={level},lapin=off,{}", if level == "off" { "off" } else { "" });
+    // Libraries below speak only when something is wrong; of lost connections the drivers tell.
+    let filter = format!("warn,jackfield={level},lapin=off,async_nats=off,{}", if level == "off" { "off" } else { "" });
     let filter = tracing_subscriber::EnvFilter::new(filter.trim_end_matches(','));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

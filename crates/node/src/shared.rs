@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use jackfield_api::Sample;
-use jackfield_brokers::{RedisEngine, Retention, rabbitmq_engine};
+use jackfield_brokers::{RedisEngine, Retention, nats_engine, rabbitmq_engine};
 use jackfield_cluster::{Cluster, ClusterOptions, Engine, Health};
 use jackfield_hub::Hub;
 use tokio::runtime::Handle;
@@ -16,18 +16,20 @@ use crate::config::{BrokerDriver, Config};
 pub(crate) fn join(config: &Config, hub: &Arc<Hub>, uid: &str, runtime: &Handle) -> anyhow::Result<Option<Cluster>> {
     let broker = &config.broker;
     let authority = (!broker.ca_pem_file.is_empty()).then(|| Path::new(&broker.ca_pem_file));
-    let engine: Arc<dyn Engine> = match broker.driver {
+    let (url, prefix) = (broker.url.expose(), &broker.prefix);
+    let retention = Retention { age: broker.stream_max_age, bytes: broker.stream_max_bytes as u64 };
+    let engine: Result<Arc<dyn Engine>, anyhow::Error> = match broker.driver {
         BrokerDriver::Memory => return Ok(None),
-        BrokerDriver::Rabbitmq => {
-            let retention = Retention { age: broker.stream_max_age, bytes: broker.stream_max_bytes as u64 };
-            let engine = rabbitmq_engine(broker.url.expose(), &broker.prefix, uid, retention);
-            engine.context("open the broker (broker.url)")?
+        BrokerDriver::Nats => {
+            nats_engine(url, prefix, uid, authority, (retention, broker.stream_replicas)).map_err(Into::into)
         }
-        BrokerDriver::Redis => {
-            let engine = RedisEngine::open(broker.url.expose(), &broker.prefix, uid, authority);
-            Arc::new(engine.context("open the broker (broker.url)")?)
-        }
+        BrokerDriver::Rabbitmq => rabbitmq_engine(url, prefix, uid, retention).map_err(Into::into),
+        BrokerDriver::Redis => match RedisEngine::open(url, prefix, uid, authority) {
+            Ok(engine) => Ok(Arc::new(engine)),
+            Err(error) => Err(error.into()),
+        },
     };
+    let engine = engine.context("open the broker (broker.url)")?;
     let name = if config.node.name.is_empty() { uid } else { &config.node.name };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let options = ClusterOptions { uid: uid.into(), name: name.to_owned(), version };

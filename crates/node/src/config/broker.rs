@@ -12,21 +12,23 @@ use super::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Broker {
-    /// Which broker: `memory` (this node is alone), `redis` or `rabbitmq`.
+    /// Which broker: `memory` (this node is alone), `redis`, `rabbitmq` or `nats`.
     pub(crate) driver: BrokerDriver,
     /// Where it is: `redis://host:6379/0`, `redis+sentinel://host:26379,host:26379/master` or `redis+cluster://host:6379,host:6379`;
-    /// `rediss` instead of `redis` for TLS; `amqp://user:password@host:5672/vhost`.
+    /// `rediss` instead of `redis` for TLS; `amqp://user:password@host:5672/vhost`; `nats://user:password@host:4222,host:4222`, with TLS `tls://`.
     pub(crate) url: Secret,
     /// What the names of keys and topics begin with; all nodes of one cluster have the same.
     pub(crate) prefix: String,
     /// A file with certificates (PEM) of the authority that the broker is trusted by, instead of the system's.
     pub(crate) ca_pem_file: String,
-    /// RabbitMQ: how long its streams keep publications; above every `history_ttl`. An argument of the streams: all nodes have the same, and it
-    /// cannot be changed while they are there.
+    /// RabbitMQ and NATS: how long the streams keep publications; above every `history_ttl`. An argument of the streams: all nodes have the same,
+    /// and it cannot be changed while they are there.
     #[serde(with = "duration")]
     pub(crate) stream_max_age: Duration,
-    /// RabbitMQ: bytes that all its streams together may hold. Every node reads them when it starts.
+    /// RabbitMQ and NATS: bytes that all streams together may hold. Every node reads them when it starts.
     pub(crate) stream_max_bytes: usize,
+    /// NATS: on how many servers of its cluster each publication of a stream is, 1 to 5.
+    pub(crate) stream_replicas: usize,
 }
 
 impl Default for Broker {
@@ -38,6 +40,7 @@ impl Default for Broker {
             ca_pem_file: String::new(),
             stream_max_age: Duration::from_secs(86_400),
             stream_max_bytes: 512 << 20,
+            stream_replicas: 1,
         }
     }
 }
@@ -49,6 +52,8 @@ pub(crate) enum BrokerDriver {
     /// Nothing: there is one node.
     #[default]
     Memory,
+    /// NATS with JetStream.
+    Nats,
     /// RabbitMQ.
     Rabbitmq,
     /// Redis or Valkey.
@@ -57,10 +62,11 @@ pub(crate) enum BrokerDriver {
 
 /// The keys of `broker`.
 pub(super) const KEYS: &[Key] = &[
-    Key::new("driver", Kind::Choice(&["memory", "redis", "rabbitmq"])),
+    Key::new("driver", Kind::Choice(&["memory", "redis", "rabbitmq", "nats"])),
     Key::new("url", Kind::Secret),
     Key::new("prefix", Kind::Text),
     Key::new("ca_pem_file", Kind::Text),
     Key::new("stream_max_age", Kind::Duration),
     Key::new("stream_max_bytes", Kind::Integer),
+    Key::new("stream_replicas", Kind::Integer),
 ];

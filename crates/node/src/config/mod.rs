@@ -42,6 +42,8 @@ mod tests;
 #[cfg(test)]
 mod tests_rules;
 #[cfg(test)]
+mod tests_rules_broker;
+#[cfg(test)]
 mod tests_rules_connectors;
 #[cfg(test)]
 mod tests_rules_proxy;

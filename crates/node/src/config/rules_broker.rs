@@ -17,14 +17,21 @@ impl Config {
         let (name, schemes, example): (_, &[&str], _) = match broker.driver {
             BrokerDriver::Memory => {
                 if !broker.url.is_empty() {
-                    let text =
-                        "is given to no driver that connects anywhere; set broker.driver to \"redis\" or \"rabbitmq\"";
+                    let text = "is given to no driver that connects anywhere; set broker.driver to \"redis\", \"rabbitmq\" or \"nats\"";
                     faults.add("broker.url", text);
                 }
                 return;
             }
             BrokerDriver::Redis => {
                 ("redis", &["redis", "rediss", "valkey", "valkeys", "unix"], "redis://127.0.0.1:6379/0")
+            }
+            BrokerDriver::Nats => {
+                if broker.prefix.split('.').any(str::is_empty) && !broker.prefix.is_empty() {
+                    let text =
+                        format!("{:?} is no subject of NATS; write words with single dots between", broker.prefix);
+                    faults.add("broker.prefix", text);
+                }
+                ("nats", &["nats", "tls"], "nats://127.0.0.1:4222")
             }
             BrokerDriver::Rabbitmq => ("rabbitmq", &["amqp"], "amqp://user:password@127.0.0.1:5672/%2f"),
         };
@@ -37,6 +44,13 @@ impl Config {
             faults.add("broker.url", format!("is no address of broker.driver \"{name}\"; write \"{example}\""));
         }
         faults.at_least_one("broker.stream_max_bytes", broker.stream_max_bytes);
+        if !(1..=5).contains(&broker.stream_replicas) {
+            let text = format!("is {}; NATS keeps a stream on 1 to 5 servers", broker.stream_replicas);
+            faults.add("broker.stream_replicas", text);
+        } else if broker.stream_replicas > 1 && broker.driver != BrokerDriver::Nats {
+            let text = format!("is for NATS, and broker.driver is \"{name}\"; leave it out");
+            faults.add("broker.stream_replicas", text);
+        }
         self.shared_channels(name, faults);
     }
 
@@ -64,15 +78,21 @@ impl Config {
             );
             faults.add(format!("{above}.subscription_type"), text);
         }
-        if self.broker.driver != BrokerDriver::Rabbitmq {
-            return;
-        }
+        let product = match self.broker.driver {
+            BrokerDriver::Nats => "NATS",
+            BrokerDriver::Rabbitmq => "RabbitMQ",
+            BrokerDriver::Memory | BrokerDriver::Redis => return,
+        };
         if options.snapshot {
-            let text = "is on while broker.driver is \"rabbitmq\", whose streams forget values with the publications that set them; use broker.driver = \"redis\"";
+            let text = format!(
+                "is on while broker.driver is \"{name}\", whose streams forget values with the publications that set them; use broker.driver = \"redis\""
+            );
             faults.add(format!("{above}.snapshot"), text);
         }
         if options.history_ttl > self.broker.stream_max_age {
-            let text = "is more than broker.stream_max_age; RabbitMQ forgets publications after that: raise it before the first start, or lower this";
+            let text = format!(
+                "is more than broker.stream_max_age; {product} forgets publications after that: raise it before the first start, or lower this"
+            );
             faults.add(format!("{above}.history_ttl"), text);
         }
     }
