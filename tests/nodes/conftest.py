@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from cluster import node, together
+from engines import Nats
 from serving import Server
 
 from servers import RabbitMQ, Redis
 
 
-@pytest.fixture(scope="module", params=[Redis, RabbitMQ], ids=["redis", "rabbitmq"])
+@pytest.fixture(scope="module", params=[Redis, RabbitMQ, Nats], ids=["redis", "rabbitmq", "nats"])
 def broker(request: pytest.FixtureRequest) -> Iterator[str]:
     server = request.param()
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
 from typing import Any
 
 import redis
@@ -43,6 +45,31 @@ class Member(Server):
         try:
             return bool(self.ask("PING"))
         except redis.RedisError:
+            return False
+
+
+class Nats(Server):
+    """nats-server with JetStream, whose files stay through a kill."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        # Debian keeps it where only root looks.
+        program = shutil.which("nats-server") or "/usr/sbin/nats-server"
+        store = json.dumps(str(self.folder / "store"))
+        config = self.folder / "nats.conf"
+        config.write_text(f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {store}, max_file_store: 1GB }}\n")
+        self.spawn([program, "-c", str(config)])
+        until(self.started, what="nats")
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+                return connection.recv(5) == b"INFO "
+        except OSError:
             return False
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cluster import Listener, Place, Publisher, check, node, together
-from engines import Cluster, Sentinels
+from engines import Cluster, Nats, Sentinels
 from serving import Server, wait_for
 
 from servers import Redis
@@ -124,6 +124,26 @@ def test_redis_comes_back_empty(redis: Redis, three: list[Server]) -> None:
     counts = through("Redis, killed and its disk lost", [Place(server) for server in three], lose)
     # Whatever was there is gone, and everybody was told so.
     assert counts["told"] >= CLIENTS
+
+
+def test_nats_is_killed_and_comes_back() -> None:
+    broker = Nats()
+    servers = [node(broker.url, name=f"n{number}") for number in range(3)]
+    try:
+        broker.start()
+        for server in servers:
+            server.start()
+        together(servers)
+
+        def restart() -> None:
+            broker.kill()
+            broker.start()
+
+        counts = through("NATS, kill -9 and restart", [Place(server) for server in servers], restart)
+        assert counts["told"] == 0 and counts["missing"] == 0
+    finally:
+        stopped(servers)
+        broker.remove()
 
 
 def test_sentinels_choose_another_master() -> None:
