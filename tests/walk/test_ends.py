@@ -122,6 +122,8 @@ def leave(stage: Stage, client: Speaker) -> None:
             client.request(refresh={"token": token(client.user, 1)})
         elif client.way == "wrong":
             client.link.write("{]")
+        elif client.way == "mute":
+            client.link.silent = True
         elif client.way == "goodbye":
             client.link.socket.frame(8, struct.pack("!H", 1000))
 
@@ -246,9 +248,7 @@ def test_every_connection_that_ended_is_told_of(kind: str, pool: Any, say: Calla
         strangers = [RawWebSocket(stage.server.port, "/connection/websocket") for _ in range(EACH)]
         every([client for client in clients if client.way == "slow"], lambda client: client.join("chat:flood"))
         every(clients, lambda client: client.speak(5))
-        for client in clients:
-            if client.way == "mute":
-                client.link.silent = True
+        every([client for client in clients if client.way == "mute"], lambda client: leave(stage, client))
         random.Random(7).shuffle(clients)
         willing = [client for client in clients if client.way not in ("mute", "slow", "shutdown")]
         third = len(willing) // 3
