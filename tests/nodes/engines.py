@@ -51,8 +51,9 @@ class Member(Server):
 class Nats(Server):
     """nats-server with JetStream, whose files stay through a kill."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: str = "4GB") -> None:
         super().__init__()
+        self.room = room
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
 
@@ -61,7 +62,7 @@ class Nats(Server):
         program = shutil.which("nats-server") or "/usr/sbin/nats-server"
         store = json.dumps(str(self.folder / "store"))
         config = self.folder / "nats.conf"
-        config.write_text(f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {store}, max_file_store: 1GB }}\n")
+        config.write_text(f"listen: 127.0.0.1:{self.port}\njetstream {{ store_dir: {store}, max_file_store: {self.room} }}\n")
         self.spawn([program, "-c", str(config)])
         until(self.started, what="nats")
 

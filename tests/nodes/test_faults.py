@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from cluster import Listener, Place, Publisher, check, node, together
+from cluster import Api, Listener, Place, Publisher, check, node, together
 from engines import Cluster, Nats, Sentinels
 from serving import Server, wait_for
 
@@ -124,6 +124,29 @@ def test_redis_comes_back_empty(redis: Redis, three: list[Server]) -> None:
     counts = through("Redis, killed and its disk lost", [Place(server) for server in three], lose)
     # Whatever was there is gone, and everybody was told so.
     assert counts["told"] >= CLIENTS
+
+
+def test_a_node_without_its_broker_says_why() -> None:
+    broker = Redis()
+    with node(broker.admin_url) as server:
+        wait_for(lambda: "not ready without its broker" in server.logged(), "a word in the log")
+        assert str(broker.port) in server.logged() and not Api(server).ready()
+        try:
+            broker.start()
+            wait_for(lambda: Api(server).ready(), "a broker that is found later")
+        finally:
+            broker.remove()
+
+
+def test_a_nats_with_too_little_room_is_named() -> None:
+    broker = Nats(room="100MB")
+    try:
+        broker.start()
+        with node(broker.url) as server:
+            wait_for(lambda: "stream_max_bytes" in server.logged(), f"the remedy in the log\n{server.logged()}")
+            assert "max_file_store" in server.logged() and not Api(server).ready()
+    finally:
+        broker.remove()
 
 
 def test_nats_is_killed_and_comes_back() -> None:

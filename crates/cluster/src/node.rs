@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::ask::{Ask, Reply};
 use crate::card::Card;
-use crate::engine::{Engine, Incoming};
+use crate::engine::{Engine, EngineError, Incoming};
 use crate::frame::{Body, decode};
 use crate::interest::{Keeper, Wish};
 use crate::note::{self, Note};
@@ -58,10 +58,34 @@ pub struct Health {
     sent: AtomicU64,
     /// Per path, the last probe that came.
     heard: Mutex<Vec<u64>>,
+    /// Why probes cannot be sent.
+    trouble: Mutex<Trouble>,
     /// How often connections were lost.
     interruptions: AtomicU64,
     /// Other nodes.
     nodes: AtomicUsize,
+}
+
+/// Probes that failed one after the other, and the last reason that was told.
+#[derive(Debug, Default)]
+struct Trouble {
+    count: u64,
+    told: Option<String>,
+}
+
+impl Trouble {
+    /// The reason, where it is to be told: not the first time, which a connection that is being made may explain, and
+    /// then whenever it is another one.
+    fn ask(&mut self, outcome: Result<(), EngineError>) -> Option<String> {
+        let Err(error) = outcome else {
+            *self = Self::default();
+            return None;
+        };
+        self.count += 1;
+        let reason = error.to_string();
+        let is_news = self.count > 1 && self.told.as_ref() != Some(&reason);
+        is_news.then(|| self.told.insert(reason).clone())
+    }
 }
 
 impl Health {
@@ -401,8 +425,27 @@ async fn beat(shared: Arc<Shared>) {
         shared.look();
         shared.say(None, &Note::Beat(shared.card()));
         let token = shared.health.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Err(error) = shared.engine.probe(token).await {
-            tracing::debug!(%error, "a probe is lost");
+        let probed = shared.engine.probe(token).await;
+        let reason = shared.health.trouble.lock().unwrap_or_else(PoisonError::into_inner).ask(probed);
+        if let Some(reason) = reason {
+            let broker = shared.engine.describe();
+            tracing::warn!(broker, reason, "this node is not ready without its broker, retrying");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_when_it_lasts_and_when_it_changes() {
+        let mut trouble = Trouble::default();
+        let mut ask = |reason: &str| trouble.ask(Err(EngineError::Refused(reason.to_owned())));
+        assert_eq!(ask("a"), None);
+        assert_eq!(ask("a").as_deref(), Some("the broker refused: a"));
+        assert_eq!((ask("a"), ask("b").is_some(), ask("b")), (None, true, None));
+        assert_eq!(trouble.ask(Ok(())), None);
+        assert_eq!(trouble.ask(Err(EngineError::Refused("b".to_owned()))), None);
     }
 }

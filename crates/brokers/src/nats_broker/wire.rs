@@ -132,6 +132,13 @@ impl NatsWire {
                 )))
             }
             CreateStreamErrorKind::JetStream(said) if said.code() == 400 => Err(EngineError::Refused(text)),
+            _ if text.contains("insufficient storage") => {
+                let text = format!(
+                    "{text}: {PARTITIONS} streams of {bytes} bytes each are reserved; raise max_file_store in the server's settings \
+                     (jetstream {{}}), or lower broker.stream_max_bytes"
+                );
+                Err(EngineError::Unreachable(text))
+            }
             _ if text.contains("not enabled") => {
                 let text = format!("{text}; switch JetStream on in the server's settings: jetstream {{}}");
                 Err(EngineError::Unreachable(text))
