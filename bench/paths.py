@@ -6,7 +6,12 @@ the others have a subscriber, or none. A broker's CPU is a + b x nodes that care
 NATS is spoken to without Jackfield: its bare cost of a message and of handing it on.
 The figures go into bench/scaling.toml by hand. See bench/README.md.
 
+`fanout` asks what a broker in the path adds to a delivery: two servers, one with the memory broker and one behind Redis,
+in turns, 1,000 subscribers, publications at a fixed rate. Why not as fast as they go: what comes together is written
+together, and how much that is differs with the path.
+
     JACKFIELD_BIN=target/release/jackfield bench/paths.py redis rabbitmq nats
+    JACKFIELD_BIN=target/release/jackfield bench/paths.py fanout
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "nodes")]
 
 from cluster import Socket, node, together  # noqa: E402
-from serving import Server, free_port, wait_for  # noqa: E402
+from serving import BINARY, Server, free_port, wait_for  # noqa: E402
 
 from servers import RabbitMQ, Redis  # noqa: E402
 
@@ -171,6 +176,52 @@ def memory(broker: Redis) -> None:
         print(f"redis: bytes of a channel with 1, 2, 3, 4 publications: {', '.join(f'{size:.0f}' for size in sizes)}", flush=True)
 
 
+def fanout(rounds: int) -> None:
+    """CPU per delivery with the memory broker and through Redis."""
+    config = """
+[http_api]
+key = "test-key"
+[client]
+insecure = true
+message_rate_limit = 0
+[channel.without_namespace]
+"""
+    broker = Redis()
+    servers: dict[str, Server] = {}
+    try:
+        broker.start()
+        sets = ("broker.driver=redis", f"broker.url={broker.admin_url}")
+        servers = {"memory": Server(config, workers=1), "redis": Server(config, workers=1, sets=sets)}
+        for server in servers.values():
+            server.start()
+        for rate in (50, 100, 150):
+            spent: dict[str, list[float]] = {name: [] for name in servers}
+            for turn in range(rounds):
+                names = list(servers) if turn % 2 else list(servers)[::-1]
+                for name in names:
+                    spent[name].append(delivery(servers[name], rate))
+            ratios = [other / one for one, other in zip(spent["memory"], spent["redis"], strict=True)]
+            one, other = (statistics.median(spent[name]) for name in ("memory", "redis"))
+            print(
+                f"fan-out to 1,000, {rate} a second: {one:.2f} us of CPU a delivery with memory, {other:.2f} through Redis, "
+                f"of {rounds} pairs the median ratio {statistics.median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f})",
+                flush=True,
+            )
+    finally:
+        for server in servers.values():
+            server.__exit__()
+        broker.remove()
+
+
+def delivery(server: Server, rate: int) -> float:
+    """Microseconds of the server's CPU for one delivery."""
+    command = [str(BINARY), "bench", "fanout", "--url", server.url, "--pid", str(server.process.pid), "--json"]
+    command += ["--subscribers", "1000", "--rate", str(rate), "--seconds", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    return float(told["server_cpu_us_per_delivery"])
+
+
 def nats(count: int) -> None:
     """One publisher, some subscribers, without Jackfield."""
     with tempfile.TemporaryDirectory() as folder:
@@ -251,11 +302,14 @@ def messages(port: int, pid: int, caring: int, count: int, prepare: Callable[[so
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("broker", nargs="+", choices=["redis", "rabbitmq", "nats"])
+    parser.add_argument("broker", nargs="+", choices=["redis", "rabbitmq", "nats", "fanout"])
     parser.add_argument("--count", type=int, default=20_000, help="publications of one run")
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of fanout at each rate")
     options = parser.parse_args()
     for kind in options.broker:
-        if kind == "nats":
+        if kind == "fanout":
+            fanout(options.rounds)
+        elif kind == "nats":
             nats(options.count * 5)
         else:
             through({"redis": Redis, "rabbitmq": RabbitMQ}[kind](), kind, options.count)
