@@ -1,9 +1,6 @@
 //! The way in: commands are applied in order and settled, each either done or buried.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
 use jackfield_hub::Hub;
@@ -14,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{info, warn};
 
-use crate::apply::apply_named;
+use crate::apply::{Awaited, apply_named};
 use crate::breaker::Backoff;
 use crate::bridge::{millis, told};
 use crate::command;
@@ -50,8 +47,6 @@ pub(crate) struct Inbound {
     /// Done, and not yet acknowledged.
     pub(crate) done: Vec<Receipt>,
 }
-
-type Awaited = Pin<Box<dyn Future<Output = Result<Outcome, ControlError>> + Send>>;
 
 /// A command that has its place in the order, and is done when the log has it.
 struct UnderWay<'d> {
@@ -172,11 +167,11 @@ impl Inbound {
             self.counters.command_failures.count(CommandFailure::NoReplyTo);
             return self.bury(delivery, "a call needs a place for the answer, `reply_to`").await;
         }
-        let outcome = apply_named(&self.hub, (&delivery.id, command), millis());
+        let mut outcome = apply_named(&self.hub, (&delivery.id, command), millis());
         let (queue, delivery_kept) = (Arc::clone(&self.queue), Delivery { payload: Bytes::new(), ..delivery.clone() });
         let (node, counters) = (self.node.clone(), Arc::clone(&self.counters));
         tokio::spawn(async move {
-            let outcome = outcome.await.map_err(|error| refusal(&error));
+            let outcome = outcome.wait().await.map_err(|error| refusal(&error));
             count(if outcome.is_ok() { &counters.client_answers } else { &counters.client_failures });
             reply(&*queue, &delivery_kept, outcome, &node).await;
         });
@@ -186,8 +181,8 @@ impl Inbound {
 
     /// Waits for the log, which answers in the order in which it was asked.
     async fn finish(&mut self, under_way: &mut Vec<UnderWay<'_>>) {
-        for UnderWay { delivery, command, outcome } in under_way.drain(..) {
-            let outcome = outcome.await.map_err(|error| Failed::new(&command, refusal(&error)));
+        for UnderWay { delivery, command, mut outcome } in under_way.drain(..) {
+            let outcome = outcome.wait().await.map_err(|error| Failed::new(&command, refusal(&error)));
             self.end(delivery, outcome).await;
         }
     }
@@ -226,8 +221,8 @@ impl Inbound {
     /// Waits for workers that are behind, and everything after this command with it: order goes before speed.
     async fn begin(&self, id: &str, command: &Command) -> Begun {
         loop {
-            let mut outcome: Awaited = Box::pin(apply_named(&self.hub, (id, command), millis()));
-            match at_once(&mut outcome).await {
+            let mut outcome = apply_named(&self.hub, (id, command), millis());
+            match outcome.at_once() {
                 None => return Begun::UnderWay(outcome),
                 Some(Ok(outcome)) => return Begun::Over(Ok(outcome)),
                 Some(Err(ControlError::Refused(error))) => return Begun::Over(Err(error)),
@@ -302,15 +297,6 @@ async fn reply(queue: &dyn Queue, delivery: &Delivery, result: Result<Outcome, C
         let (id, reply_to) = (&delivery.id, &delivery.reply_to);
         warn!(?id, ?reply_to, %error, "reply to the application is lost");
     }
-}
-
-/// What comes of it, if that is known already.
-async fn at_once(outcome: &mut Awaited) -> Option<Result<Outcome, ControlError>> {
-    poll_fn(|context| match outcome.as_mut().poll(context) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 fn refusal(error: &ControlError) -> ClientError {

@@ -1,8 +1,8 @@
 //! Remembers the ids of commands that are done, so that none is done twice.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
+use ahash::AHashSet;
 use tokio::time::Instant;
 
 /// Two generations: the young one takes ids in, the old one is forgotten whole. So an id is known for one to two spans,
@@ -10,8 +10,8 @@ use tokio::time::Instant;
 /// memory.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    young: HashSet<Box<str>>,
-    old: HashSet<Box<str>>,
+    young: AHashSet<Box<str>>,
+    old: AHashSet<Box<str>>,
     since: Instant,
     span: Duration,
     bound: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Recent {
 
 impl Recent {
     pub(crate) fn new(span: Duration, bound: usize, now: Instant) -> Self {
-        Self { young: HashSet::new(), old: HashSet::new(), since: now, span, bound }
+        Self { young: AHashSet::new(), old: AHashSet::new(), since: now, span, bound }
     }
 
     /// Whether the id was seen. A command without an id is always new.

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use jackfield_bridge::{Delivery, Receipt};
 
 /// Makes a delivery of an entry's fields. Unknown ones are left out and nothing is checked: the bridge judges.
-pub(crate) fn read<'a>(receipt: Receipt, fields: impl Iterator<Item = (&'a [u8], Bytes)>) -> Delivery {
+pub(crate) fn read(receipt: Receipt, fields: impl Iterator<Item = (impl AsRef<[u8]>, Bytes)>) -> Delivery {
     let mut delivery = Delivery { receipt, ..Delivery::default() };
     for (name, value) in fields {
-        match name {
-            b"id" => delivery.id = text(&value),
-            b"method" => delivery.method = text(&value),
+        match name.as_ref() {
+            b"id" => delivery.id = text(value),
+            b"method" => delivery.method = text(value),
             b"payload" => delivery.payload = value,
-            b"reply_to" => delivery.reply_to = text(&value),
+            b"reply_to" => delivery.reply_to = text(value),
             _ => {}
         }
     }
@@ -32,8 +32,9 @@ pub(crate) fn dead<'a>(delivery: &'a Delivery, reason: &'a str) -> [&'a [u8]; 8]
     ]
 }
 
-fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
+/// Without a copy, where nobody else has the bytes and they are a text.
+fn text(value: Bytes) -> String {
+    String::from_utf8(value.into()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 
 use jackfield_testkit::servers::{NatsServer, RabbitServer, RedisCluster, RedisServer, ServerControl};
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Partitions, as the drivers have them unless told otherwise.
 const PARTITIONS: u32 = 8;
 const CHANNELS: usize = 1000;

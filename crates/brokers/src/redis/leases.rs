@@ -1,8 +1,9 @@
 //! Which partitions this node reads: leases in Redis, taken, renewed and given back.
 //!
 //! Each node holds its share: it takes no more than that while others are there who have less, and gives back what is beyond
-//! it. Before it gives one back it stops reading, waits until a read that was under way has returned, and until all it handed
-//! out is settled; so the order goes on where it stopped, with the next owner. What nobody takes for some rounds is taken by
+//! it. While shares change hands rounds follow each other more quickly, so that a partition is without a reader for some
+//! tenths of a second. Before it gives one back it stops reading, waits until a read that was under way has returned, and until all it handed
+//! out is settled; so the order goes on where it stopped, with the next owner. What nobody takes for some seconds is taken by
 //! whoever sees it: no partition is without a reader because somebody was counted who is not there.
 
 use std::ops::Range;
@@ -25,9 +26,13 @@ const LEASE_MILLIS: u64 = 5000;
 const TRUST: Duration = Duration::from_millis(4000);
 /// How often leases are renewed and free ones tried.
 pub(super) const ROUND: Duration = Duration::from_secs(1);
+/// The same while partitions change hands.
+const HURRY: Duration = Duration::from_millis(100);
+/// For how long a node that came or went is a reason to hurry: what is not shared by then has another reason.
+const HURRIED: Duration = Duration::from_secs(5);
 
-/// A partition that was free in so many rounds is taken whatever the share is.
-const FREE_ROUNDS: u32 = 3;
+/// A partition that was free for so long is taken whatever the share is.
+const FREE: Duration = Duration::from_secs(3);
 /// Takes a lease that is free (1), sees that it is (0), or names who has it.
 const TAKE: &str = "\
 local o=redis.call('get',KEYS[1]) if o then return o end
@@ -47,8 +52,8 @@ struct Lease {
     leaving: Option<Instant>,
     /// Which other node has it.
     owner: Option<String>,
-    /// Rounds in which nobody had it.
-    free: u32,
+    /// Since when nobody has it.
+    free: Option<Instant>,
     /// Counts how often it was taken, so that the reader sees a change of hands that it slept through.
     term: u64,
 }
@@ -58,8 +63,8 @@ struct Lease {
 pub(super) struct Leases {
     leases: Mutex<Vec<Lease>>,
     trouble: Mutex<Option<QueueError>>,
-    /// The nodes that are there, this one among them; empty as long as nobody has asked.
-    nodes: Mutex<Vec<String>>,
+    /// The nodes that are there, this one among them, and since when; empty as long as nobody has asked.
+    nodes: Mutex<(Vec<String>, Option<Instant>)>,
     /// Rings after each round.
     pub(super) round: Notify,
 }
@@ -85,7 +90,21 @@ impl Leases {
 
     /// These nodes are there.
     pub(super) fn among(&self, nodes: Vec<String>) {
-        *lock(&self.nodes) = nodes;
+        let mut known = lock(&self.nodes);
+        if known.0 != nodes {
+            *known = (nodes, Some(Instant::now()));
+        }
+    }
+
+    /// How long until the next round.
+    pub(super) fn pause(&self) -> Duration {
+        let now = Instant::now();
+        let is_news = lock(&self.nodes).1.is_some_and(|since| now - since < HURRIED);
+        let share = self.share_of_one();
+        let leases = lock(&self.leases);
+        let held = leases.iter().filter(|lease| is_held(lease, now));
+        let (count, leaving) = held.fold((0, false), |(count, leaving), lease| (count + 1, leaving || lease.leaving.is_some()));
+        if leaving || is_news && count < share { HURRY } else { ROUND }
     }
 
     /// Renews what is held of these partitions, tries to take what is due of the rest, and gives back what is beyond the
@@ -113,10 +132,10 @@ impl Leases {
                 (Step::Take, Ok(Value::Int(1))) => {
                     *lease = Lease { until: Some(asked + TRUST), term: lease.term + 1, ..Lease::default() };
                 }
-                (Step::Take, Ok(Value::Int(_))) => (lease.free, lease.owner) = (lease.free + 1, None),
+                (Step::Take, Ok(Value::Int(_))) => (lease.free, lease.owner) = (lease.free.or(Some(asked)), None),
                 (Step::Take, Ok(owner)) => {
                     let owner = values::bytes(owner).map(|owner| String::from_utf8_lossy(&owner).into_owned());
-                    (lease.free, lease.owner) = (0, owner);
+                    (lease.free, lease.owner) = (None, owner);
                 }
                 // Not known.
                 (_, Err(_)) => {}
@@ -154,7 +173,7 @@ impl Leases {
                     Step::Renew
                 }
                 false => {
-                    let is_due = room > 0 || lease.free >= FREE_ROUNDS;
+                    let is_due = room > 0 || lease.free.is_some_and(|since| now - since >= FREE);
                     // One that another node has takes no room.
                     if lease.owner.is_none() {
                         room = room.saturating_sub(1);
@@ -170,13 +189,13 @@ impl Leases {
 
     /// How many partitions a node may have while others have less.
     fn share_of_one(&self) -> usize {
-        lock(&self.leases).len().div_ceil(lock(&self.nodes).len().max(1))
+        lock(&self.leases).len().div_ceil(lock(&self.nodes).0.len().max(1))
     }
 
     /// Stops reading what another node is to have.
     fn share(&self, now: Instant) {
         let share = self.share_of_one();
-        let nodes = lock(&self.nodes).clone();
+        let nodes = lock(&self.nodes).0.clone();
         let mut leases = lock(&self.leases);
         let has = |node: &String| leases.iter().filter(|lease| lease.owner.as_ref() == Some(node)).count();
         // This node is among them, and no owner in its own list.

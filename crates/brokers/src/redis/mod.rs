@@ -113,6 +113,8 @@ impl RedisQueue {
             }
             let inner = Arc::clone(&self.inner);
             keepers.spawn(async move { inner.settle_late().await });
+            let inner = Arc::clone(&self.inner);
+            keepers.spawn(async move { inner.watch_nodes().await });
         }
     }
 
@@ -130,10 +132,22 @@ impl Drop for RedisQueue {
 impl Inner {
     async fn keep_leases(&self, group: Range<u32>) {
         loop {
-            let next = tokio::time::Instant::now() + leases::ROUND;
+            let begun = tokio::time::Instant::now();
             let is_busy = |partition, since| self.outstanding.is_busy(partition, since);
             self.leases.renew(&self.writes, (&self.keys, &self.node), group.clone(), is_busy).await;
-            tokio::time::sleep_until(next).await;
+            tokio::time::sleep_until(begun + self.leases.pause()).await;
+        }
+    }
+
+    /// Sees who comes and goes sooner than the leases of nodes are renewed.
+    async fn watch_nodes(&self) {
+        loop {
+            tokio::time::sleep(leases::ROUND).await;
+            match self.nodes.there(&self.writes, &self.keys).await {
+                Ok(nodes) if nodes.contains(&self.node) => self.leases.among(nodes),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "It is not known which nodes are there."),
+            }
         }
     }
 

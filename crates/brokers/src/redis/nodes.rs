@@ -30,6 +30,14 @@ for _,uid in ipairs(redis.call('zrangebyscore',KEYS[1],now,'+inf')) do
 if redis.call('hexists',KEYS[3],uid)==0 then there[#there+1]=uid end
 end
 return {out,there}";
+/// Those that hold, as in [`RENEW`].
+const THERE: &str = "\
+local t=redis.call('time') local now=t[1]*1000+math.floor(t[2]/1000)
+local there={}
+for _,uid in ipairs(redis.call('zrangebyscore',KEYS[1],now,'+inf')) do
+if redis.call('hexists',KEYS[3],uid)==0 then there[#there+1]=uid end
+end
+return there";
 /// Forgets a lost node, but not one that has come back.
 const SETTLE: &str = "\
 if redis.call('hdel',KEYS[3],ARGV[1])==1 then redis.call('zrem',KEYS[1],ARGV[1]) redis.call('hdel',KEYS[2],ARGV[1]) end
@@ -64,6 +72,11 @@ impl Nodes {
             lost_at: lost[2].parse().unwrap_or_default(),
         });
         Ok((lost.collect(), there))
+    }
+
+    /// The nodes whose leases hold.
+    pub(super) async fn there(&self, lines: &Lines, keys: &Keys) -> Result<Vec<String>, QueueError> {
+        run(lines, keys, THERE, &[]).await.map(texts)
     }
 
     pub(super) async fn settle(&self, lines: &Lines, keys: &Keys, lost: &LostNode) -> Result<(), QueueError> {

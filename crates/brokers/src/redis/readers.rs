@@ -37,11 +37,11 @@ impl Readers {
     pub(super) async fn receive(&mut self, inner: &Arc<Inner>) -> Result<Vec<Delivery>, QueueError> {
         let deadline = Instant::now() + WAIT;
         loop {
-            let ready = self.take(inner);
+            let ready = self.hand_out(inner);
             if !ready.is_empty() {
                 return Ok(ready);
             }
-            self.start(inner);
+            self.start(inner, Resting::may_start);
             if self.reading.is_empty() {
                 return self.resting.iter().find_map(|one| one.failure()).map_or(Ok(Vec::new()), Err);
             }
@@ -56,10 +56,19 @@ impl Readers {
                 }
                 self.resting.push(Resting { reader, failed });
                 if is_quiet {
-                    return Ok(self.take(inner));
+                    return Ok(self.hand_out(inner));
                 }
             }
         }
+    }
+
+    /// What may be handed out; the next read goes on while it is done.
+    fn hand_out(&mut self, inner: &Arc<Inner>) -> Vec<Delivery> {
+        let ready = self.take(inner);
+        if !ready.is_empty() {
+            self.start(inner, |resting| resting.failed.is_none() && resting.reader.is_ready_ahead());
+        }
+        ready
     }
 
     /// What was read and may still be handed out, of one reader; another one's turn is next.
@@ -75,12 +84,10 @@ impl Readers {
         ready
     }
 
-    /// Lets everybody read who has something to read and nothing left to hand out.
-    fn start(&mut self, inner: &Arc<Inner>) {
+    /// Lets some read who rest.
+    fn start(&mut self, inner: &Arc<Inner>, is_due: impl Fn(&Resting) -> bool) {
         let now = Instant::now();
-        let (starting, resting) = std::mem::take(&mut self.resting).into_iter().partition(|one: &Resting| {
-            !one.reader.is_idle() && one.failed.as_ref().is_none_or(|(until, _)| *until <= now)
-        });
+        let (starting, resting) = std::mem::take(&mut self.resting).into_iter().partition(is_due);
         self.resting = resting;
         for Resting { mut reader, .. } in starting {
             let inner = Arc::clone(inner);
@@ -102,6 +109,11 @@ impl Readers {
 }
 
 impl Resting {
+    /// Whether there is something to read, where nothing is left to hand out.
+    fn may_start(&self) -> bool {
+        !self.reader.is_idle() && self.failed.as_ref().is_none_or(|(until, _)| *until <= Instant::now())
+    }
+
     fn failure(&self) -> Option<QueueError> {
         let (_, error) = self.failed.as_ref().filter(|_| !self.reader.is_idle())?;
         Some(error.clone())

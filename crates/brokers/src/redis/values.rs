@@ -36,11 +36,8 @@ impl Entry {
     /// The command in it; none where the entry is gone.
     pub(super) fn delivery(self, partition: u32) -> Option<Delivery> {
         let receipt = Receipt { partition, generation: 0, number: self.number };
-        let mut strings = Vec::new();
-        for value in self.fields? {
-            strings.push(bytes(value)?);
-        }
-        let pairs = strings.chunks_exact(2).map(|pair| (pair[0].as_ref(), pair[1].clone()));
+        let mut values = self.fields?.into_iter();
+        let pairs = std::iter::from_fn(|| Some((bytes(values.next()?)?, bytes(values.next()?)?)));
         Some(command_fields::read(receipt, pairs))
     }
 }
