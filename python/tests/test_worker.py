@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from django_jackfield.worker.feed import Outage
 from servers import until
 from workers import BY_NAME, WorkerProcess, assert_in_order, event, say, server_side
 
@@ -228,3 +229,18 @@ def test_a_queue_killed_in_mid_flow_loses_nothing(killable_queue):
         process.end()
         if queue.server.process.poll() is not None:
             queue.server.start()
+
+
+def test_a_late_word_of_an_outage_that_is_over_begins_no_other(caplog):
+    outage = Outage("the queue")
+    tried = time.monotonic()
+    with caplog.at_level("WARNING", "django_jackfield.worker"):
+        outage.began(ConnectionError("refused"), tried)
+        outage.over()
+        outage.began(ConnectionError("refused"), tried)
+        assert [record.message.split(",")[0][:17] for record in caplog.records] == [
+            "the queue is gone",
+            "the queue is back",
+        ]
+        outage.began(ConnectionError("refused"), time.monotonic())
+    assert len(caplog.records) == 3

@@ -68,11 +68,16 @@ class Outage:
         self.where = where
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._ended = 0.0
 
-    def began(self, error: BaseException) -> None:
-        """Something failed."""
+    def began(self, error: BaseException, tried: float | None = None) -> None:
+        """Something failed that was tried then (now, if not said).
+
+        What was tried before the last outage was over failed by that one: with many threads one
+        hears of the end before another has told of the middle.
+        """
         with self._lock:
-            if self._since is not None:
+            if self._since is not None or (tried is not None and tried < self._ended):
                 return
             self._since = time.monotonic()
         logger.warning("%s is gone, trying again until it is back: %s", self.where, _brief(error))
@@ -83,6 +88,7 @@ class Outage:
             return
         with self._lock:
             since, self._since = self._since, None
+            self._ended = time.monotonic()
         if since is not None:
             logger.warning("%s is back after %.1f s", self.where, time.monotonic() - since)
 

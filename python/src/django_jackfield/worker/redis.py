@@ -122,11 +122,12 @@ class RedisFeed:
             items = [item for item in batch if item is not None]
             backoff = Backoff()
             while items:
+                tried = time.monotonic()
                 try:
                     self._settle_batch(items)
                     break
                 except FAILURES as error:
-                    self.outage.began(error)
+                    self.outage.began(error, tried)
                     backoff.wait(self.closing.wait)
                     if self.closing.is_set():
                         return
@@ -191,6 +192,7 @@ class Partition:
         """The life of the thread: lease, claim, read; after a stop only renew."""
         feed, backoff = self.feed, Backoff()
         while not feed.closing.is_set():
+            tried = time.monotonic()
             try:
                 leased = self._lease()
                 if leased and not feed.stopping.is_set():
@@ -204,7 +206,7 @@ class Partition:
                     self._renewed = None
                     continue
                 self._must_claim = True
-                feed.outage.began(error)
+                feed.outage.began(error, tried)
                 backoff.wait(feed.closing.wait)
 
     def admit(self, entry: bytes, epoch: int) -> bool:
