@@ -22,8 +22,8 @@ pub use calendar::rfc3339;
 pub use content::Form;
 pub use sink::{ExchangeSink, Sending, SinkCounters, SinkKind, SinkOptions, Sinks, StreamSink, Webhook};
 pub use source::{
-    PatternSource, RabbitSource, Reading, Source, SourceCounters, SourceKind, SourceOptions, StreamSource, SubjectSource,
-    nats_address,
+    PatternSource, RabbitSource, Reading, Source, SourceCounters, SourceKind, SourceOptions, StreamSource,
+    SubjectSource, nats_address,
 };
 pub use template::{Blank, Template};
 pub use trouble::UrlError;

@@ -63,6 +63,9 @@ fn main() -> Result<(), Failure> {
         if !contender.name.contains(&only) {
             continue;
         }
+        if contender.driver == "redis" {
+            runtime.block_on(async { bare::Redis::connect(&contender.url).await?.relax().await })?;
+        }
         let (mut bare, mut nodes) = (Vec::new(), Vec::new());
         for round in 0..rounds {
             let prefix = format!("bare{round}");

@@ -103,7 +103,8 @@ impl Leases {
         let share = self.share_of_one();
         let leases = lock(&self.leases);
         let held = leases.iter().filter(|lease| is_held(lease, now));
-        let (count, leaving) = held.fold((0, false), |(count, leaving), lease| (count + 1, leaving || lease.leaving.is_some()));
+        let (count, leaving) =
+            held.fold((0, false), |(count, leaving), lease| (count + 1, leaving || lease.leaving.is_some()));
         if leaving || is_news && count < share { HURRY } else { ROUND }
     }
 
