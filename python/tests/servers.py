@@ -22,7 +22,18 @@ REDIS_COMMANDS = [
 NODE_COMMANDS = [
     *("xadd", "xlen", "xrange", "xgroup", "xreadgroup", "xautoclaim", "xack", "xdel"),
     *("set", "get", "del", "pexpire", "eval", "rpush", "blpop", "lpop", "multi", "exec"),
-    *("ping", "client", "select", "info", "hello", "time", "zadd", "zrem", "zscore", "zrangebyscore"),
+    *(
+        "ping",
+        "client",
+        "select",
+        "info",
+        "hello",
+        "time",
+        "zadd",
+        "zrem",
+        "zscore",
+        "zrangebyscore",
+    ),
     *("hset", "hsetnx", "hget", "hdel", "hexists"),
 ]
 """What a server of Jackfield needs (docs/queues.md): its user may run nothing else."""
@@ -115,7 +126,9 @@ class Redis(Server):
         self.node_url = f"redis://node:secret@127.0.0.1:{self.port}/0"
 
     def start(self):
-        rights, node_rights = (" ".join(f"+{name}" for name in names) for names in (REDIS_COMMANDS, NODE_COMMANDS))
+        rights, node_rights = (
+            " ".join(f"+{name}" for name in names) for names in (REDIS_COMMANDS, NODE_COMMANDS)
+        )
         config = self.folder / "redis.conf"
         config.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\nsave ''\n"

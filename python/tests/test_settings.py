@@ -8,8 +8,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.test import override_settings
 
-from django_jackfield import broker, brokers, checks, conf
+from django_jackfield import broker, brokers, conf
 from django_jackfield.aliases import InvalidAlias
+from django_jackfield.checks import setting as checks
 
 LOCMEM = "django_jackfield.backends.locmem.LocMemBackend"
 

@@ -115,7 +115,9 @@ class RabbitServerSide:
 
             def accepted(partition=partition, body=body, properties=properties):
                 try:
-                    self.channel.basic_publish(self.topology.events, partition, body, properties, mandatory=True)
+                    self.channel.basic_publish(
+                        self.topology.events, partition, body, properties, mandatory=True
+                    )
                 except pika.exceptions.NackError:
                     # A queue that has just been started again may have no leader yet; the next try finds one.
                     return False

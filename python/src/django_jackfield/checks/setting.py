@@ -12,8 +12,7 @@ from django.urls import NoReverseMatch, reverse
 
 from django_jackfield import conf
 from django_jackfield.aliases import backend_class
-
-TAG = "jackfield"
+from django_jackfield.checks import TAG
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

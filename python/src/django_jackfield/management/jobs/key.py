@@ -1,0 +1,21 @@
+"""`manage.py jackfield key`: the key in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from django_jackfield.aliases import brokers
+from django_jackfield.management.jobs._keys import print_key
+
+HELP = "print the key that signs tokens, for jackfield.toml"
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """It takes none."""
+
+
+def run(command: BaseCommand, options: dict[str, Any]) -> None:
+    """Prints the key in use."""
+    print_key(command, brokers[options["via"]].config.signing_key)
