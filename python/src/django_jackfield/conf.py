@@ -37,7 +37,7 @@ class Config:
     backend: str
     options: Mapping[str, Any]
     keys: tuple[str, ...]
-    public_url: str | None
+    configured_url: str | None
     prefix: str
     partitions: int
     token_ttl: int
@@ -45,6 +45,15 @@ class Config:
     timeout: float
     breaker: tuple[int, float]
     anonymous: bool
+
+    @property
+    def public_url(self) -> str | None:
+        """What browsers are told: PUBLIC_URL, or the server of development.
+
+        Asked anew each time: a test run is development only once its environment is set up, and
+        pytest touches the backends of test modules before that, when it collects.
+        """
+        return self.configured_url or (DEVELOPMENT_URL if in_development() else None)
 
     @property
     def signing_key(self) -> str:
@@ -77,7 +86,7 @@ def load(alias: str, raw: Mapping[str, Any]) -> Config:
         backend=full["BACKEND"],
         options={name: resolved(value) for name, value in full["OPTIONS"].items()},
         keys=tuple(resolved(key) for key in full["KEYS"]),
-        public_url=full["PUBLIC_URL"] or (DEVELOPMENT_URL if in_development() else None),
+        configured_url=full["PUBLIC_URL"],
         prefix=full["PREFIX"],
         partitions=full["PARTITIONS"],
         token_ttl=full["TOKEN_TTL"],

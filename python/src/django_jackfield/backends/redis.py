@@ -21,7 +21,8 @@ try:
     from redis.retry import Retry
 except ImportError as error:
     raise ImproperlyConfigured(
-        "The redis and embedded backends need redis-py: pip install 'django-jackfield[redis]'"
+        f"The redis and embedded backends need redis-py ({error}): "
+        "pip install 'django-jackfield[redis]'"
     ) from error
 
 if TYPE_CHECKING:
