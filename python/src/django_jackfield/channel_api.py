@@ -80,11 +80,11 @@ class ChannelApi:
     ) -> dict[str, Any]:
         """What a channel has kept: `{"publications", "epoch", "offset"}`.
 
-        The newest `limit`, newest first; with `since` those after a position, oldest first. -1
-        is all, and 0 only the position.
+        The newest `limit`, newest first; with `since` those after a position, oldest first. A
+        limit of -1 is all, and 0 only the position.
         """
         values, how = cls._sorted(more)
-        if limit > 0 and since is None:
+        if limit != 0 and since is None:
             how.setdefault("reverse", True)
         return ask.history(
             cls.name(*args, **values), limit=limit, since=since, **({"via": cls.via} | how)

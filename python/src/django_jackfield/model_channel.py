@@ -50,8 +50,8 @@ class ModelChannel(Channel):
                 values[name] = getattr(obj, name)
             except AttributeError:
                 raise NotImplementedError(
-                    f"{type(self).__name__}.channels_for(self, obj): {type(obj).__name__} has no "
-                    f"attribute {name!r}, which the pattern {self.pattern!r} needs; write the method"
+                    f"write {type(self).__name__}.channels_for(self, obj): a "
+                    f"{type(obj).__name__} has no {name!r} for the pattern {self.pattern!r}"
                 ) from None
         return self.name(**values)
 

@@ -254,14 +254,19 @@ def _rights(channel: type[Channel]) -> dict[str, Any]:
     if who == "public":
         found["allow_subscribe_for_anonymous"] = True
     if who == "ask":
-        found |= {"subscribe_proxy_enabled": True, "sub_refresh_proxy_enabled": True}
+        found |= _asked("subscribe") | _asked("sub_refresh")
     if channel.can_publish is not Channel.can_publish:
-        found["publish_proxy_enabled"] = True
+        found |= _asked("publish")
     elif relays(channel):
         found["allow_publish_for_subscriber"] = True
     elif channel.handlers:
         found |= {"allow_publish_for_subscriber": True, "publish_to": "app"}
     return found
+
+
+def _asked(what: str) -> dict[str, Any]:
+    """The application decides, over the app link, with the patience of its calls."""
+    return {f"{what}_proxy_enabled": True, f"{what}_proxy_name": "app"}
 
 
 def _client(registry: Registry) -> dict[str, Any]:

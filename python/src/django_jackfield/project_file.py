@@ -141,10 +141,7 @@ def _link(file: ProjectFile, backend: BaseBackend, config: Config) -> None:
     elif "RedisBackend" in names:
         driver, url = "redis", _with_password(backend.url, config)  # type: ignore[attr-defined]
     elif "RabbitMQBackend" in names:
-        driver, url = (
-            "rabbitmq",
-            config.options.get("url") or "amqp://guest:guest@127.0.0.1:5672/%2F",
-        )
+        driver, url = "rabbitmq", config.options["url"]
     else:
         file.remarks.append(f"{kind} is no queue: the server gets none either.")
         del file.document["app_link"]

@@ -137,13 +137,17 @@ def _last_words(error: Exception) -> str:
 
 @contextmanager
 def isolated() -> Iterator[Registry]:
-    """An empty registry for the length of a test."""
+    """An empty registry for the length of a test, with nothing left to discover."""
+    global _discovered, _fault
+    known = _discovered, _fault
+    _discovered, _fault = True, None
     kept = {name: getattr(registry, name) for name in Registry.__slots__}
     for name, value in kept.items():
         setattr(registry, name, type(value)())
     try:
         yield registry
     finally:
+        _discovered, _fault = known
         for name, value in kept.items():
             setattr(registry, name, value)
 
