@@ -45,7 +45,7 @@ from django_jackfield.push import (
     publish_many,
     send,
 )
-from django_jackfield.recheck import arecheck, recheck
+from django_jackfield.rechecks import arecheck, recheck
 from django_jackfield.revoke import adisconnect, disconnect
 from django_jackfield.subscriptions import asubscribe, aunsubscribe, subscribe, unsubscribe
 from django_jackfield.tokens import asubscription_token, atoken, subscription_token, token

@@ -18,7 +18,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 
 from django_jackfield.aliases import brokers
 from django_jackfield.conf import raw_aliases
-from django_jackfield.recheck import recheck_chosen, recheck_users
+from django_jackfield.rechecks import recheck_chosen, recheck_users
 from django_jackfield.revoke import disconnect
 from django_jackfield.sid import ensured_session_id, session_id
 
