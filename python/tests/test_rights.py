@@ -1,6 +1,7 @@
 """What becomes of logouts, sessions, users, groups and permissions: the commands that are sent."""
 
 import asyncio
+import base64
 import json
 
 import pytest
@@ -90,6 +91,11 @@ def methods(sent):
     return [one.method for one in sent]
 
 
+def opened(token):
+    body = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+
+
 def lost(sent):
     """Who was taken out of what, with which code."""
     return [
@@ -119,6 +125,25 @@ def test_a_page_of_visitors_goes_on_as_one(client, ann, sent, settings):
     client.force_login(ann)
     client.logout()
     assert sent[0].fields["renew"] is True
+
+
+def test_a_visitor_s_sockets_come_back_as_the_user_s(client, ann, sent, settings):
+    settings.JACKFIELD = {"default": settings.JACKFIELD["default"] | {"ANONYMOUS": True}}
+    assert "jti" not in opened(client.get("/jackfield/token/").json()["token"])
+    session = client.session
+    session["basket"] = 1
+    session.save()
+    visitor = opened(client.get("/jackfield/token/").json()["token"])
+    assert visitor["sub"] == ""
+    client.force_login(ann)
+    assert revoked(sent) == [visitor["jti"]]
+    assert sent[0].fields["renew"] is True
+    user = opened(client.get("/jackfield/token/").json()["token"])
+    assert user["sub"] == str(ann.pk)
+    assert user["jti"] == client.session["_jackfield_sid"] != visitor["jti"]
+    client.force_login(ann)
+    assert client.session["_jackfield_sid"] == user["jti"]
+    assert len(sent) == 1
 
 
 ENGINES = ["db", "cache", "cached_db", "file"]

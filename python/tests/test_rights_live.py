@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,8 @@ class Page:
         return answer.json()["token"] if answer.status_code == 200 else None
 
     def open(self):
-        self.socket = connect(self.url)
+        self.stack = ExitStack()
+        self.socket = self.stack.enter_context(connect(self.url))
         self.reply = self.ask(connect={"token": self.token})
         return self.reply
 
@@ -166,7 +168,7 @@ class Page:
         return self.ask(rpc={"method": "nothing"}) not in (3500, 3005, 4001)
 
     def close(self):
-        self.socket.close()
+        self.stack.close()
 
 
 @pytest.fixture

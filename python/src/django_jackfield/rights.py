@@ -20,7 +20,7 @@ from django_jackfield.aliases import brokers
 from django_jackfield.conf import raw_aliases
 from django_jackfield.rechecks import recheck_chosen, recheck_users
 from django_jackfield.revoke import disconnect
-from django_jackfield.sid import ensured_session_id, session_id
+from django_jackfield.sid import named_at_login, session_id
 
 logger = logging.getLogger("django_jackfield")
 
@@ -66,10 +66,15 @@ def _hear(signal: Any, receiver: Any, sender: Any) -> None:
 
 
 def logged_in(sender: Any, request: Any, **kwargs: Any) -> None:
-    """Names the session, which is saved now anyway, so that two first tokens have one name."""
+    """Names the session, which is saved now anyway, so that two first tokens have one name.
+
+    Sockets that were opened as a visitor's end, and come back with a token of the user.
+    """
     session = getattr(request, "session", None)
     if session is not None:
-        ensured_session_id(session)
+        visitor = named_at_login(session)
+        if visitor is not None:
+            _end_sockets(visitor, reconnect=True)
 
 
 def logged_out(sender: Any, request: Any, **kwargs: Any) -> None:
@@ -90,12 +95,21 @@ def session_deleted(session: Any, name: str) -> None:
 
 
 def end_session(name: str) -> None:
-    """Ends the sockets of a session by the name that its tokens carry."""
+    """Ends the sockets of a session by the name that its tokens carry.
+
+    Where visitors may connect, the page goes on as one of them.
+    """
+    _end_sockets(name)
+
+
+def _end_sockets(name: str, *, reconnect: bool = False) -> None:
     for via in _aliases():
-        # Where visitors may connect, the page goes on as one of them.
         _safely(
             lambda via=via: disconnect(
-                session=name, reconnect=brokers[via].config.anonymous, on_commit=True, via=via
+                session=name,
+                reconnect=reconnect or brokers[via].config.anonymous,
+                on_commit=True,
+                via=via,
             )
         )
 
