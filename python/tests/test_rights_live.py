@@ -417,3 +417,25 @@ def test_disconnect_of_a_channel(page, ann, bob, asks):
     disconnect(channel="open:1", code=4502)
     assert one.closed()[0] == 4502
     assert other.lives()
+
+
+def test_what_the_server_remembers_is_forgotten(page, ann, registry):
+    members = {ann.pk}
+
+    class Room(Channel):
+        pattern = "room:<int:pk>"
+        access_ttl = 600
+
+        def can_subscribe(self, user, pk):
+            return user.pk in members
+
+    assert page(browser_of(ann)).enter("room:7") is True
+    members.clear()
+    assert page(browser_of(ann)).enter("room:7") is True
+    recheck(user=ann)
+    until(lambda: page(browser_of(ann)).enter("room:7") == 103, what="an answer forgotten")
+    members.add(ann.pk)
+    assert page(browser_of(ann)).enter("room:7") is True
+    members.clear()
+    recheck(channel="room:7")
+    until(lambda: page(browser_of(ann)).enter("room:7") == 103, what="an answer forgotten")
