@@ -41,16 +41,28 @@ from django_jackfield.errors import (
 from django_jackfield.model_channel import ModelChannel
 from django_jackfield.options import History
 from django_jackfield.push import (
-    adisconnect,
     apublish,
     apublish_many,
     asend,
-    disconnect,
     publish,
     publish_many,
     send,
 )
-from django_jackfield.tokens import atoken, token
+from django_jackfield.rechecks import arecheck, recheck
+from django_jackfield.revoke import adisconnect, disconnect
+from django_jackfield.subscriptions import asubscribe, aunsubscribe, subscribe, unsubscribe
+from django_jackfield.tokens import asubscription_token, atoken, subscription_token, token
+from django_jackfield.who import (
+    Connection,
+    aconnections,
+    ais_online,
+    aonline_users,
+    apresence_count,
+    connections,
+    is_online,
+    online_users,
+    presence_count,
+)
 
 __version__ = "0.1.0"
 
@@ -61,6 +73,7 @@ __all__ = [
     "Channel",
     "ClientError",
     "Command",
+    "Connection",
     "Context",
     "DiscoveryError",
     "History",
@@ -74,34 +87,50 @@ __all__ = [
     "Rewrite",
     "Subscription",
     "aask_client",
+    "aconnections",
     "adisconnect",
     "ahistory",
+    "ais_online",
+    "aonline_users",
     "apresence",
+    "apresence_count",
     "apresence_stats",
     "apublish",
     "apublish_many",
+    "arecheck",
     "asend",
     "ask_client",
+    "asubscribe",
+    "asubscription_token",
     "atoken",
+    "aunsubscribe",
     "broker",
     "brokers",
     "connected",
     "connecting",
+    "connections",
     "disconnect",
     "disconnected",
     "history",
+    "is_online",
     "occupied",
     "on",
+    "online_users",
     "presence",
+    "presence_count",
     "presence_stats",
     "publish",
     "publish_many",
+    "recheck",
     "refreshing",
     "rpc",
     "send",
+    "subscribe",
     "subscribed",
+    "subscription_token",
     "token",
     "undelivered",
+    "unsubscribe",
     "unsubscribed",
     "vacated",
 ]

@@ -74,6 +74,15 @@ class Channel(ChannelApi):
     rate: ClassVar[str | int | None] = None
     relay: ClassVar[bool | Sequence[str]] = False
     options: ClassVar[Mapping[str, Any]] = {}
+    access: ClassVar[str] = ""
+    """Who may subscribe: `"public"`, `"authenticated"`, `"token"` (who has a token that opens this
+    channel), or `"ask"`, which is meant where a rule below is given. Without any: nobody."""
+    access_ttl: ClassVar[int] = 0
+    """For how many seconds the server remembers that a user was let in; `recheck` ends it."""
+    permission: ClassVar[str | Sequence[str]] = ()
+    """Django permissions that a user needs, of the object of `get_object` if there is one."""
+    permission_classes: ClassVar[Sequence[Any]] = ()
+    """Objects or classes with `has_permission(request, view)`, as of Django REST framework."""
     handlers: ClassVar[dict[str, str]] = {}
     declared: ClassVar[dict[str, Any]] = {}
     _route: ClassVar[RoutePattern]
@@ -97,6 +106,10 @@ class Channel(ChannelApi):
         if cls.pattern:
             cls._route = RoutePattern(cls.pattern, is_endpoint=True)
             registry.channels.append(cls)
+
+    def get_object(self, **params: Any) -> Any:
+        """The object whose permissions count. If overridden, no object means no access."""
+        return None
 
     def can_subscribe(self, user: Any, **params: Any) -> bool | Subscription | None:
         """Whether a user may come in, where the namespace has `subscribe_proxy_enabled`.

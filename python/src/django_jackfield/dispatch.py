@@ -12,8 +12,8 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.core.exceptions import PermissionDenied
 from django.dispatch import Signal
-from django.utils.functional import SimpleLazyObject
 
+from django_jackfield import access
 from django_jackfield.channel import Channel, Principal
 from django_jackfield.context import Context
 from django_jackfield.decisions import (
@@ -174,11 +174,9 @@ class Dispatcher:
         if match is None:
             raise PermissionDenied
         ctx = Context(event, params=match.params, via=self.via)
-        method = getattr(_channel(match, ctx), question)
         # Many rules need no more than `self.ctx.user_id`; in async code nothing may be lazy.
-        is_async = inspect.iscoroutinefunction(method)
-        user = ctx.user if is_async else SimpleLazyObject(lambda: ctx.user)
-        return _run(method, user, **match.params)
+        user = ctx.user if access.is_async(match.channel, question) else access.lazy_user(ctx)
+        return access.decide(_channel(match, ctx), question, user, match.params)
 
     def _refreshing(self, event: Event) -> dict[str, Any]:
         function = self.registry.refreshing_for(event.listener)
