@@ -263,9 +263,12 @@ def test_a_file_is_a_leader_where_rows_cannot_be_locked(tmp_path):
     class Site:
         settings_dict = {"NAME": tmp_path / "db.sqlite3"}
 
-    with leader._file(Site, "default") as first:
-        with leader._file(Site, "default") as second, leader._file(Site, "other") as third:
-            assert (first, second, third) == (True, False, True)
+    with (
+        leader._file(Site, "default") as first,
+        leader._file(Site, "default") as second,
+        leader._file(Site, "other") as third,
+    ):
+        assert (first, second, third) == (True, False, True)
     with leader._file(Site, "default") as again:
         assert again
 
@@ -288,7 +291,7 @@ def test_the_job_sweeps_once(down, capsys):
         call_command("jackfield", "relay", "--once", "--age", "0")
     assert "sent=0 failed=1 waiting=1" in capsys.readouterr().out
     down.up = True
-    until(lambda: brokers["default"].breaker.allows(), what="the end of the breaker's pause")
+    until(brokers["default"].breaker.allows, what="the end of the breaker's pause")
     call_command("jackfield", "relay", "--once", "--age", "0", "--prune-inbox", "1")
     assert "sent=1 failed=0 waiting=0" in capsys.readouterr().out
 

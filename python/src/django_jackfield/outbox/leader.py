@@ -40,11 +40,9 @@ def _row(connection: Any, via: str) -> Iterator[bool]:
     rows = Leader._base_manager.using(connection.alias)
     with suppress(DatabaseError):
         rows.get_or_create(via=via)
-    options = {}
-    if connection.features.has_select_for_update_skip_locked:
-        options["skip_locked"] = True
+    skips = bool(connection.features.has_select_for_update_skip_locked)
     with transaction.atomic(using=connection.alias):
-        yield rows.select_for_update(**options).filter(via=via).first() is not None
+        yield rows.select_for_update(skip_locked=skips).filter(via=via).first() is not None
 
 
 @contextmanager

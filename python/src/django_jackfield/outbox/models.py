@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 
 from django_jackfield.command import Command
@@ -14,13 +16,13 @@ class WaitingCommand(models.Model):
     committed, the first has the smaller ids.
     """
 
-    id = models.BigAutoField(primary_key=True)
-    via = models.CharField(max_length=100)
-    command_id = models.CharField(max_length=255)
-    method = models.CharField(max_length=64)
-    key = models.TextField(blank=True)
-    payload = models.BinaryField()
-    created_at = models.DateTimeField()
+    id: models.BigAutoField[int, int] = models.BigAutoField(primary_key=True)
+    via: models.CharField[str, str] = models.CharField(max_length=100)
+    command_id: models.CharField[str, str] = models.CharField(max_length=255)
+    method: models.CharField[str, str] = models.CharField(max_length=64)
+    key: models.TextField[str, str] = models.TextField(blank=True)
+    payload: models.BinaryField[bytes, bytes] = models.BinaryField()
+    created_at: models.DateTimeField[datetime, datetime] = models.DateTimeField()
 
     class Meta:
         db_table = "jackfield_outbox"
@@ -38,7 +40,7 @@ class WaitingCommand(models.Model):
 class Leader(models.Model):
     """A row that whoever relays an alias in strict order holds locked while it does."""
 
-    via = models.CharField(max_length=100, primary_key=True)
+    via: models.CharField[str, str] = models.CharField(max_length=100, primary_key=True)
 
     class Meta:
         db_table = "jackfield_outbox_leader"
