@@ -27,7 +27,7 @@ CHANNEL = "ledger"
 def dice(name):
     """The chance of a test, printed so that it can be had again."""
     seed = int(os.environ.get("JACKFIELD_TEST_SEED") or random.randrange(1 << 30))
-    print(f"{name}: JACKFIELD_TEST_SEED={seed} JACKFIELD_TEST_KILLS={KILLS}")
+    print(f"{name}: JACKFIELD_TEST_SEED={seed} JACKFIELD_TEST_KILLS={KILLS}")  # noqa: T201 - how to have it again
     return random.Random(seed)
 
 
@@ -157,7 +157,7 @@ class Site:
         """Everything that was committed arrived, nothing else, each once."""
         self.arrived()
         committed, got = self.committed(), list(self.client.numbers)
-        print(
+        print(  # noqa: T201 - the count that a run is for
             f"{name}: {kills} kills, {len(committed)} committed, {len(got)} arrived, "
             f"{len(got) - len(set(got))} twice, {len(set(got) - set(committed))} rolled back"
         )

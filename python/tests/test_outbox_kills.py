@@ -40,7 +40,7 @@ def test_the_web_process_dies_between_commit_and_send(redis_site):
             assert web.wait(60) == -9, site.said()
         left = site.waiting()
         site.manage("jackfield", "relay", "--once", "--age", "0")
-        print(f"web: the relay found {left}")
+        print(f"web: the relay found {left}")  # noqa: T201
         site.judge("web", KILLS)
 
 
@@ -48,7 +48,7 @@ def test_the_web_process_dies_between_commit_and_send(redis_site):
 def test_the_relay_dies(redis_site, outbox):
     rng = dice(f"relay {outbox}")
     with redis_site(outbox=outbox) as site:
-        # Of the ordinary outbox something is left to the relay where a process dies before it sends.
+        # The ordinary outbox leaves something to the relay where a process dies before it sends.
         web = None
         kills = rows = 0
         if outbox == "strict":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
@@ -13,6 +13,9 @@ from django_jackfield.aliases import brokers
 from django_jackfield.command import Command
 from django_jackfield.errors import JackfieldError
 from django_jackfield.signals import publication_failed, publication_sent
+
+if TYPE_CHECKING:
+    from django_jackfield.backends.base import BaseBackend
 
 logger = logging.getLogger("django_jackfield")
 
@@ -65,11 +68,12 @@ def deliver(
 
     With the outbox on, the commands are rows of the transaction until the queue has them.
     """
-    config = brokers[via].config
+    backend = brokers[via]
+    config = backend.config
     if not (config.on_commit if on_commit is None else on_commit):
         if outbox:
             raise TypeError("outbox=True keeps commands for the commit: leave on_commit as it is")
-        send_now(commands, via)
+        send_now(commands, via, backend)
         return
     connection: Any = transaction.get_connection(using)
     if config.outbox if outbox is None else outbox:
@@ -77,16 +81,18 @@ def deliver(
     elif connection.in_atomic_block:
         _send_on_commit(connection, Batch(connection, commands, via))
     else:
-        deliver_quietly(commands, via)
+        deliver_quietly(commands, via, backend=backend)
 
 
-def deliver_quietly(commands: Sequence[Command], via: str, *, kept: int = 0) -> bool:
+def deliver_quietly(
+    commands: Sequence[Command], via: str, *, kept: int = 0, backend: BaseBackend | None = None
+) -> bool:
     """Sends, and never raises: a committed request must not fail because push is down.
 
     Gives whether the queue has them. `kept` of them are in the outbox in any case.
     """
     try:
-        send_now(commands, via)
+        send_now(commands, via, backend)
     except JackfieldError as error:
         fate = f"; {kept} of them wait in the outbox for the relay" if kept else ""
         logger.log(
@@ -152,8 +158,9 @@ def waiting_commands(connection: Any) -> int:
     return sum(len(batch.commands) for batch in live_batches(connection))
 
 
-def send_now(commands: Sequence[Command], via: str) -> None:
+def send_now(commands: Sequence[Command], via: str, backend: BaseBackend | None = None) -> None:
     """Hands commands to the queue and tells of it. Raises PublishError."""
-    backend = brokers[via]
+    backend = backend or brokers[via]
     backend.send(commands)
-    publication_sent.send_robust(sender=type(backend), commands=list(commands), via=via)
+    if publication_sent.receivers:
+        publication_sent.send_robust(sender=type(backend), commands=list(commands), via=via)
