@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -35,6 +36,16 @@ LOOK_EVERY = 256
 clients: PerProcess[redis.Redis] = PerProcess()
 watches: PerProcess[dict[int, int]] = PerProcess()
 
+# A command as RESP. Its beginning is made once for each partition.
+_HEAD = b"*11\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nv\r\n$1\r\n1\r\n$2\r\nid\r\n"
+_TAIL = b"%b$%d\r\n%b\r\n$6\r\nmethod\r\n$%d\r\n%b\r\n$7\r\npayload\r\n$%d\r\n%b\r\n"
+
+_NAMELESS = (
+    inspect.signature(redis.ConnectionPool.get_connection).parameters["command_name"].default
+    is not inspect.Parameter.empty
+)
+"""Whether the pool lends connections without being told what for: so since redis-py 5.3."""
+
 
 class RedisBackend(BaseBackend):
     """OPTIONS: `url` (redis://, rediss://, unix://), `username`, `password`, `max_connections`,
@@ -52,6 +63,7 @@ class RedisBackend(BaseBackend):
         super().__init__(config)
         self.url = self.address(config)
         self._streams = [self._commands(number) for number in range(config.partitions)]
+        self._heads = [_HEAD % (len(one.encode()), one.encode()) for one in self._streams]
         self._watched: tuple[int, dict[int, int] | None] = (0, None)
         self.max_backlog = config.options.get("max_backlog", MAX_BACKLOG)
         if not isinstance(self.max_backlog, int) or self.max_backlog < 1:
@@ -109,13 +121,11 @@ class RedisBackend(BaseBackend):
     def _put(self, commands: Sequence[Command], reply_to: str | None = None) -> None:
         """Adds commands, and looks now and then how many wait."""
         watch = self._watch()
-        if len(commands) == 1:
+        if len(commands) == 1 and reply_to is None:
             partition = commands[0].partition(self.config.partitions)
             if watch.get(partition, 0) > 0:
                 watch[partition] -= 1
-                self.client().execute_command(
-                    "XADD", self._streams[partition], "*", *self._fields(commands[0], reply_to)
-                )
+                self._add(commands[0], self._heads[partition])
                 return
         counts = Counter(one.partition(self.config.partitions) for one in commands)
         self._refuse([one for one in sorted(counts) if watch.get(one, 0) < 0], watch)
@@ -131,6 +141,30 @@ class RedisBackend(BaseBackend):
             watch[partition] = watch.get(partition, 0) - count
         for partition, length in zip(due, lengths, strict=True):
             watch[partition] = self._until_look(length)
+
+    def _add(self, command: Command, head: bytes) -> None:
+        """Adds one command: what the client would do, without what it does for every command.
+
+        A broken connection is replaced and the command sent once more; a timeout is not tried
+        again.
+        """
+        packed = [_TAIL % (head, *_sized(command.id, command.method, command.payload))]
+        pool = self.client().connection_pool
+        connection = pool.get_connection() if _NAMELESS else pool.get_connection("XADD")
+        try:
+            try:
+                connection.send_packed_command(packed)
+                connection.read_response()
+            except redis.ConnectionError:
+                connection.disconnect()
+                connection.send_packed_command(packed)
+                connection.read_response()
+        except BaseException as error:
+            if not isinstance(error, redis.ResponseError):
+                connection.disconnect()  # An answer may be on its way that is not the next one's.
+            raise
+        finally:
+            pool.release(connection)
 
     def _watch(self) -> dict[int, int]:
         """How many more commands may be added to each partition before its length is due.
@@ -259,3 +293,12 @@ class RedisBackend(BaseBackend):
             client = clients.pop((self.key, patience))
             if client is not None:
                 client.close()
+
+
+def _sized(*texts: str | bytes) -> list[int | bytes]:
+    """Each with its length before it."""
+    found: list[int | bytes] = []
+    for text in texts:
+        raw = text.encode() if isinstance(text, str) else text
+        found += (len(raw), raw)
+    return found
