@@ -114,7 +114,6 @@ def test_the_worker_dies(request, kind):
     queue.url = queue.server.url
     with Site(queue) as site:
         side = server_side(queue)
-        site.spawn("jackfield", "relay", "--age", "1", "--interval", "0.1")
         sent = 0
         for _ in range(KILLS):
             worker = site.spawn("jackfield", "worker", "--threads", "4")
@@ -142,7 +141,7 @@ def test_the_worker_dies(request, kind):
             time.sleep(rng.random() * 0.02)  # A moment, not a wait.
             worker.kill()
             worker.wait()
-        site.spawn("jackfield", "worker", "--threads", "4")
+        site.spawn("jackfield", "worker", "--threads", "4", "--relay")
         until(lambda: len(set(site.committed())) == sent, what=f"{sent} bookings\n{site.said()}")
         committed, _ = site.judge(f"worker {kind}", KILLS)
         assert len(committed) == len(set(committed)) == sent

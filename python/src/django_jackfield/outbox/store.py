@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
 from django_jackfield.command import Command
@@ -63,9 +63,17 @@ def take_out(using: str, keys: Sequence[int]) -> None:
     """Deletes rows whose commands are in the queue."""
     from django_jackfield.outbox.models import WaitingCommand
 
+    connection = connections[using]
+    quote, meta = connection.ops.quote_name, WaitingCommand._meta
     for start in range(0, len(keys), CHUNK):
         chunk = keys[start : start + CHUNK]
-        WaitingCommand._base_manager.using(using).filter(pk__in=chunk).delete()
+        # By hand: a queryset makes half of what a row costs. Nothing refers to a row.
+        marks = ", ".join(["%s"] * len(chunk))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM {quote(meta.db_table)} WHERE {quote('id')} IN ({marks})",  # noqa: S608
+                list(chunk),
+            )
 
 
 def take_out_quietly(using: str, keys: Sequence[int]) -> None:

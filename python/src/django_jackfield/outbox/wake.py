@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import connections
 
 from django_jackfield.aliases import brokers
 from django_jackfield.outbox.store import CHANNEL, can_notify
@@ -47,7 +47,7 @@ class Bell:
                 left -= look
                 if list(self._connection.connection.notifies(timeout=look, stop_after=1)):
                     return
-        except (DatabaseError, OSError, self._connection.Database.Error) as error:
+        except Exception as error:  # Those of psycopg itself come here unwrapped.
             logger.warning("relay: PostgreSQL does not tell of new rows: %s", error)
             self.close()
             stop.wait(seconds)
