@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "PARTITIONS": 8,
     "TOKEN_TTL": 300,
     "ON_COMMIT": True,
+    "OUTBOX": False,
     "TIMEOUT": 1.0,
     "BREAKER": (3, 5.0),
     "ANONYMOUS": False,
@@ -42,6 +43,7 @@ class Config:
     partitions: int
     token_ttl: int
     on_commit: bool
+    outbox: bool | str = False
     timeout: float
     breaker: tuple[int, float]
     anonymous: bool
@@ -91,6 +93,7 @@ def load(alias: str, raw: Mapping[str, Any]) -> Config:
         partitions=full["PARTITIONS"],
         token_ttl=full["TOKEN_TTL"],
         on_commit=full["ON_COMMIT"],
+        outbox=full["OUTBOX"],
         timeout=float(full["TIMEOUT"]),
         breaker=(int(limit), float(pause_seconds)),
         anonymous=full["ANONYMOUS"],
@@ -186,6 +189,10 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "PARTITIONS": (lambda value: _whole(value) and value <= 1024, "a number from 1 to 1024"),
     "TOKEN_TTL": (_whole, "a number of seconds"),
     "ON_COMMIT": (lambda value: isinstance(value, bool), "True or False"),
+    "OUTBOX": (
+        lambda value: isinstance(value, bool) or value == "strict",
+        'True, False or "strict"',
+    ),
     "TIMEOUT": (_positive, "a number of seconds"),
     "BREAKER": (
         lambda value: (

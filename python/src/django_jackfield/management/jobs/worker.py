@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,6 +24,9 @@ def add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--only-partitions", type=numbers, metavar="0,1,4-7", help="read only these"
+    )
+    parser.add_argument(
+        "--relay", action="store_true", help="also send what waits in the outbox, in a thread"
     )
 
 
@@ -44,5 +48,15 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         raise CommandError(str(error)) from error
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
-    if not worker.run():
+    with _relay(options["relay"]):
+        clean = worker.run()
+    if not clean:
         sys.exit(1)
+
+
+def _relay(wanted: bool) -> AbstractContextManager[object]:
+    if not wanted:
+        return nullcontext()
+    from django_jackfield.outbox.relay import in_background
+
+    return in_background()
