@@ -211,7 +211,6 @@ def test_rights_follow_from_the_class(registry, attributes, who, options):
         ({"history": 100}, "history is a History"),
         ({"presence": "yes"}, "presence is True or False"),
         ({"relay": "move"}, "relay is True or a list"),
-        ({"access": "everybody"}, "access is one of 'public'"),
         ({"options": {"presense": True}}, "Did you mean 'presence'?"),
         ({"options": {"map": {"modus": 1}}}, "Did you mean 'map.mode'?"),
         ({"options": {"join_leave_limit": "many"}}, "join_leave_limit is a whole number"),
@@ -230,6 +229,12 @@ def test_what_cannot_be_told_to_the_server_is_a_fault_with_a_remedy(registry, at
     assert len(found) == 1
     assert says in found[0]
     with pytest.raises(ImproperlyConfigured, match="Room: "):
+        server_config(registry)
+
+
+def test_an_access_that_does_not_exist_makes_no_file(registry):
+    declare("room:<int:pk>", access="everybody")
+    with pytest.raises(ImproperlyConfigured, match="access is one of 'public'"):
         server_config(registry)
 
 

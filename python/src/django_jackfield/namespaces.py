@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from django_jackfield import options as option
+from django_jackfield.access import ACCESSES, access_of, overrides
 from django_jackfield.channel import OPTION_NAMES, Channel
 from django_jackfield.patterns import PatternError, described, home
 from django_jackfield.registry import Registry
@@ -33,7 +34,6 @@ __all__ = [
     "toml",
 ]
 
-ACCESS = ("public", "authenticated", "token", "ask")
 BASE_EVENTS = ("connect", "disconnect", "message")
 _SIGNALS = {
     "subscribe": client_subscribed,
@@ -83,7 +83,7 @@ def server_config(registry: Registry) -> dict[str, Any]:
     wrong = [
         f"{described(channel)}: {fault}"
         for channel in registry.channels
-        for fault in faults(channel)
+        for fault in (*faults(channel), *_access_faults(channel))
     ] or [str(conflict) for conflict in conflicts(registry)]
     if wrong:
         raise ImproperlyConfigured(" ".join(wrong))
@@ -150,17 +150,8 @@ def wanted(channel: type[Channel]) -> dict[str, Any]:
 
 
 def access(channel: type[Channel]) -> str:
-    """Who may subscribe: a class with rules is asked, whatever else it says but `token`.
-
-    Without any word and any rule nobody comes in but who has a token for it.
-    """
-    said = getattr(channel, "access", "") or ""
-    has_rule = channel.can_subscribe is not Channel.can_subscribe or any(
-        getattr(channel, name, None) for name in ("permission", "permission_classes")
-    )
-    if said not in ACCESS:
-        return str(said) or ("ask" if has_rule else "token")
-    return "ask" if has_rule and said != "token" else said
+    """Who may subscribe; a class that says nothing lets in who has a token for it."""
+    return access_of(channel) or "token"
 
 
 def relays(channel: type[Channel]) -> bool:
@@ -176,7 +167,7 @@ def unheard(channel: type[Channel]) -> str | None:
     What clients publish in a namespace goes to its subscribers or to the application.
     """
     silent = ", ".join(repr(event) for event in channel.handlers if not _is_relayed(channel, event))
-    if silent and channel.can_publish is not Channel.can_publish:
+    if silent and overrides(channel, "can_publish"):
         return f"what can_publish allows is published: the handlers of {silent} get nothing"
     if silent and relays(channel):
         return f"relay goes to the subscribers alone: the handlers of {silent} get nothing"
@@ -213,8 +204,6 @@ def faults(channel: type[Channel]) -> Iterator[str]:
         isinstance(relay, str) or not all(isinstance(one, str) for one in relay)
     ):
         yield f"relay is True or a list of the names of events, not {relay!r}."
-    if access(channel) not in ACCESS:
-        yield f"access is one of {', '.join(map(repr, ACCESS))}, not {access(channel)!r}."
     yield from option.faults({"delivery": channel.option("delivery")})
     rate = channel.option("rate")
     if rate is not None:
@@ -258,6 +247,12 @@ def conflicts(registry: Registry) -> Iterator[Conflict]:
             yield Conflict(other, channel, place.namespace, tuple(different))
 
 
+def _access_faults(channel: type[Channel]) -> Iterator[str]:
+    """What the checks of rights say (E010), where no check is run."""
+    if access(channel) not in ACCESSES:
+        yield f"access is one of {', '.join(map(repr, ACCESSES))}, not {access(channel)!r}."
+
+
 def _rights(channel: type[Channel]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     who = access(channel)
@@ -267,7 +262,7 @@ def _rights(channel: type[Channel]) -> dict[str, Any]:
         found["allow_subscribe_for_anonymous"] = True
     if who == "ask":
         found |= _asked("subscribe") | _asked("sub_refresh")
-    if channel.can_publish is not Channel.can_publish:
+    if overrides(channel, "can_publish"):
         found |= _asked("publish")
     elif relays(channel):
         found["allow_publish_for_subscriber"] = True
