@@ -446,6 +446,45 @@ def test_check_says_every_difference_in_words(registry, settings, tmp_path, caps
     )
 
 
+def test_what_is_the_operators_may_differ(registry, settings):
+    alias = REDIS | {"OPTIONS": {"url": "redis://app:p@127.0.0.1:6379/0"}, "KEYS": KEYS}
+    settings.JACKFIELD = {"default": alias}
+    declare("log:<int:pk>", "Log", history=History(size=9, ttl="1h", durable=True))
+    file = project_file(registry)
+    found = file.complete()
+    found["app_link"]["url"] = "redis://node:q@queue:6379/0"
+    found["history"]["path"] = "/var/lib/jackfield"
+    found["http_server"] = {"port": 443}
+    assert list(differences(file, found)) == []
+    # Secrets may come from the environment of the server.
+    assert list(differences(file, file.document | {"history": {"path": "/x"}})) == []
+    del found["history"]
+    assert list(differences(file, found)) == [
+        'history.path is missing, and the project needs "jackfield-history".'
+    ]
+
+
+def test_a_file_that_cannot_be_read_says_why(registry, settings, tmp_path):
+    settings.JACKFIELD = {"default": {"KEYS": KEYS}}
+    for name, text in (("a.toml", "a = = 1"), ("b.json", "{"), ("c.json", "[]")):
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(CommandError, match=name):
+            call_command("jackfield", "config", "--check", str(path))
+    with pytest.raises(CommandError, match="No such file"):
+        call_command("jackfield", "config", "--check", str(tmp_path / "none.toml"))
+
+
+def test_the_file_is_printed_without_secrets(registry, settings, capsys):
+    settings.JACKFIELD = {"default": {"KEYS": KEYS}}
+    declare("room:<int:pk>")
+    call_command("jackfield", "config", "--origin", "https://example.com")
+    said = capsys.readouterr().out
+    assert "https://example.com" in tomllib.loads(said)["client"]["allowed_origins"]
+    assert "JACKFIELD_CLIENT_TOKEN_HMAC_SECRET_KEY=..." in said
+    assert KEYS[0] not in said
+
+
 @needs_server
 def test_a_server_with_the_file_does_as_the_classes_say(registry, settings):
     class Room(Channel):

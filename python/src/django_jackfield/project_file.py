@@ -54,10 +54,13 @@ class ProjectFile:
         return found
 
 
+URL_PATH = ("app_link", "url")
+_OPERATORS = {URL_PATH, ("history", "path")}
+"""What may differ: the server has a user of its own at the queue, and another name for its host."""
 _PATHS = {
     KEY: ("client", "token", "hmac_secret_key"),
     PREVIOUS_KEY: ("client", "token", "hmac_previous_secret_key"),
-    URL: ("app_link", "url"),
+    URL: URL_PATH,
 }
 
 
@@ -107,11 +110,12 @@ def differences(wanted: ProjectFile, found: Mapping[str, Any]) -> Iterator[str]:
     }
     for path, value in _leaves(plain):
         there = _at(found, path)
-        yield from _difference(".".join(path), value, there)
+        if path not in _OPERATORS or (there is None and path != URL_PATH):
+            yield from _difference(".".join(path), value, there)
     yield from _rpc_differences(wanted.document.get("rpc", {}), found.get("rpc", {}))
     for name, value in wanted.secrets.items():
         there = _at(found, _PATHS[name])
-        if there is not None and there != value:
+        if name != URL and there is not None and there != value:
             yield f"{'.'.join(_PATHS[name])} is not what the project has (both are secret)."
 
 
@@ -133,8 +137,9 @@ def _link(file: ProjectFile, backend: BaseBackend, config: Config) -> None:
     kind = type(backend).__name__
     names = {one.__name__ for one in type(backend).__mro__}
     if "EmbeddedBackend" in names:
+        host = config.options.get("host", "127.0.0.1")
         file.document["embedded"] = {
-            "address": config.options.get("host", "127.0.0.1"),
+            "address": "127.0.0.1" if host == "localhost" else host,
             "port": config.options.get("port", 8402),
         }
         driver, url = "embedded", ""
