@@ -108,18 +108,20 @@ def error(reply):
 
 
 @contextmanager
-def serving(registry, settings):
+def serving(registry, settings, queue=None):
     """Starts server and worker for what is declared; yields a function that makes clients."""
-    port = free_port()
-    settings.JACKFIELD = {
-        "default": {
-            "BACKEND": "django_jackfield.backends.embedded.EmbeddedBackend",
-            "OPTIONS": {"port": port},
-            "KEYS": ["a-key-of-32-bytes-for-the-tests-"],
-            "TIMEOUT": 10.0,
-        }
-    }
-    server = Jackfield(project_file(registry).text(keys=True), port)
+    more = {"KEYS": ["a-key-of-32-bytes-for-the-tests-"], "TIMEOUT": 10.0}
+    if queue is None:
+        port = free_port()
+        settings.JACKFIELD = {"default": {"OPTIONS": {"port": port}} | more}
+    else:
+        port = queue.server.port
+        settings.JACKFIELD = queue.setting(**more)
+    file = project_file(registry)
+    if queue is not None and queue.kind == "redis":
+        # The server has a user of its own, who may do more.
+        file.secrets["JACKFIELD_APP_LINK_URL"] = queue.server.node_url
+    server = Jackfield(file.text(keys=True), port)
     clients = []
     worker = thread = None
 

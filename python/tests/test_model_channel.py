@@ -189,6 +189,25 @@ def test_a_pattern_that_no_attribute_fits_says_so(registry):
 
 @needs_server
 @pytest.mark.django_db(transaction=True)
+def test_by_way_of_every_queue(registry, settings, killable_queue):
+    declare(
+        Group,
+        ["name"],
+        "groups",
+        channels_for=lambda self, obj: "groups",
+        can_subscribe=lambda self, user: self.ctx.user_id == "1",
+    )
+    with serving(registry, settings, killable_queue) as client:
+        assert error(client("2").subscribe("groups")) == 103
+        page = client("1")
+        assert error(page.subscribe("groups")) is None
+        group = Group.objects.create(name="a")
+        told = page.heard("groups")["data"]
+        assert told == {"event": "created", "data": {"id": group.pk, "name": "a"}}
+
+
+@needs_server
+@pytest.mark.django_db(transaction=True)
 def test_a_page_sees_what_is_committed(registry, settings):
     Board = declare(
         Group,
