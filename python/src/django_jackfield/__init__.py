@@ -18,9 +18,7 @@ from django_jackfield.channel import (
     connecting,
     disconnected,
     occupied,
-    on,
     refreshing,
-    rpc,
     subscribed,
     undelivered,
     unsubscribed,
@@ -47,6 +45,7 @@ from django_jackfield.push import (
     publish_many,
     send,
 )
+from django_jackfield.rules import Rate, on, rpc
 from django_jackfield.tokens import atoken, token
 
 __version__ = "0.1.0"
@@ -63,6 +62,7 @@ __all__ = [
     "Position",
     "Principal",
     "PublishError",
+    "Rate",
     "Refuse",
     "Renewal",
     "Rewrite",

@@ -11,12 +11,12 @@ from django.urls.resolvers import RoutePattern
 
 from django_jackfield.decisions import Renewal, Rewrite, Subscription
 from django_jackfield.registry import Function, registry
+from django_jackfield.rules import MARK, ORDERINGS
 
 if TYPE_CHECKING:
     from django_jackfield.context import Context
 
 F = TypeVar("F", bound=Function)
-_MARK = "_jackfield_on"
 _PARAMETER = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
 
 
@@ -44,6 +44,8 @@ class Channel:
 
     pattern: ClassVar[str] = ""
     handlers: ClassVar[dict[str, str]] = {}
+    ordering: ClassVar[str] = "connection"
+    """What is handled in order within a worker: messages of a "connection", "channel" or "user"."""
     _route: ClassVar[RoutePattern]
     ctx: Context
 
@@ -53,8 +55,12 @@ class Channel:
             event: name
             for owner in reversed(cls.__mro__)
             for name, member in vars(owner).items()
-            for event in getattr(member, _MARK, ())
+            for event in getattr(member, MARK, ())
         }
+        if cls.ordering not in ORDERINGS:
+            raise ValueError(
+                f"{cls.__name__}.ordering is one of {', '.join(ORDERINGS)}, not {cls.ordering!r}"
+            )
         if cls.pattern:
             cls._route = RoutePattern(cls.pattern, is_endpoint=True)
             registry.channels.append(cls)
@@ -97,36 +103,6 @@ class Channel:
         return _PARAMETER.sub(
             lambda found: cls._route.converters[found[1]].to_url(values[found[1]]), cls.pattern
         )
-
-
-def on(event: str, *, listener: str = "") -> Callable[[F], F]:
-    """Declares a handler of messages named `event`.
-
-    On a method of a Channel: `(self, ctx, data, **params)`. On a function: `(ctx, data)`, for
-    messages that no Channel takes, of one listener or of all.
-    """
-
-    def declare(function: F) -> F:
-        if "." in _local_name(function):
-            marks = (*getattr(function, _MARK, ()), event)
-            setattr(function, _MARK, marks)
-            if listener:
-                raise TypeError(f"@on({event!r}): listener= is for functions, not for methods")
-        else:
-            registry.add("@on", registry.messages, (event, listener), function)
-        return function
-
-    return declare
-
-
-def rpc(method: str) -> Callable[[F], F]:
-    """Declares a function that clients call: `(ctx, data)`, or `(ctx, pk, title)` by name."""
-
-    def declare(function: F) -> F:
-        registry.add("@rpc", registry.rpcs, method, function)
-        return function
-
-    return declare
 
 
 @overload
@@ -206,8 +182,3 @@ def undelivered(function: F) -> F:
 def _hears(kind: str, function: F) -> F:
     registry.notices.setdefault(kind, []).append(function)
     return function
-
-
-def _local_name(function: Function) -> str:
-    """The qualified name inside the innermost function, so `A.say` for a method."""
-    return function.__qualname__.rsplit("<locals>.", 1)[-1]
