@@ -41,10 +41,15 @@ class Context:
         self.name = event.name
         self.version = event.version
         self.channels = event.channels
-        self.batch: tuple[Context, ...] = (self,)
+        self._batch: tuple[Context, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Context {self.type} {self.id} of user {self.user_id!r}>"
+
+    @property
+    def batch(self) -> tuple[Context, ...]:
+        """The contexts of all events of a batch, oldest first; this one where there is none."""
+        return self._batch or (self,)
 
     @property
     def language(self) -> str:

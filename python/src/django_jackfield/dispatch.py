@@ -124,10 +124,8 @@ class Dispatcher:
         if event.type == "message":
             try:
                 message = self.message(event)
-            except EventError as error:
-                return _not_understood(error)
-            except UnhandledEvent as error:
-                return Outcome(dead=str(error), error=error)
+            except (EventError, UnhandledEvent) as error:
+                return self.unhandled(error)
             return self.refusal(message) or self.run([message])
         if event.type in NOTICES and not event.call:
             return self._told([event], partial(self._noticed, event))
@@ -154,6 +152,15 @@ class Dispatcher:
             place = f"channel {event.channel[:80]!r}" if event.channel else "no channel"
             raise UnhandledEvent(f"no handler for message {name[:80]!r} of {place}")
         return Message(event, data, rule_of(found, name), found)
+
+    def limit(self, event: Event) -> float | None:
+        """How long the handler of a call may run, if its rule says so."""
+        function = self.registry.rpcs.get(event.event) if event.type == "rpc" else None
+        return None if function is None else rule_of(function, f"rpc {event.event}").timeout
+
+    def unhandled(self, error: EventError | UnhandledEvent) -> Outcome:
+        """The outcome of a message that nobody takes."""
+        return _not_understood(error) if isinstance(error, EventError) else _dead(error)
 
     def refusal(self, message: Message) -> Outcome | None:
         """The outcome of a message that comes too soon after others."""
@@ -218,7 +225,7 @@ class Dispatcher:
         ctx = contexts[-1]
         data = last.data
         if rule.batch > 1:
-            ctx.batch = contexts
+            ctx._batch = contexts
             data = [one.data for one in messages]
         for one in contexts:
             if rule.permission is not None and (one is ctx or one.user_id != ctx.user_id):
@@ -364,6 +371,10 @@ def _spender(rule: Rule, event: Event) -> tuple[str, str, str]:
 
 def _not_understood(error: EventError) -> Outcome:
     return Outcome(dead=f"not understood: {error}", error=error)
+
+
+def _dead(error: UnhandledEvent) -> Outcome:
+    return Outcome(dead=str(error), error=error)
 
 
 def _words(events: Sequence[Event]) -> str:
