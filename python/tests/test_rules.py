@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.test import modify_settings
 
 from django_jackfield import Channel, on, rpc
 from django_jackfield.dispatch import Dispatcher
@@ -285,6 +286,7 @@ def test_lines_of_a_log_tell_the_event(registry):
     assert (record.event_id, record.channel) == ("", "")
 
 
+@modify_settings(INSTALLED_APPS={"remove": "django_jackfield.inbox"})
 def test_a_task_that_is_none_and_once_without_inbox_are_check_errors(registry):
     from django_jackfield.checks.handlers import check_handlers
 
