@@ -18,9 +18,7 @@ from django_jackfield.channel import (
     connecting,
     disconnected,
     occupied,
-    on,
     refreshing,
-    rpc,
     subscribed,
     undelivered,
     unsubscribed,
@@ -50,6 +48,7 @@ from django_jackfield.push import (
 )
 from django_jackfield.rechecks import arecheck, recheck
 from django_jackfield.revoke import adisconnect, disconnect
+from django_jackfield.rules import Rate, on, rpc
 from django_jackfield.subscriptions import asubscribe, aunsubscribe, subscribe, unsubscribe
 from django_jackfield.tokens import asubscription_token, atoken, subscription_token, token
 from django_jackfield.who import (
@@ -82,6 +81,7 @@ __all__ = [
     "Position",
     "Principal",
     "PublishError",
+    "Rate",
     "Refuse",
     "Renewal",
     "Rewrite",
