@@ -121,7 +121,9 @@ class Site:
         config.write_text(
             CONFIG.format(port=port, internal=free_port(), queue=queue, site=self.url, key=KEY)
         )
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("JACKFIELD")}
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith("JACKFIELD")
+        }
         env = clean | {
             "DJANGO_SETTINGS_MODULE": "browser_site.settings",
             "PYTHONPATH": str(HERE),
@@ -157,7 +159,11 @@ class Site:
         done = subprocess.run(
             ["node", str(SITE / "drive.mjs"), scenario],
             env=os.environ
-            | {"SITE_URL": self.url, "JACKFIELD_NODE_MODULES": str(MODULES), "JACKFIELD_CHROMIUM": CHROMIUM},
+            | {
+                "SITE_URL": self.url,
+                "JACKFIELD_NODE_MODULES": str(MODULES),
+                "JACKFIELD_CHROMIUM": CHROMIUM,
+            },
             capture_output=True,
             text=True,
             timeout=200,
@@ -201,6 +207,7 @@ def test_tokens_are_renewed_and_refused(tmp_path):
         site.drive("expiry")
 
 
-def test_logout_in_one_tab_closes_the_sockets_of_the_others(site):
+def test_logout_in_one_tab_closes_the_sockets_of_the_others(site, capsys):
     told = site.drive("logout")
-    print(f"the other tab knew {told['ms']} ms after the click")
+    with capsys.disabled():
+        sys.stdout.write(f"\nthe other tab knew {told['ms']} ms after the click\n")

@@ -59,7 +59,9 @@ def do_send(request):
 def do_ask(request):
     said = json.loads(request.body)
     try:
-        return JsonResponse({"answer": ask_client(said["method"], said["data"], client=said["client"])})
+        return JsonResponse(
+            {"answer": ask_client(said["method"], said["data"], client=said["client"])}
+        )
     except AskError as error:
         return JsonResponse({"code": error.code, "message": str(error)})
 

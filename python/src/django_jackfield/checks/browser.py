@@ -122,8 +122,8 @@ def _source_allows(source: str, url: str) -> bool:
     if given.netloc.endswith(":*"):
         return True
     port = wanted.port or DEFAULT_PORTS.get(wanted.scheme)
-    standard = DEFAULT_PORTS.get(given.scheme or wanted.scheme)
-    if (given.port or standard) != port and not (given.port == 80 and port == 443):
+    allowed = given.port or DEFAULT_PORTS.get(given.scheme or wanted.scheme)
+    if allowed != port and not (allowed == 80 and port == 443):  # 80 takes the secure one, too
         return False
     return not given.path or given.path == "/" or _path_allows(given.path, wanted.path)
 
