@@ -40,8 +40,8 @@ export async function fetchToken(config, channel) {
 export async function connectionToken(config) {
   const token = await fetchToken(config);
   const user = claims(token).sub ?? "";
-  config.user ??= user; // a page for caches does not know its user
-  if (user !== config.user) throw new UnauthorizedError("another user has logged in");
+  config.user ||= user; // a page for caches does not know its user, and a visitor may have logged in
+  if (user !== config.user) throw new UnauthorizedError("the user of this page is not logged in any more");
   return token;
 }
 
