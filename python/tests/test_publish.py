@@ -199,7 +199,7 @@ def test_async_twins(jackfield_outbox):
         return await ahistory("a", limit=1)
 
     found = asyncio.run(all_of_them())
-    assert found["publications"] == [{"offset": 1, "data": 1}]
+    assert found["publications"] == [{"offset": 1, "data": 1, "tags": {"x": "y"}}]
     assert [one.method for one in jackfield_outbox] == ["publish", "publish", "send", "disconnect"]
     assert history("a", since={"offset": 1, "epoch": "locmem"})["publications"] == [
         {"offset": 2, "data": 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -131,9 +131,10 @@ class Dispatcher:
             return _error(event, 104, "method not found")
         except EventError as error:
             return _error(event, 107, f"bad request: {error}")
-        except Exception:
+        except Exception as error:
             logger.exception("call %r %r failed", (event.event or event.type)[:80], event.id)
-            return _error(event, 100, "internal server error", temporary=True)
+            outcome = _error(event, 100, "internal server error", temporary=True)
+            return replace(outcome, error=error)
 
     def _message(self, event: Event) -> None:
         name, data = _named(event)

@@ -98,6 +98,7 @@ def discover() -> Registry:
 @contextmanager
 def isolated() -> Iterator[Registry]:
     """An empty registry for the length of a test."""
+    discover()  # Why: found later, the project's own handlers would be declared into the empty one.
     kept = {name: getattr(registry, name) for name in Registry.__slots__}
     for name, value in kept.items():
         setattr(registry, name, type(value)())

@@ -1,0 +1,41 @@
+"""What waits for a commit, in a test that never commits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connections
+
+logger = logging.getLogger("django_jackfield")
+
+
+@contextmanager
+def as_if_committed() -> Iterator[None]:
+    """Runs the on_commit callbacks of the block at its end, as the worker's commit would.
+
+    They are gone then: a `captureOnCommitCallbacks` around it does not run them again. Callbacks
+    from before the block go on waiting. Where the block raises they are dropped, as by a rollback.
+    """
+    before = {
+        connection.alias: len(connection.run_on_commit)
+        for connection in connections.all(initialized_only=True)
+    }
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        for connection in connections.all(initialized_only=True):
+            start = before.get(connection.alias, 0)
+            while len(connection.run_on_commit) > start:
+                _, function, robust = connection.run_on_commit.pop(start)
+                if not done:
+                    continue
+                try:
+                    function()
+                except Exception:
+                    if not robust:
+                        raise
+                    logger.exception("on_commit callback %r failed", function)
