@@ -181,7 +181,7 @@ class ChatTests(RealtimeTestMixin, TestCase):
                 ("subscribed", "news"),
                 ("unsubscribed", "news"),
                 ("unsubscribed", "room:7"),
-                ("disconnected", 3000),
+                ("disconnected", 1000),
             ],
         )
 

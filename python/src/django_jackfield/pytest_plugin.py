@@ -39,7 +39,8 @@ def _jackfield_locmem(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     from django.test import override_settings
 
-    from django_jackfield.test import locmem_aliases, outbox, server
+    from django_jackfield.test import locmem_aliases, outbox
+    from django_jackfield.testing.server import server
 
     with override_settings(JACKFIELD=locmem_aliases()):
         server.reset()
@@ -56,7 +57,8 @@ def jackfield_outbox(settings: Any) -> Iterator[list[Any]]:
     With the `db` fixture nothing commits: use `django_capture_on_commit_callbacks(execute=True)`.
     `settings` is the fixture of pytest-django, so that both are undone in the right order.
     """
-    from django_jackfield.test import locmem_aliases, outbox, server
+    from django_jackfield.test import locmem_aliases, outbox
+    from django_jackfield.testing.server import server
 
     settings.JACKFIELD = locmem_aliases()
     server.reset()

@@ -114,10 +114,10 @@ class JackfieldClient:
             self.enter(channel, grant)
         return self
 
-    def disconnect(self) -> None:
-        """Goes, as a page that is closed."""
+    def disconnect(self, code: int = 1000, reason: str = "") -> None:
+        """Goes by itself. 1000 says a goodbye, 3000 is a socket that just ended."""
         if self.connected:
-            self.closed(3000, "connection closed", by_itself=True)
+            self.closed(code, reason, by_itself=True)
 
     def closed(self, code: int, reason: str, *, by_itself: bool = False) -> None:
         """The connection ends; the app hears of it."""

@@ -15,7 +15,7 @@ from django_jackfield.testing.errors import (
     SubscribeDenied,
 )
 from django_jackfield.testing.received import Received, fitting
-from django_jackfield.testing.websocket import WebSocket
+from django_jackfield.websocket import WebSocket
 
 PATIENCE_SECONDS = 10.0
 

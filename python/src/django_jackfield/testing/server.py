@@ -95,7 +95,8 @@ class FakeServer:
         return [client for client in self.clients.values() if channel in client.channels]
 
     def _published(self, command: Command, fields: dict[str, Any]) -> None:
-        kept = {name: fields[name] for name in ("data", "b64data", "tags", "key") if name in fields}
+        names = ("data", "b64data", "tags", "key")
+        kept: dict[str, Any] = {name: fields[name] for name in names if name in fields}
         if "text" in fields:
             kept["data"] = fields["text"]
         for channel in command.channels:
