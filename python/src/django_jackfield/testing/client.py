@@ -96,21 +96,21 @@ class JackfieldClient:
         if self.connected:
             return self
         asked = not self.user_id and self._server.registry.connecting_for(self.listener)
-        channels: Any = self._given
+        grants: dict[str, Any] = {channel: {} for channel in self._given}
         if asked:
             result = self._ask("connect", Denied, data=self.data, token=self.token)
             self.user_id = result.get("user", "")
             self.info = result.get("info")
             self.meta = result.get("meta") or {}
             self.welcome = result.get("data")
-            channels = dict.fromkeys(result.get("channels", ()), {}) | result.get("subs", {})
+            grants = {channel: {} for channel in result.get("channels", ())}
+            grants |= result.get("subs", {})
         self.connected = True
         self.close = None
         self._server.clients[self.id] = self
         if not asked:
             self._tell("connect", data=self.data)
-        for channel in channels:
-            grant = channels[channel] if isinstance(channels, dict) else {}
+        for channel, grant in grants.items():
             self.enter(channel, grant)
         return self
 

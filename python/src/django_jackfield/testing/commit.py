@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connections
 
@@ -30,12 +31,15 @@ def as_if_committed() -> Iterator[None]:
         for connection in connections.all(initialized_only=True):
             start = before.get(connection.alias, 0)
             while len(connection.run_on_commit) > start:
-                _, function, robust = connection.run_on_commit.pop(start)
-                if not done:
-                    continue
-                try:
-                    function()
-                except Exception:
-                    if not robust:
-                        raise
-                    logger.exception("on_commit callback %r failed", function)
+                callback: Any = connection.run_on_commit.pop(start)
+                if done:
+                    _run(callback[1], is_robust=callback[2])
+
+
+def _run(function: Callable[[], Any], *, is_robust: bool) -> None:
+    try:
+        function()
+    except Exception:
+        if not is_robust:
+            raise
+        logger.exception("on_commit callback %r failed", function)

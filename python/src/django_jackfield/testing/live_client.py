@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -136,10 +137,8 @@ class LiveClient:
         with self._changed:
             self._number += 1
             number = self._number
-        try:
+        with contextlib.suppress(OSError):  # Why: the reader knows the reason.
             self._link.write(json.dumps({"id": number, **command}))
-        except OSError:
-            pass  # Why: the reader knows the reason.
         self._wait(
             lambda: number in self._replies or not self.connected,
             PATIENCE_SECONDS,

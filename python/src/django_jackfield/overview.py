@@ -1,0 +1,75 @@
+"""Looking at the server: its connections, channels and nodes, and their async twins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from django_jackfield.aliases import brokers
+from django_jackfield.command import Command
+from django_jackfield.push import user_id
+
+
+def connections(
+    user: Any = None,
+    *,
+    client: str | None = None,
+    timeout: float | None = None,
+    via: str = "default",
+) -> dict[str, dict[str, Any]]:
+    """Who is connected, on all nodes: client id to `{"user", "transport", "remote", "state"...}`.
+
+    Of one user, of one connection, or of everybody.
+    """
+    payload: dict[str, Any] = {}
+    if user is not None:
+        payload["user"] = user_id(user)
+    if client is not None:
+        payload["client"] = client
+    found: dict[str, dict[str, Any]] = _ask("connections", payload, timeout, via)["connections"]
+    return found
+
+
+def channels(
+    pattern: str = "", *, timeout: float | None = None, via: str = "default"
+) -> dict[str, int]:
+    """The channels that somebody is in, and how many are; `pattern` is a glob such as `room:*`."""
+    found = _ask("channels", {"pattern": pattern}, timeout, via)["channels"]
+    return {name: about["num_clients"] for name, about in sorted(found.items())}
+
+
+def nodes(*, timeout: float | None = None, via: str = "default") -> list[dict[str, Any]]:
+    """How the nodes are: `{"name", "version", "num_clients", "num_channels", "uptime"...}` each."""
+    found: list[dict[str, Any]] = _ask("info", {}, timeout, via)["nodes"]
+    return found
+
+
+async def aconnections(
+    user: Any = None,
+    *,
+    client: str | None = None,
+    timeout: float | None = None,
+    via: str = "default",
+) -> dict[str, dict[str, Any]]:
+    """`connections` for async code, in a thread of its own."""
+    return await sync_to_async(connections, thread_sensitive=False)(
+        user, client=client, timeout=timeout, via=via
+    )
+
+
+async def achannels(
+    pattern: str = "", *, timeout: float | None = None, via: str = "default"
+) -> dict[str, int]:
+    """`channels` for async code."""
+    return await sync_to_async(channels, thread_sensitive=False)(pattern, timeout=timeout, via=via)
+
+
+async def anodes(*, timeout: float | None = None, via: str = "default") -> list[dict[str, Any]]:
+    """`nodes` for async code."""
+    return await sync_to_async(nodes, thread_sensitive=False)(timeout=timeout, via=via)
+
+
+def _ask(method: str, payload: dict[str, Any], timeout: float | None, via: str) -> dict[str, Any]:
+    result: dict[str, Any] = brokers[via].ask(Command.make(method, payload), timeout)
+    return result
