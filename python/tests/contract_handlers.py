@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from django.core.exceptions import PermissionDenied
 
-import django_jackfield
 from django_jackfield import (
     Channel,
     ClientError,
+    History,
     Principal,
     Refuse,
     Rewrite,
@@ -26,16 +26,7 @@ from django_jackfield import (
 NAMES = ("ann", "bob", "cy")
 
 
-class _History:
-    size = 10
-    ttl = timedelta(minutes=5)
-
-
-HISTORY = (
-    django_jackfield.History(size=10, ttl=timedelta(minutes=5))
-    if hasattr(django_jackfield, "History")
-    else _History()
-)
+HISTORY = History(size=10, ttl=timedelta(minutes=5))
 
 
 def declare(name_of):

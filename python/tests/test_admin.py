@@ -248,6 +248,8 @@ def test_with_the_real_server(rooms, jackfield_live, client):
     assert ann.id in client.get(url("channel"), {"channel": "room:1"}).content.decode()
     (letter,) = brokers["default"].dead_letters(9)
     form = {"action": "drop", "chosen": [letter["id"]]}
-    assert "1 dropped" in client.post(url("deadletter", "action"), form, follow=True).content.decode()
+    assert (
+        "1 dropped" in client.post(url("deadletter", "action"), form, follow=True).content.decode()
+    )
     client.post(url("connection", "action"), {"action": "kick", "chosen": [ann.id]})
     assert ann.wait_for_end()[0] == 3503

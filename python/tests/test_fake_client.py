@@ -8,6 +8,7 @@ from django.test import SimpleTestCase, TestCase
 from django_jackfield import (
     Channel,
     ClientError,
+    History,
     Principal,
     Refuse,
     Subscription,
@@ -54,7 +55,7 @@ def declare():
     class Room(Channel):
         pattern = "room:<int:pk>"
         presence = True
-        history = True
+        history = History(size=10, ttl=60)
 
         def can_subscribe(self, user, pk):
             return user.has_perm("auth.view_group") and Subscription(
@@ -285,7 +286,7 @@ class ChatTests(RealtimeTestMixin, TestCase):
 
     def test_unknown_channels(self):
         ann = self.jackfield_client(self.ann)
-        for channel, code in (("nope:1", 102), ("room:x", 103), ("nope", 103)):
+        for channel, code in (("nope:1", 102), ("room:x", 107), ("nope", 107)):
             with self.assertRaises(SubscribeDenied) as caught:
                 ann.subscribe(channel)
             self.assertEqual(caught.exception.code, code, channel)

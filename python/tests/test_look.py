@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from django_jackfield import (
     Channel,
+    History,
     achannels,
     aconnections,
     anodes,
@@ -32,6 +33,7 @@ def rooms():
         class Room(Channel):
             pattern = "room:<int:pk>"
             presence = True
+            history = History(size=10, ttl=60)
 
             def can_subscribe(self, user, pk):
                 return True
@@ -76,6 +78,7 @@ def test_history(ann):
     since = job("history", "room:1", "--since", "1:locmem", "--limit", "1")
     assert [one["data"] for one in since] == [2]
     assert job("history", "room:9") == []
+    assert [one["data"] for one in job("history", "room:1", "--since", "2020-01-01")] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,13 @@ from django_jackfield.errors import (
     AskError,
     AskTimeout,
     ClientError,
+    DiscoveryError,
     JackfieldError,
     PublishError,
     Refuse,
 )
+from django_jackfield.model_channel import ModelChannel
+from django_jackfield.options import History
 from django_jackfield.overview import (
     achannels,
     aconnections,
@@ -67,7 +70,10 @@ __all__ = [
     "ClientError",
     "Command",
     "Context",
+    "DiscoveryError",
+    "History",
     "JackfieldError",
+    "ModelChannel",
     "Position",
     "Principal",
     "PublishError",

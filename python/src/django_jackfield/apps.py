@@ -11,6 +11,8 @@ class JackfieldConfig(AppConfig):
 
     def ready(self) -> None:
         """Called once per process."""
+        from django_jackfield import model_channel
         from django_jackfield.checks import register_checks
 
         register_checks()
+        model_channel.connect()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from django.urls.resolvers import RoutePattern
 
+from django_jackfield.channel_api import ChannelApi
 from django_jackfield.decisions import Renewal, Rewrite, Subscription
+from django_jackfield.options import History
+from django_jackfield.patterns import names as parameters
 from django_jackfield.registry import Function, registry
 
 if TYPE_CHECKING:
@@ -35,15 +38,44 @@ class Principal:
     subs: Mapping[str, Subscription] | Iterable[str] | None = None
 
 
-class Channel:
-    """Handlers for the messages of all channels whose name fits `pattern`, and who may do what.
+OPTION_NAMES = frozenset(
+    {
+        "access",
+        "binary",
+        "delivery",
+        "history",
+        "join_leave",
+        "options",
+        "ordering",
+        "permission",
+        "permission_classes",
+        "presence",
+        "rate",
+        "relay",
+        "snapshot",
+    }
+)
+
+
+class Channel(ChannelApi):
+    """All channels whose name fits `pattern`: what they keep, who may do what, and handlers.
 
     The pattern is a route with Django's path converters: `room:<int:pk>`. Its values are handed
     to the handlers by name. One object is made per message; `ctx` is what it is told beside them.
     """
 
     pattern: ClassVar[str] = ""
+    history: ClassVar[History | None] = None
+    presence: ClassVar[bool] = False
+    join_leave: ClassVar[bool] = False
+    delivery: ClassVar[str] = "all"
+    snapshot: ClassVar[bool] = False
+    binary: ClassVar[bool] = False
+    rate: ClassVar[str | int | None] = None
+    relay: ClassVar[bool | Sequence[str]] = False
+    options: ClassVar[Mapping[str, Any]] = {}
     handlers: ClassVar[dict[str, str]] = {}
+    declared: ClassVar[dict[str, Any]] = {}
     _route: ClassVar[RoutePattern]
     ctx: Context
 
@@ -54,6 +86,13 @@ class Channel:
             for owner in reversed(cls.__mro__)
             for name, member in vars(owner).items()
             for event in getattr(member, _MARK, ())
+        }
+        cls.declared = {
+            name: value
+            for owner in reversed(cls.__mro__)
+            if owner not in (Channel, ChannelApi, object)
+            for name, value in vars(owner).items()
+            if name in OPTION_NAMES and not callable(value)
         }
         if cls.pattern:
             cls._route = RoutePattern(cls.pattern, is_endpoint=True)
@@ -82,6 +121,12 @@ class Channel:
         return self.can_subscribe(user, **params)
 
     @classmethod
+    def option(cls, name: str) -> Any:
+        """What the class says of an option; a handler may have the name of one."""
+        value = getattr(cls, name)
+        return getattr(Channel, name) if callable(value) else value
+
+    @classmethod
     def match(cls, name: str) -> dict[str, Any] | None:
         """The values in a channel name, or None if it does not fit."""
         found = cls._route.match(name)
@@ -90,7 +135,7 @@ class Channel:
     @classmethod
     def name(cls, *args: Any, **kwargs: Any) -> str:
         """The name of a channel: `RoomChannel.name(7)` or `RoomChannel.name(pk=7)`."""
-        names = _PARAMETER.findall(cls.pattern)
+        names = parameters(cls.pattern)
         values = dict(zip(names, args, strict=False)) | kwargs
         if len(args) > len(names) or set(values) != set(names):
             raise TypeError(f"{cls.__name__}.name() takes {', '.join(names) or 'nothing'}")

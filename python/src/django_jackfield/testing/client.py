@@ -15,7 +15,6 @@ from django_jackfield.errors import AskError, EventError, UnhandledEvent
 from django_jackfield.event import Event
 from django_jackfield.push import user_id
 from django_jackfield.serialise import to_json
-from django_jackfield.testing import rights
 from django_jackfield.testing.commit import as_if_committed
 from django_jackfield.testing.errors import (
     CallError,
@@ -27,6 +26,7 @@ from django_jackfield.testing.errors import (
     denied,
 )
 from django_jackfield.testing.received import Received, fitting
+from django_jackfield.testing.rights import Rights, rights
 from django_jackfield.testing.server import FakeServer, new_client_id, plain, server
 
 Fields = dict[str, str | bytes]
@@ -146,15 +146,12 @@ class JackfieldClient:
         return grant.get("data")
 
     def _allowed_in(self, channel: str, data: Any, token: str) -> dict[str, Any]:
-        match = self._server.registry.match(channel)
-        if match is None:
-            raise denied(SubscribeDenied, self._no_class(channel))
-        access = rights.access(match.channel)
-        if access == "ask":
+        found = self._rights(channel, SubscribeDenied)
+        if found.asks("subscribe"):
             return self._ask("subscribe", SubscribeDenied, channel=channel, data=data, token=token)
-        if access == "public" or (access == "authenticated" and self.user_id):
-            return {}
-        raise denied(SubscribeDenied, 103)
+        if channel.startswith("$") or not self._allows(found, "subscribe", channel):
+            raise denied(SubscribeDenied, 103)
+        return {}
 
     def enter(self, channel: str, grant: Mapping[str, Any]) -> None:
         """The server puts the client into a channel; the app hears of it."""
@@ -181,23 +178,16 @@ class JackfieldClient:
         Raises PublishDenied. Gives what the handler returned, if the worker answers messages.
         """
         self._must_be_connected()
-        match = self._server.registry.match(channel)
-        if match is None:
-            raise denied(PublishDenied, self._no_class(channel))
+        found = self._rights(channel, PublishDenied)
         data = plain(data)
-        event = data.get("event") if isinstance(data, dict) else None
         asked: dict[str, Any] = {}
-        if rights.asks_to_publish(match.channel):
+        if found.asks("publish"):
             asked = self._ask("publish", PublishDenied, channel=channel, data=data)
             data = asked.get("data", data)
-        elif channel not in self.channels:
+        elif not self._allows(found, "publish", channel):
             raise denied(PublishDenied, 103)
-        if rights.relays(match.channel, event):
-            return self._published(channel, data, asked)
-        if rights.takes_messages(match.channel):
+        if found.goes_to_app:
             return self._message(channel, data)
-        if not rights.asks_to_publish(match.channel):
-            raise denied(PublishDenied, 103)
         return self._published(channel, data, asked)
 
     def send(self, channel: str | None, data: Any = None, event: str = "message") -> Any:
@@ -221,9 +211,9 @@ class JackfieldClient:
 
     def history(self, channel: str, *, limit: int = -1, since: int = 0) -> list[Received]:
         """The publications of a channel, where its class has `history`. Raises Denied."""
-        self._readable(channel, "history")
+        size = self._readable(channel, "history").options["history_size"]
         fields = {"channel": channel, "limit": limit, "since": {"offset": since}}
-        found = self._server.ask_fields("history", fields)["publications"]
+        found = self._server.ask_fields("history", fields)["publications"][-size:]
         return [Received(channel, one.get("data"), offset=one["offset"]) for one in found]
 
     # What the client hears, and is asked.
@@ -312,20 +302,24 @@ class JackfieldClient:
         said = json.loads(outcome.answer) if outcome.answer else {}
         return self._result(said, PublishDenied, outcome).get("data") if said else None
 
-    def _no_class(self, channel: str) -> int:
-        """The code for a name that no class fits: its namespace is unknown, or closed to it."""
-        known = {rights.namespace(one.pattern) for one in self._server.registry.channels}
-        return 103 if rights.namespace(channel) in known | {""} else 102
-
-    def _readable(self, channel: str, what: str) -> None:
+    def _readable(self, channel: str, what: str) -> Rights:
         self._must_be_connected()
-        match = self._server.registry.match(channel)
-        if match is None:
-            raise denied(Denied, self._no_class(channel))
-        if not getattr(match.channel, what, None):
+        found = self._rights(channel, Denied)
+        kept = found.keeps_history if what == "history" else found.options.get(what)
+        if not kept:
             raise denied(Denied, 108)
-        if channel not in self.channels:
+        if not self._allows(found, what, channel):
             raise denied(Denied, 103)
+        return found
+
+    def _rights(self, channel: str, refusal: type[Denied]) -> Rights:
+        found = rights(self._server.registry, channel)
+        if found.refusal:
+            raise denied(refusal, found.refusal)
+        return found
+
+    def _allows(self, found: Rights, what: str, channel: str) -> bool:
+        return found.allows(what, user=self.user_id, is_in=channel in self.channels)
 
     def _ask(self, kind: str, refusal: type[Denied], **fields: Any) -> dict[str, Any]:
         outcome = self._handle(kind, call=True, **fields)

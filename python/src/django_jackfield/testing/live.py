@@ -26,7 +26,7 @@ from django_jackfield.conf import EMBEDDED, raw_aliases
 from django_jackfield.errors import JackfieldError
 from django_jackfield.registry import Registry, discover
 from django_jackfield.testing.live_client import LiveClient
-from django_jackfield.testing.live_config import server_document
+from django_jackfield.testing.live_config import merged, server_document
 from django_jackfield.tokens import token
 from django_jackfield.worker.worker import Worker
 
@@ -112,7 +112,7 @@ class LiveServer:
         folder = Path(self._ending.enter_context(tempfile.TemporaryDirectory(prefix="jackfield-")))
         self._log = folder / "log"
         document = server_document(self.registry, self._ports, self._key)
-        (folder / "jackfield.json").write_text(json.dumps(_merged(document, self.config)))
+        (folder / "jackfield.json").write_text(json.dumps(merged(document, self.config)))
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("JACKFIELD_")
         }
@@ -184,15 +184,6 @@ class LiveServer:
             thread.join(START_SECONDS)
 
         self._ending.callback(end)
-
-
-def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """One document of two; what a test says comes last."""
-    merged = dict(ours)
-    for name, value in theirs.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = _merged(merged[name], value) if both else value
-    return merged
 
 
 def _free_port() -> int:

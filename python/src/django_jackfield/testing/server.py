@@ -74,9 +74,11 @@ class FakeServer:
 
     def publish(self, channel: str, publication: dict[str, Any], raw: Any) -> None:
         """Puts a publication into a channel: its history, and whoever is in."""
-        stream = self.streams.setdefault(channel, [])
-        offset = stream[-1]["offset"] + 1 if stream else 1
-        stream.append({"offset": offset} | publication)
+        offset = None
+        if not publication.pop("skip_history", False):
+            stream = self.streams.setdefault(channel, [])
+            offset = stream[-1]["offset"] + 1 if stream else 1
+            stream.append({"offset": offset} | publication)
         info = publication.get("info") or {}
         received = Received(
             channel,
@@ -95,13 +97,13 @@ class FakeServer:
         return [client for client in self.clients.values() if channel in client.channels]
 
     def _published(self, command: Command, fields: dict[str, Any]) -> None:
-        names = ("data", "b64data", "tags", "key")
+        names = ("data", "b64data", "tags", "key", "skip_history")
         kept: dict[str, Any] = {name: fields[name] for name in names if name in fields}
         if "text" in fields:
             kept["data"] = fields["text"]
         for channel in command.channels:
             if self._is_new(channel, fields):
-                self.publish(channel, kept, command.data)
+                self.publish(channel, dict(kept), command.data)
 
     def _is_new(self, channel: str, fields: dict[str, Any]) -> bool:
         """Whether the channel takes it: what comes twice, or is older, it does not."""
@@ -168,16 +170,25 @@ class FakeServer:
 
     # Questions of the app.
 
+    def _must_keep(self, channel: str, what: str) -> None:
+        """A channel of a class keeps what its class says; one without a class, everything."""
+        match = self.registry.match(channel)
+        if match is not None and not match.channel.option(what):
+            raise AskError(108, "not available")
+
     def _presence(self, fields: dict[str, Any]) -> dict[str, Any]:
         channel = fields["channel"]
+        self._must_keep(channel, "presence")
         return {"presence": {one.id: one.member(channel) for one in self.members(channel)}}
 
     def _presence_stats(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self._must_keep(fields["channel"], "presence")
         members = self.members(fields["channel"])
         users = {client.user_id for client in members}
         return {"num_clients": len(members), "num_users": len(users)}
 
     def _history(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self._must_keep(fields["channel"], "history")
         stream = self.streams.get(fields["channel"], [])
         since, limit = fields.get("since") or {}, fields.get("limit", 0)
         after = since.get("offset", 0)

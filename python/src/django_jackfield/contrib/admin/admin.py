@@ -123,9 +123,7 @@ class DeadLetterPage(Page):
         """Throws letters away."""
         self._settle(request, chosen, via, put_back=False)
 
-    def _settle(
-        self, request: HttpRequest, chosen: list[str], via: str, *, put_back: bool
-    ) -> None:
+    def _settle(self, request: HttpRequest, chosen: list[str], via: str, *, put_back: bool) -> None:
         counts: dict[str, int] = {}
         for id in chosen:
             settled = brokers[via].settle_dead(Wanted(put_back=put_back, id=id))
@@ -199,7 +197,9 @@ def _refusal(error: AskError) -> str:
 def _moment(milliseconds: Any) -> datetime | None:
     """A moment from milliseconds since 1970, where there are any."""
     text = str(milliseconds or "")
-    return datetime.fromtimestamp(int(text) / 1000, get_current_timezone()) if text.isdigit() else None
+    return (
+        datetime.fromtimestamp(int(text) / 1000, get_current_timezone()) if text.isdigit() else None
+    )
 
 
 add_action(admin.site)

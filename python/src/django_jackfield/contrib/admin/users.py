@@ -62,5 +62,7 @@ def add_action(site: admin.AdminSite) -> None:
     if isinstance(registered, CloseConnectionsMixin):
         return
     kind = type(registered)
-    extended: Any = type(kind.__name__, (CloseConnectionsMixin, kind), {"__module__": kind.__module__})
+    extended: Any = type(
+        kind.__name__, (CloseConnectionsMixin, kind), {"__module__": kind.__module__}
+    )
     registered.__class__ = extended
