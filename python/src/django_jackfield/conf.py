@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from django.utils.crypto import salted_hmac
 
 EMBEDDED = "django_jackfield.backends.embedded.EmbeddedBackend"
 DEVELOPMENT_URL = "ws://127.0.0.1:8400/connection/websocket"
+URL_VARIABLE = "DJANGO_JACKFIELD_URL"
+"""Where `runserver` tells its child which server pages shall use."""
 
 DEFAULTS: dict[str, Any] = {
     "BACKEND": EMBEDDED,
@@ -77,7 +80,7 @@ def load(alias: str, raw: Mapping[str, Any]) -> Config:
         backend=full["BACKEND"],
         options={name: resolved(value) for name, value in full["OPTIONS"].items()},
         keys=tuple(resolved(key) for key in full["KEYS"]),
-        public_url=full["PUBLIC_URL"] or (DEVELOPMENT_URL if in_development() else None),
+        public_url=_public_url(full["PUBLIC_URL"]),
         prefix=full["PREFIX"],
         partitions=full["PARTITIONS"],
         token_ttl=full["TOKEN_TTL"],
@@ -146,6 +149,12 @@ def in_development() -> bool:
     from django.test.utils import _TestState
 
     return bool(settings.DEBUG) or hasattr(_TestState, "saved_data")
+
+
+def _public_url(given: str | None) -> str | None:
+    if not in_development():
+        return given
+    return os.environ.get(URL_VARIABLE) or given or DEVELOPMENT_URL
 
 
 def _positive(value: Any) -> bool:
