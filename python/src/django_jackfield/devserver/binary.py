@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 REMEDY = "pip install 'django-jackfield[server]', or set JACKFIELD_BIN to the binary"
@@ -17,10 +18,8 @@ def find_binary() -> str | None:
         return named if Path(named).is_file() else None
     try:
         # A distribution of its own, which need not be there.
-        from jackfield import find_bin  # type: ignore[import-not-found,unused-ignore]
-
-        return str(find_bin())
-    except (ImportError, FileNotFoundError):
+        return str(import_module("jackfield").find_bin())
+    except (ImportError, AttributeError, FileNotFoundError):
         return shutil.which("jackfield")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
+
 from django_jackfield.aliases import brokers
 from django_jackfield.registry import Registry, discover
 
