@@ -8,6 +8,7 @@ end FOLDER, where its configuration lies, is removed. Standard library only, not
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from typing import Any
 
 PATIENCE_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1
+# Loaded before there is a thread: what runs between fork and exec must load nothing.
+C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Leash:
@@ -37,7 +40,8 @@ class Leash:
             self.process = subprocess.Popen(  # noqa: S603
                 self.command,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+                # It calls one function of the C library and takes no lock.
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
             )
             if self.ending:
                 self.process.terminate()
@@ -67,9 +71,8 @@ class Leash:
 
 def die_with_parent() -> None:
     """Ends the command if this process is killed."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    assert C_LIBRARY is not None  # noqa: S101
+    C_LIBRARY.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main() -> int:

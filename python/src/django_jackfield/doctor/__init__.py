@@ -1,1 +1,1 @@
-"""`manage.py jackfield doctor`: whether everything between Django and a page is there and agrees."""
+"""`manage.py jackfield doctor`: whether all between Django and a page is there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from django_jackfield.errors import AskError, AskTimeout, PublishError
 from django_jackfield.registry import discover
 
 MANY = 1000
+SETTLE_SECONDS = 2.0
 CHANNEL = "jackfield-doctor"
 
 
@@ -121,7 +123,7 @@ def workers(backend: BaseBackend) -> Iterator[Finding]:
         return
     yield ok("handlers", registry.summary())
     try:
-        read = set(_read_partitions(backend))
+        read = _settled_readers(backend)
     except backend.failures as error:
         yield problem("worker", f"cannot be seen: {error}", "see the line about the queue")
         return
@@ -138,6 +140,15 @@ def workers(backend: BaseBackend) -> Iterator[Finding]:
         )
     else:
         yield note("worker", "none runs, and there is nothing for one to do")
+
+
+def _settled_readers(backend: BaseBackend) -> set[int]:
+    """The partitions that are read; a worker that takes them one by one is waited for."""
+    end, read = time.monotonic() + SETTLE_SECONDS, set(_read_partitions(backend))
+    while read and len(read) < backend.config.partitions and time.monotonic() < end:
+        time.sleep(0.1)
+        read = set(_read_partitions(backend))
+    return read
 
 
 def _needs_worker(registry: Any) -> bool:
@@ -171,7 +182,8 @@ def _consumed(backend: BaseBackend) -> Iterator[int]:
 
     from django_jackfield.backends.rabbitmq import RabbitMQBackend
 
-    assert isinstance(backend, RabbitMQBackend)
+    if not isinstance(backend, RabbitMQBackend):
+        return
     connection = pika.BlockingConnection(backend.parameters(60))
     try:
         channel = connection.channel()
