@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 import ssl
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -13,15 +13,16 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from django_jackfield.ask import ask_client
 from django_jackfield.backends.base import BaseBackend
 from django_jackfield.doctor.finding import Finding, note, ok, problem
 from django_jackfield.doctor.websocket import Closed, HandshakeRefused, WebSocket
-from django_jackfield.errors import PublishError
-from django_jackfield.push import publish
+from django_jackfield.errors import JackfieldError
 from django_jackfield.tokens import signed
 
 METHOD = "jackfield.doctor"
 TOKEN_SECONDS = 60
+ANSWER_SECONDS = 3.0
 SKEW_SECONDS = 2.0
 NO_METHOD, NOT_AVAILABLE, EXPIRED = 104, 108, 109
 INVALID_TOKEN = 3500
@@ -83,7 +84,7 @@ def public(backend: BaseBackend, origins: Sequence[str], via: str) -> Iterator[F
     try:
         with WebSocket(url) as socket:
             yield ok("public URL", f"{url} takes WebSocket connections")
-            yield from _with_token(backend, socket, via)
+            yield from _with_token(socket, via)
     except HandshakeRefused as error:
         yield problem(
             "public URL",
@@ -130,11 +131,10 @@ def _origins(url: str, origins: Sequence[str]) -> Iterator[Finding]:
         yield ok("origins", f"pages of {', '.join(origins)} may connect")
 
 
-def _with_token(backend: BaseBackend, socket: WebSocket, via: str) -> Iterator[Finding]:
+def _with_token(socket: WebSocket, via: str) -> Iterator[Finding]:
     """Key, clock, round trip and worker, over one connection."""
-    channel = f"jackfield-doctor-{secrets.token_hex(8)}"
     now = int(time.time())
-    token = signed({"sub": "", "iat": now, "exp": now + TOKEN_SECONDS, "channels": [channel]}, via)
+    token = signed({"sub": "", "iat": now, "exp": now + TOKEN_SECONDS}, via)
     keys = "keys"
     remedy = "give the server the key of `manage.py jackfield key` as client.token.hmac_secret_key"
     sent = time.time()
@@ -163,7 +163,7 @@ def _with_token(backend: BaseBackend, socket: WebSocket, via: str) -> Iterator[F
         return
     yield ok(keys, "the server takes what Django signs")
     yield _clock(reply["connect"], socket.headers, sent + took / 2)
-    yield from _round_trip(backend, socket, channel, reply["connect"], via)
+    yield from _round_trip(socket, reply["connect"]["client"], via)
     yield from _echo(socket)
 
 
@@ -190,32 +190,29 @@ def _clock(connect: dict[str, Any], headers: dict[str, str], here: float) -> Fin
     return ok("clock", f"the server's is {skew:+.3f} s off")
 
 
-def _round_trip(
-    backend: BaseBackend, socket: WebSocket, channel: str, connect: dict[str, Any], via: str
-) -> Iterator[Finding]:
-    """A publication of ours that comes back to a connection of ours."""
+def _round_trip(socket: WebSocket, client: str, via: str) -> Iterator[Finding]:
+    """A question of Django to our own connection, and the answer."""
     subject = "round trip"
-    if channel not in connect.get("subs", {}):
-        yield note(subject, "not tried: the server put us into no channel", "is its version ours?")
-        return
-    data = {"doctor": secrets.token_hex(8)}
-    start = time.perf_counter()
-    try:
-        publish(channel, data, on_commit=False, via=via)
-        socket.publication(channel, data)
-    except PublishError as error:
-        yield problem(subject, str(error), "see the line about the queue")
-        return
-    except (OSError, Closed) as error:
-        yield problem(
-            subject,
-            f"a publication did not arrive: {error}",
-            "do the server behind PUBLIC_URL and the queue belong together? Compare driver, url, "
-            "prefix and partitions under [app_link] with JACKFIELD",
-        )
-        return
-    took = (time.perf_counter() - start) * 1000
-    yield ok(subject, f"publish, queue, server, connection: {took:.1f} ms")
+
+    def asked() -> float:
+        start = time.perf_counter()
+        ask_client(METHOD, client=client, timeout=ANSWER_SECONDS, via=via)
+        return (time.perf_counter() - start) * 1000
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(asked)
+        try:
+            socket.answer(METHOD, {})
+            took = asking.result()
+        except (JackfieldError, OSError, Closed) as error:
+            yield problem(
+                subject,
+                f"a question to our own connection was not answered: {error}",
+                "do the server behind PUBLIC_URL and the queue belong together? Compare driver, "
+                "url, prefix and partitions under [app_link] with JACKFIELD",
+            )
+            return
+    yield ok(subject, f"Django, queue, server, connection and back: {took:.1f} ms")
 
 
 def _echo(socket: WebSocket) -> Iterator[Finding]:

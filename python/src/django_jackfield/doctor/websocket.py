@@ -70,18 +70,16 @@ class WebSocket:
         self._write(TEXT, json.dumps({"id": self._ids, **request}).encode())
         return self._wait(lambda message: message.get("id") == self._ids)
 
-    def publication(self, channel: str, wanted: Any) -> dict[str, Any]:
-        """Waits for a publication with this data in a channel."""
+    def answer(self, method: str, data: Any) -> None:
+        """Waits until the application asks for this method, and answers it."""
 
-        def fits(message: Mapping[str, Any]) -> bool:
-            push = message.get("push", {})
-            data = push.get("pub", {}).get("data")
-            return bool(push.get("channel") == channel and data == wanted)
+        def asks(message: Mapping[str, Any]) -> bool:
+            asked = message.get("push", {}).get("message", {}).get("data")
+            return isinstance(asked, dict) and asked.get("method") == method
 
-        for message in self.pushes:
-            if fits(message):
-                return message
-        return self._wait(fits)
+        found = next(filter(asks, self.pushes), None) or self._wait(asks)
+        call = found["push"]["message"]["data"]["call"]
+        self.command(rpc={"method": "jackfield.answer", "data": {"call": call, "data": data}})
 
     def _wait(self, fits: Any) -> dict[str, Any]:
         end = time.monotonic() + self._timeout
