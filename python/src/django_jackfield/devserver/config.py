@@ -127,7 +127,7 @@ def _local(config: Config, address: str, port: int, pages: list[str]) -> dict[st
             "token": token,
         },
         "app_link": link,
-        # Also for a project without an rpc: `jackfield doctor` sees by a call that a worker is there.
+        # Also for a project without an rpc: `jackfield doctor` tries a worker by a call.
         "rpc": {"without_namespace": {"proxy_enabled": True}},
         "log": {"level": "warn"},
         "shutdown": {"timeout": "2s"},
