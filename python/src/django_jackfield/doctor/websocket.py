@@ -81,6 +81,16 @@ class WebSocket:
         call = found["push"]["message"]["data"]["call"]
         self.command(rpc={"method": "jackfield.answer", "data": {"call": call, "data": data}})
 
+    def wait_for_publication(self, channel: str) -> Any:
+        """The data of the next publication in a channel."""
+
+        def fits(message: Mapping[str, Any]) -> bool:
+            push = message.get("push", {})
+            return push.get("channel") == channel and "pub" in push
+
+        found = next(filter(fits, self.pushes), None) or self._wait(fits)
+        return found["push"]["pub"].get("data")
+
     def _wait(self, fits: Any) -> dict[str, Any]:
         end = time.monotonic() + self._timeout
         found: dict[str, Any] | None = None
