@@ -10,6 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_jackfield import conf
 from django_jackfield.conf import Config
+from django_jackfield.namespaces import server_config
+from django_jackfield.registry import Registry
 
 EMBEDDED_PORT = 8402
 INTERNAL_PORT = 8401
@@ -36,39 +38,14 @@ def internal_port(config: Config) -> int:
     return embedded_port(config) - 1 if driver_of(config) == "embedded" else INTERNAL_PORT
 
 
-def local_config(config: Config, address: str, port: int, pages: list[str]) -> dict[str, Any]:
-    """What a server on this machine is told: who may come, with which key, over which queue."""
-    from django_jackfield.registry import discover
+def local_config(
+    config: Config, registry: Registry, address: str, port: int, pages: list[str]
+) -> dict[str, Any]:
+    """What a server on this machine is told: who may come, with which key, over which queue.
 
-    return merged(declared(discover()), _local(config, address, port, pages))
-
-
-def declared(registry: Any) -> dict[str, Any]:
-    """What the channels of the project say about the server."""
-    try:
-        from django_jackfield.namespaces import server_config
-    except ImportError:  # STUB until channels is merged
-        names = sorted({c.pattern.split(":")[0] for c in registry.channels if ":" in c.pattern})
-        options = {
-            "presence": True,
-            "history_size": 100,
-            "history_ttl": "10m",
-            "allow_subscribe_for_client": True,
-            "allow_subscribe_for_anonymous": True,
-            "allow_presence_for_subscriber": True,
-            "allow_history_for_subscriber": True,
-            "allow_publish_for_subscriber": True,
-            "publish_to": "app",
-        }
-        return {
-            "channel": {
-                "without_namespace": options,
-                "namespaces": [{"name": n, **options} for n in names],
-            }
-        }
-
-    found: dict[str, Any] = server_config(registry)
-    return found
+    What the channels of the project say comes first; a fault in it is an ImproperlyConfigured.
+    """
+    return merged(server_config(registry), _local(config, address, port, pages))
 
 
 def origins(address: str, port: int | str) -> list[str]:

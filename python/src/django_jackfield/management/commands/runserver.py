@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from django_jackfield.aliases import InvalidAlias, brokers
 from django_jackfield.conf import URL_VARIABLE, raw_aliases
 from django_jackfield.devserver import binary, config
 from django_jackfield.devserver.server import CannotStart, LocalServer, write_config
-from django_jackfield.devserver.worker import discovered, start_worker, watch
+from django_jackfield.devserver.worker import start_worker, watch
+from django_jackfield.registry import Registry, discover, registry
 
 STATE_VARIABLE = "DJANGO_JACKFIELD_RUNSERVER"
 """What the reloader's parent tells its child: pids, the file of the configuration, its digest."""
@@ -106,8 +108,7 @@ class Command(next_command()):  # type: ignore[misc]
             if program is None:
                 raise CannotStart(binary.missing())
             setting = brokers["default"].config
-            # A broken realtime.py is told by the child, which tries again when it has changed.
-            full = self._config(port)
+            full = self._first_config(port)
             server = LocalServer(program, full)
             server.start()
         except (CannotStart, ImproperlyConfigured, InvalidAlias, OSError) as error:
@@ -131,7 +132,11 @@ class Command(next_command()):  # type: ignore[misc]
 
     def _renew_server(self, state: dict[str, Any]) -> None:
         """Gives the server what the channels say by now, if that is something else."""
-        full = self._config(state["port"])
+        try:
+            full = self._config(state["port"], registry)
+        except ImproperlyConfigured as error:
+            self._say(f"the Jackfield server is left as it is: {error}")
+            return
         path = Path(state["path"])
         try:
             known = digest(json.loads(path.read_text()))
@@ -146,11 +151,20 @@ class Command(next_command()):  # type: ignore[misc]
         os.kill(state["leash"], signal.SIGHUP)
         self._say("the options of a channel have changed: the Jackfield server starts anew")
 
-    def _config(self, port: int) -> dict[str, Any]:
+    def _first_config(self, port: int) -> dict[str, Any]:
+        """What the parent starts the server with.
+
+        What is wrong with a realtime.py is told by the child, which tells the server of its
+        channels once it has been corrected.
+        """
+        with suppress(Exception):
+            return self._config(port, discover())
+        return self._config(port, Registry())
+
+    def _config(self, port: int, declared: Registry) -> dict[str, Any]:
         address = self._address()
         pages = config.origins(address, self.port)
-        discovered()
-        return config.local_config(brokers["default"].config, address, port, pages)
+        return config.local_config(brokers["default"].config, declared, address, port, pages)
 
     def _address(self) -> str:
         """The address as a number: the server takes no names."""

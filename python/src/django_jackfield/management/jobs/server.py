@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_jackfield.aliases import brokers
 from django_jackfield.devserver import binary, config
 from django_jackfield.devserver.server import clean_environment, write_config
+from django_jackfield.registry import discover
 
 HELP = "run the bundled server in the foreground, in the place of this process"
 
@@ -42,9 +43,10 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     environment = clean_environment()
     path = options["config"]
     if path is None:
+        setting = brokers[options["via"]].config
         address, port = options["address"], options["port"]
         pages = options["pages"] or config.origins(address, 8000)
-        full = config.local_config(brokers[options["via"]].config, address, port, pages)
+        full = config.local_config(setting, discover(), address, port, pages)
         path = Path(tempfile.mkdtemp(prefix="jackfield-"), "jackfield.json")
         write_config(path, config.merged(full, {"log": {"level": "info"}}))
     else:
