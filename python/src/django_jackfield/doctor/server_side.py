@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from django_jackfield.ask import ask_client
-from django_jackfield.backends.base import BaseBackend
 from django_jackfield.doctor.finding import Finding, note, ok, problem
 from django_jackfield.doctor.websocket import Closed, HandshakeRefused, WebSocket
 from django_jackfield.errors import JackfieldError
@@ -73,9 +72,8 @@ def pages() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def public(backend: BaseBackend, origins: Sequence[str], via: str) -> Iterator[Finding]:
+def public(url: str | None, origins: Sequence[str], via: str) -> Iterator[Finding]:
     """Everything that goes through PUBLIC_URL."""
-    url = backend.config.public_url
     if not url:
         yield problem(
             "public URL", "PUBLIC_URL is not set", "set it to wss://.../connection/websocket"

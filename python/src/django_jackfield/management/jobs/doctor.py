@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -63,9 +62,7 @@ def examine(options: dict[str, Any]) -> Iterator[Finding]:
     except ImproperlyConfigured as error:
         yield problem("setting", str(error), "correct JACKFIELD in the settings")
         return
-    url = options["url"] or _of_runserver(options["via"])
-    if url:
-        backend = type(backend)(replace(backend.config, public_url=url))
+    url = options["url"] or _of_runserver(options["via"]) or backend.config.public_url
     reached = True
     for finding in django_side.queue(backend):
         reached = reached and finding.state != PROBLEM
@@ -76,7 +73,7 @@ def examine(options: dict[str, Any]) -> Iterator[Finding]:
     assumed = f"http://127.0.0.1:{config.internal_port(backend.config)}" if settings.DEBUG else None
     yield from server_side.internal(options["internal_url"], assumed)
     origins = options["origin"] or server_side.pages()
-    yield from server_side.public(backend, origins, options["via"])
+    yield from server_side.public(url, origins, options["via"])
 
 
 def _of_runserver(via: str) -> str | None:
