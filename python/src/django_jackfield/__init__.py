@@ -18,9 +18,7 @@ from django_jackfield.channel import (
     connecting,
     disconnected,
     occupied,
-    on,
     refreshing,
-    rpc,
     subscribed,
     undelivered,
     unsubscribed,
@@ -40,6 +38,12 @@ from django_jackfield.errors import (
 )
 from django_jackfield.model_channel import ModelChannel
 from django_jackfield.options import History
+from django_jackfield.overview import (
+    achannels,
+    anodes,
+    channels,
+    nodes,
+)
 from django_jackfield.push import (
     apublish,
     apublish_many,
@@ -50,6 +54,7 @@ from django_jackfield.push import (
 )
 from django_jackfield.rechecks import arecheck, recheck
 from django_jackfield.revoke import adisconnect, disconnect
+from django_jackfield.rules import Rate, on, rpc
 from django_jackfield.subscriptions import asubscribe, aunsubscribe, subscribe, unsubscribe
 from django_jackfield.tokens import asubscription_token, atoken, subscription_token, token
 from django_jackfield.who import (
@@ -82,15 +87,18 @@ __all__ = [
     "Position",
     "Principal",
     "PublishError",
+    "Rate",
     "Refuse",
     "Renewal",
     "Rewrite",
     "Subscription",
     "aask_client",
+    "achannels",
     "aconnections",
     "adisconnect",
     "ahistory",
     "ais_online",
+    "anodes",
     "aonline_users",
     "apresence",
     "apresence_count",
@@ -106,6 +114,7 @@ __all__ = [
     "aunsubscribe",
     "broker",
     "brokers",
+    "channels",
     "connected",
     "connecting",
     "connections",
@@ -113,6 +122,7 @@ __all__ = [
     "disconnected",
     "history",
     "is_online",
+    "nodes",
     "occupied",
     "on",
     "online_users",
