@@ -100,15 +100,16 @@ class ModelChannel(Channel):
             told = self.events[event] if isinstance(self.events, Mapping) else event
             yield channels, shaped(told, self.serialise(obj, event)), self._how(obj)
 
-    def concerns(self, sender: type[models.Model], event: str, changed: Any) -> bool:
+    @classmethod
+    def concerns(cls, sender: type[models.Model], event: str, changed: Any) -> bool:
         """Whether a signal of a model is to be told."""
-        if event not in self.events or not issubclass(sender, model_of(type(self))):
+        if not issubclass(sender, model_of(cls)) or event not in cls.events:
             return False
-        if not changed or type(self).serialise is not ModelChannel.serialise:
+        if not changed or cls.serialise is not ModelChannel.serialise:
             return True
         # Why: whatever is no field of the model may follow from any of its fields.
-        plain = all(_is_field(sender, name) for name in self.fields)
-        wanted = {_field_name(sender, name) for name in self.fields} if plain else set(changed)
+        plain = all(_is_field(sender, name) for name in cls.fields)
+        wanted = {_field_name(sender, name) for name in cls.fields} if plain else set(changed)
         return bool(wanted & {_field_name(sender, name) for name in changed} or not plain)
 
     def _how(self, obj: Any) -> dict[str, Any]:
@@ -157,11 +158,8 @@ def _deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
 
 def _tell(sender: Any, instance: Any, event: str, changed: Any) -> None:
     for declared in discovered_quietly().channels:
-        if not issubclass(declared, ModelChannel):
-            continue
-        channel = declared()
-        if channel.concerns(sender, event, changed):
-            items = list(channel.items(instance, event))
+        if issubclass(declared, ModelChannel) and declared.concerns(sender, event, changed):
+            items = list(declared().items(instance, event))
             publish_many(items, using=instance._state.db, via=declared.via)
 
 
