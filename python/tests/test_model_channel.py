@@ -187,6 +187,17 @@ def test_a_pattern_that_no_attribute_fits_says_so(registry):
         Group.objects.create(name="a")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_class_without_a_model_breaks_no_save(registry, jackfield_outbox, caplog):
+    type("Lost", (ModelChannel,), {"pattern": "lost:<int:pk>", "model": "shop.Nothing"})
+    declare(Group, ["name"])
+    for name in "ab":
+        Group.objects.create(name=name)
+    assert len(jackfield_outbox) == 2
+    told = [record.message for record in caplog.records if "Lost has no model" in record.message]
+    assert len(told) == 1
+
+
 @needs_server
 @pytest.mark.django_db(transaction=True)
 def test_by_way_of_every_queue(registry, settings, killable_queue):

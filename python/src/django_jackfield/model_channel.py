@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -17,9 +18,11 @@ from django.db.models.signals import post_delete, post_save
 from django_jackfield.channel import Channel
 from django_jackfield.channel_api import shaped
 from django_jackfield.command import Command
-from django_jackfield.patterns import names
+from django_jackfield.patterns import described, names
 from django_jackfield.push import publish_many
 from django_jackfield.registry import discovered_quietly
+
+logger = logging.getLogger("django_jackfield")
 
 EVENTS = ("created", "updated", "deleted")
 CHUNK = 500
@@ -101,9 +104,9 @@ class ModelChannel(Channel):
             yield channels, shaped(told, self.serialise(obj, event)), self._how(obj)
 
     @classmethod
-    def concerns(cls, sender: type[models.Model], event: str, changed: Any) -> bool:
-        """Whether a signal of a model is to be told."""
-        if not issubclass(sender, model_of(cls)) or event not in cls.events:
+    def concerns(cls, event: str, changed: Any, sender: type[models.Model]) -> bool:
+        """Whether a signal of a model that the class follows is to be told."""
+        if event not in cls.events:
             return False
         if not changed or cls.serialise is not ModelChannel.serialise:
             return True
@@ -157,10 +160,38 @@ def _deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
 
 
 def _tell(sender: Any, instance: Any, event: str, changed: Any) -> None:
-    for declared in discovered_quietly().channels:
-        if issubclass(declared, ModelChannel) and declared.concerns(sender, event, changed):
-            items = list(declared().items(instance, event))
-            publish_many(items, using=instance._state.db, via=declared.via)
+    for channel in _followers(discovered_quietly().channels, sender):
+        if channel.concerns(event, changed, sender):
+            items = list(channel().items(instance, event))
+            publish_many(items, using=instance._state.db, via=channel.via)
+
+
+def _followers(channels: list[type[Channel]], sender: Any) -> list[type[ModelChannel]]:
+    """The classes that follow a model. Remembered, because every save of every model asks."""
+    global _memory
+    known, count, by_model = _memory
+    if known is not channels or count != len(channels):
+        by_model = {}
+        _memory = channels, len(channels), by_model
+    if sender not in by_model:
+        by_model[sender] = [
+            channel
+            for channel in channels
+            if issubclass(channel, ModelChannel) and _follows(channel, sender)
+        ]
+    return by_model[sender]
+
+
+def _follows(channel: type[ModelChannel], sender: Any) -> bool:
+    try:
+        return issubclass(sender, model_of(channel))
+    except (AttributeError, LookupError, ValueError) as error:
+        # Why: it is E013 of the checks, and no reason to break every save of every model.
+        logger.error("%s has no model: %s", described(channel), error)
+        return False
+
+
+_memory: tuple[list[type[Channel]], int, dict[Any, list[type[ModelChannel]]]] = ([], 0, {})
 
 
 @lru_cache(maxsize=256)
