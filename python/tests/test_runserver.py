@@ -64,13 +64,14 @@ def test_an_edited_handler_is_in_force_while_the_connection_stays(site):
     assert site.output().count("Jackfield server at") == 1
 
 
-def test_a_broken_realtime_leaves_the_pages_and_comes_back(site):
+def test_a_broken_realtime_is_waited_for(site):
     site.write("book/realtime.py", "def broken(:\n")
     site.runserver()
-    site.said("Quit the server")
+    site.said("System check identified")
     assert "SyntaxError" in site.output()
+    assert "Jackfield server at" in site.output()
     site.write("book/realtime.py", REALTIME)
-    site.said("Quit the server", times=2)
+    site.said("Quit the server")
 
     def answered():
         try:

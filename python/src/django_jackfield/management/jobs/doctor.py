@@ -63,6 +63,7 @@ def examine(options: dict[str, Any]) -> Iterator[Finding]:
         yield problem("setting", str(error), "correct JACKFIELD in the settings")
         return
     url = options["url"] or _of_runserver(options["via"]) or backend.config.public_url
+    yield from django_side.handlers()
     reached = True
     for finding in django_side.queue(backend):
         reached = reached and finding.state != PROBLEM
