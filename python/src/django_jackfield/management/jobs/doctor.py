@@ -19,6 +19,7 @@ from django_jackfield.devserver.server import answers
 from django_jackfield.doctor import django_side, server_side
 from django_jackfield.doctor.finding import PROBLEM, Finding, problem
 
+TELLS_FAULTS = True
 RUNSERVER_PORT = 8000
 HELP = "look at everything between Django and a page, and say what is wrong"
 
