@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -37,9 +38,13 @@ def fetch(site, path):
 
 
 def connected(site):
-    socket = WebSocket(url(site), origin=f"http://localhost:{site.port}", timeout=30)
-    reply = socket.command(connect={"token": fetch(site, "jackfield/token/")["token"]})
-    assert "connect" in reply, reply
+    token = fetch(site, "jackfield/token/")["token"]
+    with ExitStack() as stack:
+        origin = f"http://localhost:{site.port}"
+        socket = stack.enter_context(WebSocket(url(site), origin=origin, timeout=30))
+        reply = socket.command(connect={"token": token})
+        assert "connect" in reply, reply
+        stack.pop_all()
     return socket
 
 
