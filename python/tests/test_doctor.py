@@ -76,6 +76,7 @@ def test_nothing_runs(quiet):
     assert found["queue"]["state"] == "problem"
     assert found["public URL"]["state"] == "problem"
     assert "worker" not in found
+    assert found["handlers"]["state"] == "ok"
 
 
 def test_a_wrong_setting(site):
@@ -157,8 +158,6 @@ def test_no_worker(quiet):
 
 def test_a_broken_handler(quiet):
     quiet.write("book/realtime.py", "1 / 0\n")
-    quiet.runserver()
-    quiet.said("Quit the server")
     found, code = look(quiet)
     assert code == 1
     assert "ZeroDivisionError" in found["handlers"]["text"]

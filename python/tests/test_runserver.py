@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -37,9 +38,13 @@ def fetch(site, path):
 
 
 def connected(site):
-    socket = WebSocket(url(site), origin=f"http://localhost:{site.port}", timeout=30)
-    reply = socket.command(connect={"token": fetch(site, "jackfield/token/")["token"]})
-    assert "connect" in reply, reply
+    token = fetch(site, "jackfield/token/")["token"]
+    with ExitStack() as stack:
+        origin = f"http://localhost:{site.port}"
+        socket = stack.enter_context(WebSocket(url(site), origin=origin, timeout=30))
+        reply = socket.command(connect={"token": token})
+        assert "connect" in reply, reply
+        stack.pop_all()
     return socket
 
 
@@ -64,13 +69,14 @@ def test_an_edited_handler_is_in_force_while_the_connection_stays(site):
     assert site.output().count("Jackfield server at") == 1
 
 
-def test_a_broken_realtime_leaves_the_pages_and_comes_back(site):
+def test_a_broken_realtime_is_waited_for(site):
     site.write("book/realtime.py", "def broken(:\n")
     site.runserver()
-    site.said("Quit the server")
+    site.said("System check identified")
     assert "SyntaxError" in site.output()
+    assert "Jackfield server at" in site.output()
     site.write("book/realtime.py", REALTIME)
-    site.said("Quit the server", times=2)
+    site.said("Quit the server")
 
     def answered():
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from django.conf import settings
 from django.core.checks import ERROR, WARNING, run_checks
@@ -16,7 +15,7 @@ from django_jackfield.command import question
 from django_jackfield.devserver import binary, config
 from django_jackfield.doctor.finding import Finding, note, ok, problem
 from django_jackfield.errors import AskError, AskTimeout, PublishError
-from django_jackfield.registry import discover
+from django_jackfield.registry import discover, registry
 
 MANY = 1000
 SETTLE_SECONDS = 2.0
@@ -112,16 +111,20 @@ def server_reads(backend: BaseBackend) -> Iterator[Finding]:
     yield ok(subject, "a server answers commands")
 
 
-def workers(backend: BaseBackend) -> Iterator[Finding]:
-    """Who reads the partitions of events."""
+def handlers() -> Iterator[Finding]:
+    """What the realtime.py files declare."""
     try:
-        registry = discover()
+        discover()
     except Exception as error:
         yield problem(
             "handlers", f"a realtime.py cannot be imported: {error!r}", "correct that file"
         )
         return
     yield ok("handlers", registry.summary())
+
+
+def workers(backend: BaseBackend) -> Iterator[Finding]:
+    """Who reads the partitions of events."""
     try:
         read = _settled_readers(backend)
     except backend.failures as error:
@@ -131,7 +134,7 @@ def workers(backend: BaseBackend) -> Iterator[Finding]:
     missing = sorted(set(range(total)) - read)
     if not missing:
         yield ok("worker", f"all {total} partitions are read")
-    elif _needs_worker(registry):
+    elif _needs_worker():
         unread = "none of them" if not read else f"all but {', '.join(map(str, missing))}"
         yield problem(
             "worker",
@@ -151,7 +154,7 @@ def _settled_readers(backend: BaseBackend) -> set[int]:
     return read
 
 
-def _needs_worker(registry: Any) -> bool:
+def _needs_worker() -> bool:
     return bool(
         registry.channels
         or registry.messages

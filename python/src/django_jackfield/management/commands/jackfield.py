@@ -23,6 +23,12 @@ class Command(BaseCommand):
         for name, job in jobs().items():
             job.add_arguments(known.add_parser(name, help=job.HELP))
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """A job that tells of faults itself is not stopped by the checks that find them."""
+        if getattr(jobs()[options["job"]], "TELLS_FAULTS", False):
+            options["skip_checks"] = True
+        return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs a job; what the queue or the setting has to say becomes a plain message."""
         try:

@@ -19,6 +19,7 @@ from django_jackfield.devserver.server import answers
 from django_jackfield.doctor import django_side, server_side
 from django_jackfield.doctor.finding import PROBLEM, Finding, problem
 
+TELLS_FAULTS = True
 RUNSERVER_PORT = 8000
 HELP = "look at everything between Django and a page, and say what is wrong"
 
@@ -63,6 +64,7 @@ def examine(options: dict[str, Any]) -> Iterator[Finding]:
         yield problem("setting", str(error), "correct JACKFIELD in the settings")
         return
     url = options["url"] or _of_runserver(options["via"]) or backend.config.public_url
+    yield from django_side.handlers()
     reached = True
     for finding in django_side.queue(backend):
         reached = reached and finding.state != PROBLEM
