@@ -84,18 +84,22 @@ export class Page {
   connected() {
     if (!this.#client) {
       this.#client = this.#opened();
-      this.connect();
+      const { token, user } = this.config;
+      // Nobody is logged in: the token view would only say no. A page for caches says nothing of a user.
+      if (token === null && user === null) this.#move("signedout", { code: UNAUTHORIZED, reason: "nobody is logged in" });
+      else this.#client.connect();
     }
     return this.#client;
   }
 
-  /** Connects (again). Needed only after `disconnect()` or "signedout". */
+  /** Connects again, after `disconnect()` or "signedout": as whoever is logged in now. */
   connect() {
     if (!this.#client) return void this.connected();
-    const { token, user } = this.config;
-    // Nobody is logged in: the token view would only say no. A page for caches says nothing of a user.
-    if (token === null && user === null) this.#move("signedout", { code: UNAUTHORIZED, reason: "nobody is logged in" });
-    else this.#client.connect();
+    if (this.#state === "signedout") {
+      this.config.user = undefined;
+      this.#client.setToken("");
+    }
+    this.#client.connect();
   }
 
   /** Closes the connection until `connect()`. */

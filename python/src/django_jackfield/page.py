@@ -37,7 +37,8 @@ def page_config(
             "user": str(user.pk),
         }
     if config.anonymous:
-        return page | {"token": _anonymous_token(info, via), "user": ""}
+        visitor = request if user is not None else _nobody()
+        return page | {"token": signed_token(visitor, info=info, via=via), "user": ""}
     return page | {"user": None}
 
 
@@ -49,7 +50,7 @@ def token_url() -> str | None:
         return None
 
 
-def _anonymous_token(info: Any, via: str) -> str:
+def _nobody() -> Any:
     from django.contrib.auth.models import AnonymousUser
 
-    return signed_token(AnonymousUser(), info=info, via=via)
+    return AnonymousUser()
