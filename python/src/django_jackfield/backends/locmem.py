@@ -30,6 +30,8 @@ class LocMemBackend(BaseBackend):
             result = {"presence": {}}
         elif command.method == "presence_stats":
             result = {"num_clients": 0, "num_users": 0}
+        elif command.method == "connections":
+            result = {"connections": {}}
         else:
             result = self._history(command)
         return to_json({"v": 1, "id": command.id, "result": result})
