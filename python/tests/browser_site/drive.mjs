@@ -266,6 +266,7 @@ async function opened(browser, where, enter) {
   page.on("console", (message) => message.text().includes("Content Security Policy") && page.faults.push(message.text()));
   page.on("websocket", (socket) => page.sockets.push(socket.url()));
   page.on("request", (request) => request.url().includes("/jackfield/token/") && page.tokenRequests.push(request.url()));
+  pages.push(page);
   await page.goto(BASE + where);
   await until("the module", () => page.evaluate(() => Boolean(window.jackfield)));
   return page;
@@ -277,7 +278,6 @@ const pages = [];
 try {
   const visitor = async (who, where = "/") => {
     const page = await opened(browser, where, who);
-    pages.push(page);
     const token = await page.evaluate(() => fetch("/jackfield/token/?who").then((answer) => answer.json()).then((answer) => answer.token));
     page.user = JSON.parse(Buffer.from(token.split(".")[1], "base64url")).sub;
     page.tokenRequests.length = 0;
@@ -287,6 +287,9 @@ try {
   // A scenario that offends the policy has failed, whatever it saw.
   for (const page of pages) assert.deepEqual(page.faults, [], "no page reports a fault");
   console.log(JSON.stringify({ name, ...told }));
+} catch (error) {
+  for (const page of pages) console.error(page.url(), await page.evaluate(() => [window.states, window.heard, window.jackfield?.state]).catch(String));
+  throw error;
 } finally {
   await browser.close();
 }
