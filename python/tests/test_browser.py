@@ -58,6 +58,9 @@ allow_subscribe_for_client = true
 allow_publish_for_subscriber = true
 
 [[channel.namespaces]]
+name = "vault"
+
+[[channel.namespaces]]
 name = "desk"
 subscribe_proxy_enabled = true
 
@@ -190,6 +193,7 @@ def site(tmp_path_factory):
         "members",
         "reconnect",
         "rights",
+        "vault",
         "fragments",
         "escapes",
         "tokens",

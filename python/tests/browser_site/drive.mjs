@@ -20,6 +20,8 @@ const scenarios = {
     await ann.evaluate(() => { window.jackfield.on("bell", (data) => window.heard.push({ event: "bell", data })); });
     await post("/do/send/", { user: ann.user, event: "bell", data: 7 });
     await heard(ann, (one) => one.event === "bell" && one.data === 7);
+    const isSame = () => import("/static/django_jackfield/jackfield.js?by=another-name").then((module) => module.jackfield === window.jackfield);
+    assert.ok(await ann.evaluate(isSame), "one module, whatever it is called");
     assert.equal(ann.sockets.length, 1, "one connection per page");
     return { sockets: ann.sockets.length };
   },
@@ -104,6 +106,23 @@ const scenarios = {
     const unsent = await bob.evaluate(() => window.jackfield.channel("desk:1").send("news", 1).catch((error) => error.name));
     assert.equal(unsent, "JackfieldError");
     return { states: [await state(ann), await state(bob)] };
+  },
+
+  /** Without a worker to ask, a channel is opened by a token of Django's; a page that is let in later gets in. */
+  async vault({ visitor }) {
+    const [ann, bob] = [await visitor("ann"), await visitor("bob")];
+    await listen(ann, "vault:1", "news");
+    assert.equal(ann.tokenRequests.length, 1, "a token at once");
+    assert.equal(new URL(ann.tokenRequests[0]).searchParams.get("channel"), "vault:1");
+    await post("/do/publish/", { channel: "vault:1", event: "news", data: 1 });
+    await heard(ann, (one) => one.event === "news");
+    const refusal = () => bob.evaluate(() => new Promise((resolve) => {
+      const stop = window.jackfield.channel("vault:1").on("unsubscribed", (said) => { stop(); resolve(said); });
+    }));
+    assert.deepEqual(await refusal(), { code: 103, reason: "permission denied" });
+    assert.deepEqual(await refusal(), { code: 103, reason: "permission denied" });
+    await post("/do/let/", { user: bob.user });
+    await listen(bob, "vault:1", "news");
   },
 
   /** HTML of Django is shown, of other pages never; text is text; marks that come later are followed. */
