@@ -15,12 +15,14 @@ export class Channel {
   #subscription = null;
   #wasIn = false;
   #isLeft = false;
+  #tokenFirst;
   #needsToken;
 
   constructor(page, name, { token = false } = {}) {
     this.#page = page;
     this.#name = name;
-    this.#needsToken = token || name.startsWith("$") || (page.config.token_channels ?? []).some((prefix) => name.startsWith(prefix));
+    this.#tokenFirst = token || name.startsWith("$") || (page.config.token_channels ?? []).some((prefix) => name.startsWith(prefix));
+    this.#needsToken = this.#tokenFirst;
   }
 
   get name() {
@@ -120,6 +122,7 @@ export class Channel {
     if (code === UNAUTHORIZED) [code, reason] = [PERMISSION_DENIED, "permission denied"];
     else if (code === PERMISSION_DENIED && !this.#needsToken) return this.#askForToken(subscription);
     this.#wasIn = false;
+    if (code === PERMISSION_DENIED) this.#forgetRefusal(subscription);
     const told = this.#listeners.has("unsubscribed");
     if (!told && code !== 0) console.warn(`jackfield: ${this.#name}: unsubscribed (${code} ${reason})`);
     this.#listeners.tell("unsubscribed", { code, reason });
@@ -131,6 +134,13 @@ export class Channel {
     this.#subscription = null;
     this.#page.client.removeSubscription(subscription);
     this.#joined();
+  }
+
+  /** Who asks again later begins anew: rights may have come meanwhile, in the server or in Django. */
+  #forgetRefusal(subscription) {
+    this.#needsToken = this.#tokenFirst;
+    this.#subscription = null;
+    this.#page.client.removeSubscription(subscription);
   }
 
   #message(publication) {

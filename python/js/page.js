@@ -11,6 +11,7 @@ import { connectionToken } from "./tokens.js";
 const OWN = new Set(["state", "connecting", "connected", "disconnected", "signedout", "error"]);
 const UNAUTHORIZED = 1;
 const INVALID_TOKEN = 3500;
+const PAUSES_MS = [100, 300, 900, 2700];
 
 export class Page {
   #config = null;
@@ -19,7 +20,7 @@ export class Page {
   #listeners = new Listeners();
   #answers = new Map();
   #state = "disconnected";
-  #asksAgain = true;
+  #revocations = 0;
 
   /** The config of the page; `configure` replaces it where no template tag has printed one. */
   get config() {
@@ -84,23 +85,29 @@ export class Page {
   connected() {
     if (!this.#client) {
       this.#client = this.#opened();
-      this.connect();
+      const { token, user } = this.config;
+      // Nobody is logged in: the token view would only say no. A page for caches says nothing of a user.
+      if (token === null && user === null) this.#move("signedout", { code: UNAUTHORIZED, reason: "nobody is logged in" });
+      else this.#client.connect();
     }
     return this.#client;
   }
 
-  /** Connects (again). Needed only after `disconnect()` or "signedout". */
+  /** Connects again, after `disconnect()` or "signedout": as whoever is logged in now. */
   connect() {
     if (!this.#client) return void this.connected();
-    const { token, user } = this.config;
-    // Nobody is logged in: the token view would only say no. A page for caches says nothing of a user.
-    if (token === null && user === null) this.#move("signedout", { code: UNAUTHORIZED, reason: "nobody is logged in" });
-    else this.#client.connect();
+    if (this.#state === "signedout") {
+      this.config.user = undefined;
+      this.#client.setToken("");
+    }
+    this.#client.connect();
   }
 
   /** Closes the connection until `connect()`. */
   disconnect() {
+    const isPausing = this.#state === "connecting" && this.#client.state === "disconnected";
     this.#client?.disconnect();
+    if (isPausing) this.#move("disconnected", { code: 0, reason: "disconnect called" });
   }
 
   /** The client, or an error where waiting would be in vain. */
@@ -119,7 +126,7 @@ export class Page {
     });
     client.on("connecting", (said) => this.#move("connecting", said));
     client.on("connected", (said) => {
-      this.#asksAgain = true;
+      this.#revocations = 0;
       this.#move("connected", { client: said.client, data: said.data });
     });
     client.on("disconnected", (said) => this.#disconnected(said));
@@ -131,14 +138,21 @@ export class Page {
 
   #disconnected({ code, reason }) {
     if (code === UNAUTHORIZED) return this.#move("signedout", { code, reason });
-    if (code === INVALID_TOKEN && this.#asksAgain) {
-      // The token was revoked: Django says whether its user is still logged in. Once per connection.
-      this.#asksAgain = false;
-      this.#client.setToken("");
-      this.#client.connect();
+    const pause = code === INVALID_TOKEN ? PAUSES_MS[this.#revocations++] : undefined;
+    if (pause !== undefined) {
+      // The token was revoked: Django says whether its user is still logged in. It may be about to log the user
+      // out and still hand out a token that is void already, so it is asked more than once.
+      this.#move("connecting", { code, reason });
+      setTimeout(() => this.#askAnew(), pause);
       return;
     }
     this.#move("disconnected", { code, reason });
+  }
+
+  #askAnew() {
+    if (this.#state !== "connecting" || this.#client.state !== "disconnected") return;
+    this.#client.setToken("");
+    this.#client.connect();
   }
 
   #move(state, said) {

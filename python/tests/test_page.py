@@ -16,8 +16,12 @@ from django.contrib.staticfiles import finders
 from django.core.exceptions import ImproperlyConfigured
 from django.template import Context, Engine, TemplateSyntaxError
 from django.test import RequestFactory, override_settings
+from django.urls import include, path
 
+from django_jackfield import Channel
 from django_jackfield.page import page_config
+from django_jackfield.registry import isolated
+from django_jackfield.views import TokenView
 
 URL = "wss://rt.example.com/connection/websocket"
 KEYS = ["a-test-key-of-at-least-thirty-two-bytes"]
@@ -88,6 +92,45 @@ def test_info_of_the_page_is_in_its_token():
     context = {"request": request_of(ann()), "info": {"name": NASTY}}
     page = config_in(render("{% jackfield_config info=info %}", context))
     assert claims(page["token"])["info"] == {"name": NASTY}
+
+
+class NamedView(TokenView):
+    def token_info(self, request):
+        return {"name": request.user.get_username()}
+
+    def token_channels(self, request):
+        return ["news"]
+
+
+class NamedUrls:
+    app_name = "jackfield"
+    urlpatterns = [
+        path("rt/", include(([path("token/", NamedView.as_view(), name="token")], "jackfield")))
+    ]
+
+
+def test_the_first_token_is_that_of_the_projects_own_view(setting):
+    setting.ROOT_URLCONF = NamedUrls
+    page = page_config(request_of(ann()))
+    assert page["token_url"] == "/rt/token/"
+    said = claims(page["token"])
+    assert (said["info"], said["channels"]) == ({"name": "ann"}, ["news"])
+    assert claims(page_config(request_of(ann()), info=7)["token"])["info"] == 7
+
+
+def test_a_page_knows_which_channels_are_opened_by_a_token():
+    with isolated():
+        assert "token_channels" not in page_config(request_of(ann()))
+
+        class Vault(Channel):
+            pattern = "vault:<int:pk>"
+            access = "token"
+
+        class Open(Channel):
+            pattern = "open:<int:pk>"
+            access = "public"
+
+        assert page_config(request_of(ann()))["token_channels"] == ["vault:"]
 
 
 def test_a_page_for_caches_says_nothing_of_its_visitor():
@@ -204,7 +247,9 @@ def test_hashed_names_of_static_files_work(setting, tmp_path):
     setting.STORAGES = {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}
     }
-    setting.INSTALLED_APPS = [*setting.INSTALLED_APPS, "django.contrib.staticfiles"]
+    wanted = "django.contrib.staticfiles"
+    if wanted not in setting.INSTALLED_APPS:
+        setting.INSTALLED_APPS = [*setting.INSTALLED_APPS, wanted]
     call_command("collectstatic", interactive=False, verbosity=0)
     ((_, attributes),) = Parts(render("{% jackfield_script %}")).found
     name = attributes["src"].removeprefix("/static/")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, resolve, reverse
 
 from django_jackfield.aliases import brokers
+from django_jackfield.namespaces import access
+from django_jackfield.registry import discovered_quietly
 from django_jackfield.tokens import token as signed_token
+from django_jackfield.views import TokenView
 
 CONFIG_ID = "jackfield-config"
 
@@ -27,18 +30,43 @@ def page_config(
         "token_url": token_url(),
         "token": None,
     }
+    if prefixes := token_channels():
+        page["token_channels"] = prefixes
     if not token:
         return page
     # Reading the user marks the session as accessed, so the response varies by cookie.
     user = getattr(request, "user", None)
     if user is not None and not user.is_anonymous:
         return page | {
-            "token": signed_token(request, info=info, via=via),
+            "token": first_token(request, info, via),
             "user": str(user.pk),
         }
     if config.anonymous:
-        return page | {"token": _anonymous_token(info, via), "user": ""}
+        return page | {"token": first_token(request, info, via), "user": ""}
     return page | {"user": None}
+
+
+def first_token(request: HttpRequest, info: Any, via: str) -> str:
+    """The token that the token view would give, by the methods that the project has overridden."""
+    view = _token_view(request)
+    return signed_token(
+        request if hasattr(request, "user") else _nobody(),
+        info=view.token_info(request) if info is None else info,
+        channels=view.token_channels(request),
+        capabilities=view.token_capabilities(request),
+        via=via,
+    )
+
+
+def token_channels() -> list[str]:
+    """How the names of channels begin that are opened by a token of the token view.
+
+    A name that begins so and needs none gets one all the same, and is opened by it.
+    """
+    channels = discovered_quietly().channels
+    return sorted(
+        {channel.pattern.partition("<")[0] for channel in channels if access(channel) == "token"}
+    )
 
 
 def token_url() -> str | None:
@@ -49,7 +77,15 @@ def token_url() -> str | None:
         return None
 
 
-def _anonymous_token(info: Any, via: str) -> str:
+def _token_view(request: HttpRequest) -> TokenView:
+    url = token_url()
+    found = None if url is None else getattr(resolve(url).func, "view_class", None)
+    view: TokenView = found() if found and issubclass(found, TokenView) else TokenView()
+    view.setup(request)
+    return view
+
+
+def _nobody() -> Any:
     from django.contrib.auth.models import AnonymousUser
 
-    return signed_token(AnonymousUser(), info=info, via=via)
+    return AnonymousUser()

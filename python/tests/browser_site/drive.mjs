@@ -20,6 +20,8 @@ const scenarios = {
     await ann.evaluate(() => { window.jackfield.on("bell", (data) => window.heard.push({ event: "bell", data })); });
     await post("/do/send/", { user: ann.user, event: "bell", data: 7 });
     await heard(ann, (one) => one.event === "bell" && one.data === 7);
+    const isSame = () => import("/static/django_jackfield/jackfield.js?by=another-name").then((module) => module.jackfield === window.jackfield);
+    assert.ok(await ann.evaluate(isSame), "one module, whatever it is called");
     assert.equal(ann.sockets.length, 1, "one connection per page");
     return { sockets: ann.sockets.length };
   },
@@ -106,6 +108,23 @@ const scenarios = {
     return { states: [await state(ann), await state(bob)] };
   },
 
+  /** Without a worker to ask, a channel is opened by a token of Django's; a page that is let in later gets in. */
+  async vault({ visitor }) {
+    const [ann, bob] = [await visitor("ann"), await visitor("bob")];
+    await listen(ann, "vault:1", "news");
+    assert.equal(ann.tokenRequests.length, 1, "a token at once");
+    assert.equal(new URL(ann.tokenRequests[0]).searchParams.get("channel"), "vault:1");
+    await post("/do/publish/", { channel: "vault:1", event: "news", data: 1 });
+    await heard(ann, (one) => one.event === "news");
+    const refusal = () => bob.evaluate(() => new Promise((resolve) => {
+      const stop = window.jackfield.channel("vault:1").on("unsubscribed", (said) => { stop(); resolve(said); });
+    }));
+    assert.deepEqual(await refusal(), { code: 103, reason: "permission denied" });
+    assert.deepEqual(await refusal(), { code: 103, reason: "permission denied" });
+    await post("/do/let/", { user: bob.user });
+    await listen(bob, "vault:1", "news");
+  },
+
   /** HTML of Django is shown, of other pages never; text is text; marks that come later are followed. */
   async fragments({ visitor }) {
     const ann = await visitor("ann", "/page/fragments/");
@@ -143,6 +162,27 @@ const scenarios = {
     const marks = await ann.$$eval("template", (all) => all.map((one) => one.dataset.jackfieldChannel));
     assert.deepEqual(marks, ["open:1", "open:1", "open:1", nasty]);
     assert.equal(await ann.$$eval("img", (all) => all.length), 0);
+  },
+
+  /** A visitor's page becomes that of the user who logs in elsewhere; it is not signed out by that. */
+  async visitors({ browser }) {
+    const page = await opened(browser, "/");
+    await listen(page, "open:1", "news");
+    const config = await page.$eval("#jackfield-config", (element) => JSON.parse(element.textContent));
+    assert.equal(config.user, "");
+    assert.equal(typeof config.token, "string");
+    await page.request.get(`${BASE}/enter/ann/`);
+    await page.evaluate(() => window.listen("room:1", "said"));
+    await until("in the room of users", () => page.evaluate(() => {
+      const room = window.jackfield.channel("room:1");
+      if (room.state === "unsubscribed") room.on("said", () => {});
+      return room.state === "subscribed";
+    }));
+    await page.evaluate(() => window.jackfield.channel("room:1").send("say", { text: "hi" }));
+    const said = await heard(page, (one) => one.event === "said");
+    assert.notEqual(said.data.by, "");
+    const states = (await page.evaluate(() => window.states)).map((one) => one.state);
+    assert.ok(!states.includes("signedout"), String(states));
   },
 
   /** A page for caches carries no token and asks for one; nobody logged in means no connection and no request. */
@@ -188,9 +228,14 @@ const scenarios = {
     await other.goto(`${BASE}/leave/`);
     const done = Date.now();
     await until("signed out", async () => (await state(ann)) === "signedout");
-    const { at } = (await ann.evaluate(() => window.states)).at(-1);
+    const states = (await ann.evaluate(() => window.states)).filter((one) => one.at > from);
     assert.equal(await state(bob), "connected", "nobody else is signed out");
-    return { ms: Math.round(at - from), ms_after_response: Math.round(at - done) };
+    // Logged in anew, the page may go on when it says so.
+    await ann.request.get(`${BASE}/enter/ann/`);
+    await ann.evaluate(() => window.jackfield.connect());
+    await until("connected again", async () => (await state(ann)) === "connected");
+    await until("in again", () => ann.evaluate(() => window.jackfield.channel("open:1").state === "subscribed"));
+    return { closed_ms: Math.round(states[0].at - from), ms: Math.round(states.at(-1).at - from), response_ms: done - from };
   },
 
   /** Code that was written for Channels reaches the page. */
@@ -242,6 +287,7 @@ async function opened(browser, where, enter) {
   page.on("console", (message) => message.text().includes("Content Security Policy") && page.faults.push(message.text()));
   page.on("websocket", (socket) => page.sockets.push(socket.url()));
   page.on("request", (request) => request.url().includes("/jackfield/token/") && page.tokenRequests.push(request.url()));
+  pages.push(page);
   await page.goto(BASE + where);
   await until("the module", () => page.evaluate(() => Boolean(window.jackfield)));
   return page;
@@ -253,7 +299,6 @@ const pages = [];
 try {
   const visitor = async (who, where = "/") => {
     const page = await opened(browser, where, who);
-    pages.push(page);
     const token = await page.evaluate(() => fetch("/jackfield/token/?who").then((answer) => answer.json()).then((answer) => answer.token));
     page.user = JSON.parse(Buffer.from(token.split(".")[1], "base64url")).sub;
     page.tokenRequests.length = 0;
@@ -263,6 +308,9 @@ try {
   // A scenario that offends the policy has failed, whatever it saw.
   for (const page of pages) assert.deepEqual(page.faults, [], "no page reports a fault");
   console.log(JSON.stringify({ name, ...told }));
+} catch (error) {
+  for (const page of pages) console.error(page.url(), await page.evaluate(() => [window.states, window.heard, window.jackfield?.state]).catch(String));
+  throw error;
 } finally {
   await browser.close();
 }

