@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from django_jackfield.dispatch import Outcome
+from django_jackfield.event import OTHER_FIELDS, TEXT_FIELDS
 from django_jackfield.worker.feed import Backoff, Delivery, Outage, Sink
 
 if TYPE_CHECKING:
@@ -328,7 +329,7 @@ class Partition:
                 if entry in self.waiting or entry in self.started or entry in settled:
                     continue
                 self.waiting.add(entry)
-            fields = {name.decode(errors="replace"): value for name, value in raw.items()}
+            fields = {_NAMES.get(name) or _name(name): value for name, value in raw.items()}
             tag = (self.number, entry, self.epoch)
             delivery = Delivery(fields, attempts.get(entry, 1), tag)
             while not self.feed.sink.submit(delivery, timeout=0.5):
@@ -338,6 +339,13 @@ class Partition:
                     return
             if time.monotonic() - (self._renewed or 0.0) > RENEW_SECONDS:
                 self._lease()
+
+
+_NAMES = {name.encode(): name for name in (*TEXT_FIELDS, *OTHER_FIELDS)}
+
+
+def _name(raw: bytes) -> str:
+    return raw.decode(errors="replace")
 
 
 def ranges(numbers: list[int]) -> str:
