@@ -62,6 +62,7 @@ class Lanes:
         self._held = 0
         self._resting: set[Lane] = set()
         self._wanting = 0
+        self._enough = (capacity or 0) * 3 // 4
         self._started = 0
         self._stuck: set[int] = set()
         self._draining = False
@@ -173,7 +174,8 @@ class Lanes:
             if not waiting:
                 del self._lanes[lane.key]
             self._held -= lane.taken
-            if self._wanting or self._draining:
+            # Why not at once: a reader would be woken for the room of a single event.
+            if (self._wanting and self._held <= self._enough) or self._draining:
                 self._change.notify_all()
             return bool(waiting)
 

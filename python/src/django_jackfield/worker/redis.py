@@ -37,6 +37,7 @@ DEAD_MAXLEN = 10_000
 ANSWER_TTL_MS = 60_000
 TRIES_TTL_MS = 24 * 3600 * 1000
 PATIENCE_SECONDS = 5.0
+GATHER_SECONDS = 0.005
 FAILURES = (redis.RedisError, OSError)
 
 
@@ -57,6 +58,7 @@ class RedisFeed:
         self.closing = threading.Event()
         self.partitions = {number: Partition(self, number) for number in partitions}
         self._settled: queue.SimpleQueue[tuple[Delivery, Outcome] | None] = queue.SimpleQueue()
+        self._urgent = threading.Event()
         self._threads: list[threading.Thread] = []
         self._settler = threading.Thread(target=self._settle_all, name="settle", daemon=True)
         self._taking = threading.Lock()
@@ -115,6 +117,8 @@ class RedisFeed:
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._settled.put((delivery, outcome))
+        if outcome.answer is not None:
+            self._urgent.set()
 
     def stop_reading(self) -> None:
         self.stopping.set()
@@ -122,6 +126,7 @@ class RedisFeed:
     def close(self, timeout: float) -> bool:
         end = time.monotonic() + timeout
         self._settled.put(None)
+        self._urgent.set()
         self._settler.join(max(0.1, end - time.monotonic()))
         self.closing.set()
         for thread in self._threads:
@@ -137,6 +142,9 @@ class RedisFeed:
         last = False
         while not last:
             batch = [self._settled.get()]
+            # A pipeline for each event would cost as much as its handler; answers do not wait.
+            self._urgent.wait(GATHER_SECONDS)
+            self._urgent.clear()
             while not self._settled.empty() and len(batch) < 256:
                 batch.append(self._settled.get())
             last = None in batch
