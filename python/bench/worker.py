@@ -1,3 +1,4 @@
+# ruff: noqa: DJ008, S106, S603, T201
 """What the worker costs: handlers with one insert each, beside the same inserts in a bare loop.
 
     python bench/worker.py [--events 2000] [--rounds 3] [--queue redis|rabbitmq] [--threads 1,8]
@@ -210,7 +211,6 @@ def measure(server, options, way, threads, number):
         "events": options.events,
         "database": str(folder / "db.sqlite3"),
         "max_age": options.max_age,
-        "profile": options.profile,
     }
     if way == "worker":
         fill(server, said)
@@ -228,7 +228,6 @@ def main():
     parser.add_argument("--queue", choices=sorted(BACKENDS), default="redis")
     parser.add_argument("--threads", default="1,8")
     parser.add_argument("--max-age", type=int, default=0, help="CONN_MAX_AGE (0, as in Django)")
-    parser.add_argument("--profile", action="store_true", help="print where a lane spends its time")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:

@@ -14,7 +14,7 @@ from django_jackfield import Channel, on, rpc
 from django_jackfield.dispatch import Dispatcher
 from django_jackfield.event import Event
 from django_jackfield.logs import EventFilter
-from django_jackfield.registry import isolated
+from django_jackfield.registry import discover, isolated
 from django_jackfield.rules import Allowance, Rate, seconds
 from django_jackfield.signals import handler_failed, handler_finished, handler_started
 from workers import BY_NAME
@@ -22,6 +22,8 @@ from workers import BY_NAME
 
 @pytest.fixture
 def registry():
+    # What a check discovers must not be of the empty registry only.
+    discover()
     with isolated() as empty:
         yield empty
 
@@ -36,8 +38,10 @@ def call(**more):
 
 @pytest.mark.parametrize(
     ("said", "value"),
-    [(2, 2.0), (0.5, 0.5), ("2s", 2.0), ("500ms", 0.5), ("1.5m", 90.0)]
-    + [(timedelta(hours=1), 3600.0)],
+    [
+        *((2, 2.0), (0.5, 0.5), ("2s", 2.0), ("500ms", 0.5), ("1.5m", 90.0)),
+        (timedelta(hours=1), 3600.0),
+    ],
 )
 def test_times(said, value):
     assert seconds(said, "timeout") == value
@@ -60,8 +64,10 @@ def test_rates():
 
 @pytest.mark.parametrize(
     "options",
-    [{"retry": -1}, {"batch": 0}, {"batch": True}, {"batch": 2, "once": True}]
-    + [{"debounce": "1s", "batch": 2}, {"backoff": "soon"}, {"rate": "often"}],
+    [
+        *({"retry": -1}, {"batch": 0}, {"batch": True}, {"batch": 2, "once": True}),
+        *({"debounce": "1s", "batch": 2}, {"backoff": "soon"}, {"rate": "often"}),
+    ],
 )
 def test_a_rule_that_makes_no_sense_is_refused_where_it_is_written(registry, options):
     with pytest.raises(ValueError, match=r".+"):

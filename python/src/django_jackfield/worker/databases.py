@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from django.db import close_old_connections, connections
 
 KEEP_SECONDS = 5.0

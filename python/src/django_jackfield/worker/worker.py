@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -68,6 +69,7 @@ class Worker:
         self.bursts = Bursts(clock, self._replaced, self._burst_over)
         self.metrics = Metrics()
         self._keys = LaneKeys(registry)
+        self._numbers = itertools.count(1)
         self._dispatcher = Dispatcher(registry, config.alias)
         self._counting = threading.Lock()
         self._stop = threading.Event()
@@ -104,6 +106,7 @@ class Worker:
 
     def submit(self, delivery: Delivery, timeout: float) -> bool:
         """Where the feed puts what it reads."""
+        delivery.number = next(self._numbers)
         return self.lanes.submit(self._keys.of(delivery), delivery, timeout)
 
     def handle(self, delivery: Delivery, lane: Lane) -> float | None:
