@@ -7,15 +7,15 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import PermissionDenied
 from django.dispatch import Signal
-from django.utils.functional import SimpleLazyObject
 
+from django_jackfield import access
 from django_jackfield.channel import Channel, Principal
 from django_jackfield.context import Context
 from django_jackfield.decisions import (
@@ -213,9 +213,10 @@ class Dispatcher:
             return _error(event, 104, "method not found")
         except EventError as error:
             return _error(event, 107, f"bad request: {error}")
-        except Exception:
+        except Exception as error:
             logger.exception("call %r %r failed", (event.event or event.type)[:80], event.id)
-            return _error(event, 100, "internal server error", temporary=True)
+            outcome = _error(event, 100, "internal server error", temporary=True)
+            return replace(outcome, error=error)
 
     def _message(self, messages: Sequence[Message]) -> None:
         last = messages[-1]
@@ -293,11 +294,10 @@ class Dispatcher:
         if match is None:
             raise PermissionDenied
         ctx = Context(event, params=match.params, via=self.via)
-        method = getattr(_channel(match, ctx), question)
         # Many rules need no more than `self.ctx.user_id`; in async code nothing may be lazy.
-        is_async = inspect.iscoroutinefunction(method)
-        user = ctx.user if is_async else SimpleLazyObject(lambda: ctx.user)
-        return self._invoke(PLAIN, method, ctx, user, **match.params)
+        user = ctx.user if access.is_async(match.channel, question) else access.lazy_user(ctx)
+        channel = _channel(match, ctx)
+        return self._invoke(PLAIN, access.decide, ctx, channel, question, user, match.params)
 
     def _refreshing(self, event: Event) -> dict[str, Any]:
         function = self.registry.refreshing_for(event.listener)

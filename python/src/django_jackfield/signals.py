@@ -6,7 +6,8 @@ publication_sent = Signal()
 """Arguments: `commands`, `via`. The queue has accepted them."""
 
 publication_failed = Signal()
-"""Arguments: `commands`, `via`, `error`. They were meant to be sent on commit and were not."""
+"""Arguments: `commands`, `via`, `error`, `kept`. They were meant to be sent on commit and were
+not; `kept` of them wait in the outbox, and a relay sends them later."""
 
 client_connected = Signal()
 """Arguments: `ctx`. Sent by the worker for each connect notice."""

@@ -14,7 +14,7 @@ import pika
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from django_jackfield.backends.amqp import FAILURES, Link
+from django_jackfield.backends.amqp import FAILURES, Link, turn
 from django_jackfield.dispatch import Outcome
 from django_jackfield.worker.feed import Backoff, Delivery, Outage, Sink
 from django_jackfield.worker.redis import ranges
@@ -151,7 +151,7 @@ class RabbitMQFeed:
         """Rounds of input and output until closed. Every call on the connection happens here."""
         while True:
             last = self.closing.is_set()
-            link.connection.process_data_events(time_limit=0 if last else ROUND_SECONDS)
+            turn(link.connection, 0.0 if last else ROUND_SECONDS)
             self._settle_all(link, channel)
             if self.stopping.is_set():
                 for tag in self._tags:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -37,6 +38,9 @@ def add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--only-partitions", type=numbers, metavar="0,1,4-7", help="read only these"
+    )
+    parser.add_argument(
+        "--relay", action="store_true", help="also send what waits in the outbox, in a thread"
     )
     parser.add_argument(
         "--max-attempts",
@@ -107,8 +111,18 @@ def _run_one(options: dict[str, Any], place: Place | None) -> None:
     if place is not None:
         place.when_orphaned(worker.stop)
     _serve_metrics(options, worker, place.number if place is not None else 0)
-    if not worker.run():
+    with _relay(options["relay"]):
+        clean = worker.run()
+    if not clean:
         sys.exit(1)
+
+
+def _relay(wanted: bool) -> AbstractContextManager[object]:
+    if not wanted:
+        return nullcontext()
+    from django_jackfield.outbox.relay import in_background
+
+    return in_background()
 
 
 def _serve_metrics(options: dict[str, Any], worker: Worker, number: int) -> None:
