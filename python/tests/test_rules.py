@@ -305,6 +305,6 @@ def test_a_task_that_is_none_and_once_without_inbox_are_check_errors(registry):
         pass
 
     found = {one.id: one for one in check_handlers(None)}
-    assert sorted(found) == ["jackfield.E020", "jackfield.E021"]
-    assert "no enqueue()" in found["jackfield.E020"].msg
-    assert "INSTALLED_APPS" in found["jackfield.E021"].hint
+    assert sorted(found) == ["jackfield.E030", "jackfield.E031"]
+    assert "no enqueue()" in found["jackfield.E030"].msg
+    assert "INSTALLED_APPS" in found["jackfield.E031"].hint
