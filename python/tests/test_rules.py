@@ -1,6 +1,7 @@
 """What `@on` and `@rpc` say beside the name, and what the dispatcher makes of it."""
 
 import asyncio
+import json
 import logging
 import sys
 import types
@@ -308,3 +309,24 @@ def test_a_task_that_is_none_and_once_without_inbox_are_check_errors(registry):
     assert sorted(found) == ["jackfield.E030", "jackfield.E031"]
     assert "no enqueue()" in found["jackfield.E030"].msg
     assert "INSTALLED_APPS" in found["jackfield.E031"].hint
+
+
+def test_a_class_hears_who_comes_into_its_channels_and_who_leaves(registry):
+    got = []
+
+    class Room(Channel):
+        pattern = "room:<int:pk>"
+
+        def on_subscribe(self, ctx, pk):
+            got.append(("came", pk, ctx.client == self.ctx.client))
+
+        async def on_leave(self, ctx, pk):
+            got.append(("left", pk, ctx.data["code"]))
+
+    dispatcher = Dispatcher(registry)
+    for name in ("subscribe notice", "unsubscribe notice"):
+        fields = BY_NAME[name]
+        assert dispatcher.handle(Event.from_fields(fields | {"channel": "room:7"})).dead == ""
+        assert dispatcher.handle(Event.from_fields(fields | {"channel": "other"})).dead == ""
+    code = json.loads(BY_NAME["unsubscribe notice"]["data"])["code"]
+    assert got == [("came", 7, True), ("left", 7, code)]
