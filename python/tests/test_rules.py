@@ -1,6 +1,7 @@
 """What `@on` and `@rpc` say beside the name, and what the dispatcher makes of it."""
 
 import asyncio
+import json
 import logging
 import sys
 import types
@@ -14,7 +15,7 @@ from django_jackfield import Channel, on, rpc
 from django_jackfield.dispatch import Dispatcher
 from django_jackfield.event import Event
 from django_jackfield.logs import EventFilter
-from django_jackfield.registry import isolated
+from django_jackfield.registry import discover, isolated
 from django_jackfield.rules import Allowance, Rate, seconds
 from django_jackfield.signals import handler_failed, handler_finished, handler_started
 from workers import BY_NAME
@@ -22,6 +23,8 @@ from workers import BY_NAME
 
 @pytest.fixture
 def registry():
+    # What a check discovers must not be of the empty registry only.
+    discover()
     with isolated() as empty:
         yield empty
 
@@ -36,8 +39,10 @@ def call(**more):
 
 @pytest.mark.parametrize(
     ("said", "value"),
-    [(2, 2.0), (0.5, 0.5), ("2s", 2.0), ("500ms", 0.5), ("1.5m", 90.0)]
-    + [(timedelta(hours=1), 3600.0)],
+    [
+        *((2, 2.0), (0.5, 0.5), ("2s", 2.0), ("500ms", 0.5), ("1.5m", 90.0)),
+        (timedelta(hours=1), 3600.0),
+    ],
 )
 def test_times(said, value):
     assert seconds(said, "timeout") == value
@@ -60,8 +65,10 @@ def test_rates():
 
 @pytest.mark.parametrize(
     "options",
-    [{"retry": -1}, {"batch": 0}, {"batch": True}, {"batch": 2, "once": True}]
-    + [{"debounce": "1s", "batch": 2}, {"backoff": "soon"}, {"rate": "often"}],
+    [
+        *({"retry": -1}, {"batch": 0}, {"batch": True}, {"batch": 2, "once": True}),
+        *({"debounce": "1s", "batch": 2}, {"backoff": "soon"}, {"rate": "often"}),
+    ],
 )
 def test_a_rule_that_makes_no_sense_is_refused_where_it_is_written(registry, options):
     with pytest.raises(ValueError, match=r".+"):
@@ -299,6 +306,27 @@ def test_a_task_that_is_none_and_once_without_inbox_are_check_errors(registry):
         pass
 
     found = {one.id: one for one in check_handlers(None)}
-    assert sorted(found) == ["jackfield.E020", "jackfield.E021"]
-    assert "no enqueue()" in found["jackfield.E020"].msg
-    assert "INSTALLED_APPS" in found["jackfield.E021"].hint
+    assert sorted(found) == ["jackfield.E030", "jackfield.E031"]
+    assert "no enqueue()" in found["jackfield.E030"].msg
+    assert "INSTALLED_APPS" in found["jackfield.E031"].hint
+
+
+def test_a_class_hears_who_comes_into_its_channels_and_who_leaves(registry):
+    got = []
+
+    class Room(Channel):
+        pattern = "room:<int:pk>"
+
+        def on_subscribe(self, ctx, pk):
+            got.append(("came", pk, ctx.client == self.ctx.client))
+
+        async def on_leave(self, ctx, pk):
+            got.append(("left", pk, ctx.data["code"]))
+
+    dispatcher = Dispatcher(registry)
+    for name in ("subscribe notice", "unsubscribe notice"):
+        fields = BY_NAME[name]
+        assert dispatcher.handle(Event.from_fields(fields | {"channel": "room:7"})).dead == ""
+        assert dispatcher.handle(Event.from_fields(fields | {"channel": "other"})).dead == ""
+    code = json.loads(BY_NAME["unsubscribe notice"]["data"])["code"]
+    assert got == [("came", 7, True), ("left", 7, code)]

@@ -57,6 +57,9 @@ NOTICES: dict[str, Signal] = {
     "vacated": channel_vacated,
 }
 
+HOOKS = {"subscribe": "on_subscribe", "unsubscribe": "on_leave"}
+"""Methods that a Channel class may have: `(self, ctx, **params)`."""
+
 PRINCIPAL_FIELDS = frozenset(Principal.__dataclass_fields__)
 
 
@@ -328,6 +331,12 @@ class Dispatcher:
         self._notice(event, client_disconnected, self.registry.disconnected)
 
     def _noticed(self, event: Event) -> None:
+        hook = HOOKS.get(event.type)
+        match = self.registry.match(event.channel) if hook and event.channel else None
+        if hook and match is not None and hasattr(match.channel, hook):
+            ctx = Context(event, params=match.params, via=self.via)
+            method = getattr(_channel(match, ctx), hook)
+            self._invoke(PLAIN, method, ctx, ctx, **match.params)
         self._notice(event, NOTICES[event.type], self.registry.notices.get(event.type, []))
 
     def _notice(self, event: Event, signal: Signal, functions: list[Function]) -> None:

@@ -30,22 +30,27 @@ TYPES = frozenset(
     }
 )
 CONTENTS = frozenset({"json", "text", "binary"})
-TEXT_FIELDS = (
-    "id",
-    "type",
-    "node",
-    "client",
-    "user",
-    "channel",
-    "event",
-    "reply_to",
-    "token",
-    "name",
-    "version",
-    "transport",
-    "protocol",
-    "remote",
-    "listener",
+TEXT_FIELDS = frozenset(
+    {
+        "id",
+        "type",
+        "node",
+        "client",
+        "user",
+        "channel",
+        "event",
+        "reply_to",
+        "token",
+        "name",
+        "version",
+        "transport",
+        "protocol",
+        "remote",
+        "listener",
+    }
+)
+OTHER_FIELDS = frozenset(
+    {"v", "call", "content", "data", "seq", "time", "deadline", "meta", "channels"}
 )
 
 
@@ -99,11 +104,12 @@ class Event:
     @classmethod
     def from_fields(cls, fields: Mapping[str, str | bytes], attempt: int = 1) -> Event:
         """Reads the fields as they came. Raises EventError. Fields unknown here are skipped."""
-        text = {name: _text(fields, name) for name in TEXT_FIELDS}
-        if _text(fields, "v") != "1":
-            raise EventError(f"version {_text(fields, 'v')[:20]!r} is not 1: upgrade one side")
-        if not text["id"] or text["type"] not in TYPES:
-            raise EventError(f"no id, or unknown type {text['type'][:40]!r}")
+        text = {name: _text(fields, name) for name in fields if name in TEXT_FIELDS}
+        version = _text(fields, "v")
+        if version != "1":
+            raise EventError(f"version {version[:20]!r} is not 1: upgrade one side")
+        if not text.get("id") or text.get("type") not in TYPES:
+            raise EventError(f"no id, or unknown type {text.get('type', '')[:40]!r}")
         content = _text(fields, "content") or "json"
         if content not in CONTENTS:
             raise EventError(f"unknown content {content[:20]!r}")
@@ -112,12 +118,12 @@ class Event:
             **text,
             call=_text(fields, "call") == "1",
             content=content,
-            raw=data.encode() if isinstance(data, str) else bytes(data),
+            raw=data.encode() if isinstance(data, str) else data,
             seq=_number(fields, "seq"),
             time=_number(fields, "time"),
             deadline=_number(fields, "deadline"),
-            meta=_object(fields, "meta"),
-            channels=_names(fields, "channels"),
+            meta=_object(fields, "meta") if "meta" in fields else {},
+            channels=_names(fields, "channels") if "channels" in fields else (),
             attempt=attempt,
         )
 
@@ -132,13 +138,15 @@ def _text(fields: Mapping[str, str | bytes], name: str) -> str:
     if isinstance(value, str):
         return value
     try:
-        return bytes(value).decode()
+        return value.decode()
     except UnicodeDecodeError as error:
         raise EventError(f"{name} is no UTF-8") from error
 
 
 def _number(fields: Mapping[str, str | bytes], name: str) -> int:
-    text = _text(fields, name) or "0"
+    text = _text(fields, name)
+    if not text:
+        return 0
     if not text.isascii() or not text.isdigit() or len(text) > 20:
         raise EventError(f"{name} is no number: {text[:20]!r}")
     return int(text)

@@ -15,7 +15,7 @@ from django_jackfield.rules import MARK, Rule
 
 
 def check_handlers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """E020 a task that cannot be enqueued, E021 `once` without the app that it needs."""
+    """E030 a task that cannot be enqueued, E031 `once` without the app that it needs."""
     try:
         registry = discover()
     except Exception:
@@ -42,13 +42,13 @@ def _check(rule: Rule) -> Iterator[CheckMessage]:
                 if old
                 else "Decorate it with @task of django.tasks."
             ),
-            id="jackfield.E020",
+            id="jackfield.E030",
         )
     if rule.once and not apps.is_installed("django_jackfield.inbox"):
         yield Error(
             f"{rule.name!r} is to be handled once, and django_jackfield.inbox is not installed.",
             hint="Add 'django_jackfield.inbox' to INSTALLED_APPS and run migrate.",
-            id="jackfield.E021",
+            id="jackfield.E031",
         )
 
 

@@ -58,10 +58,12 @@ class Bursts:
         now = time.monotonic()
         with self._lock:
             burst = self._bursts.get(key)
+            before = None
             if burst is not None:
-                before, burst.newest, burst.added = burst.newest, delivery, now
+                # Lanes run side by side: what came first may be here last.
+                before, burst.newest = sorted((burst.newest, delivery), key=_number)
+                burst.added = now
             else:
-                before = None
                 burst = Burst(delivery, message.rule.debounce, now, now)
                 self._bursts[key] = burst
                 self._clock.after(burst.wait, lambda: self._look(key))
@@ -88,3 +90,7 @@ class Bursts:
             self._clock.after(left, lambda: self._look(key))
         else:
             self._over(burst.newest)
+
+
+def _number(delivery: Delivery) -> int:
+    return delivery.number

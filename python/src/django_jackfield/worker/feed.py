@@ -18,13 +18,14 @@ logger = logging.getLogger("django_jackfield.worker")
 class Delivery:
     """One event as a queue handed it over. `tag` is for the feed that made it.
 
-    What the worker notes on it: `admitted` (it was begun), `due` (it has waited for the end of a
-    burst), `failures` (so often its handler raised).
+    What the worker notes on it: `number` (the order in which all came), `admitted` (it was
+    begun), `due` (it has waited for the end of a burst), `failures` (so often its handler raised).
     """
 
     fields: Mapping[str, str | bytes]
     attempt: int
     tag: Any
+    number: int = 0
     admitted: bool = False
     due: bool = False
     failures: int = 0

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
+from django_jackfield.worker import databases
 from django_jackfield.worker.clock import Clock
 from django_jackfield.worker.feed import Delivery
 
@@ -44,7 +45,13 @@ class Lanes:
     lane starves another.
     """
 
-    def __init__(self, threads: int, capacity: int | None, handle: Handle, clock: Clock) -> None:
+    def __init__(
+        self,
+        threads: int,
+        capacity: int | None,
+        handle: Handle,
+        clock: Clock,
+    ) -> None:
         self.threads = threads
         self.capacity = capacity
         self._handle = handle
@@ -55,6 +62,7 @@ class Lanes:
         self._held = 0
         self._resting: set[Lane] = set()
         self._wanting = 0
+        self._enough = (capacity or 0) * 3 // 4
         self._started = 0
         self._stuck: set[int] = set()
         self._draining = False
@@ -133,7 +141,7 @@ class Lanes:
 
     def _work(self) -> None:
         ident = threading.get_ident()
-        while (lane := self._ready.get()) is not None:
+        while (lane := self._next()) is not None:
             pause: float | None = None
             lane.taken = 1
             try:
@@ -147,7 +155,15 @@ class Lanes:
             if self._stuck and ident in self._stuck:
                 with self._change:
                     self._stuck.discard(ident)
-                return
+                break
+        databases.leave()
+
+    def _next(self) -> Lane | None:
+        try:
+            return self._ready.get_nowait()
+        except queue.Empty:
+            databases.rest()
+            return self._ready.get()
 
     def _advance(self, lane: Lane) -> bool:
         """Takes what was handled from a lane; whether there is more."""
@@ -158,7 +174,8 @@ class Lanes:
             if not waiting:
                 del self._lanes[lane.key]
             self._held -= lane.taken
-            if self._wanting or self._draining:
+            # Why not at once: a reader would be woken for the room of a single event.
+            if (self._wanting and self._held <= self._enough) or self._draining:
                 self._change.notify_all()
             return bool(waiting)
 

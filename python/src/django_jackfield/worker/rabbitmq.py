@@ -28,6 +28,7 @@ PREFETCH = 64
 HEARTBEAT_SECONDS = 15
 ROUND_SECONDS = 1.0
 REMEMBERED = 10_000
+GATHER_SECONDS = 0.003
 
 
 class RabbitMQFeed:
@@ -51,6 +52,7 @@ class RabbitMQFeed:
         self._settled: queue.SimpleQueue[tuple[Delivery, Outcome]] = queue.SimpleQueue()
         self._finished: OrderedDict[str, Outcome] = OrderedDict()
         self._link: Link | None = None
+        self._urgent = threading.Event()
         self._awake = False
         self._generation = 0
         self._tags: list[str] = []
@@ -75,6 +77,8 @@ class RabbitMQFeed:
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._settled.put((delivery, outcome))
+        if outcome.answer is not None:
+            self._urgent.set()
         if not self._awake:
             self._awake = True
             self._wake()
@@ -159,6 +163,11 @@ class RabbitMQFeed:
                 return
 
     def _settle_all(self, link: Link, channel: BlockingChannel) -> None:
+        if self._awake and not self.closing.is_set():
+            # A round of input and output for each event would cost more than its handler; answers
+            # do not wait.
+            self._urgent.wait(GATHER_SECONDS)
+            self._urgent.clear()
         # Before the first look: who settles from here on wakes this thread again.
         self._awake = False
         while True:

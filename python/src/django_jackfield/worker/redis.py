@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from django_jackfield.dispatch import Outcome
+from django_jackfield.event import OTHER_FIELDS, TEXT_FIELDS
 from django_jackfield.worker.feed import Backoff, Delivery, Outage, Sink
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ DEAD_MAXLEN = 10_000
 ANSWER_TTL_MS = 60_000
 TRIES_TTL_MS = 24 * 3600 * 1000
 PATIENCE_SECONDS = 5.0
+GATHER_SECONDS = 0.005
 FAILURES = (redis.RedisError, OSError)
 
 
@@ -56,6 +58,7 @@ class RedisFeed:
         self.closing = threading.Event()
         self.partitions = {number: Partition(self, number) for number in partitions}
         self._settled: queue.SimpleQueue[tuple[Delivery, Outcome] | None] = queue.SimpleQueue()
+        self._urgent = threading.Event()
         self._threads: list[threading.Thread] = []
         self._settler = threading.Thread(target=self._settle_all, name="settle", daemon=True)
         self._taking = threading.Lock()
@@ -114,6 +117,8 @@ class RedisFeed:
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._settled.put((delivery, outcome))
+        if outcome.answer is not None:
+            self._urgent.set()
 
     def stop_reading(self) -> None:
         self.stopping.set()
@@ -121,6 +126,7 @@ class RedisFeed:
     def close(self, timeout: float) -> bool:
         end = time.monotonic() + timeout
         self._settled.put(None)
+        self._urgent.set()
         self._settler.join(max(0.1, end - time.monotonic()))
         self.closing.set()
         for thread in self._threads:
@@ -136,6 +142,9 @@ class RedisFeed:
         last = False
         while not last:
             batch = [self._settled.get()]
+            # A pipeline for each event would cost as much as its handler; answers do not wait.
+            self._urgent.wait(GATHER_SECONDS)
+            self._urgent.clear()
             while not self._settled.empty() and len(batch) < 256:
                 batch.append(self._settled.get())
             last = None in batch
@@ -328,7 +337,7 @@ class Partition:
                 if entry in self.waiting or entry in self.started or entry in settled:
                     continue
                 self.waiting.add(entry)
-            fields = {name.decode(errors="replace"): value for name, value in raw.items()}
+            fields = {_NAMES.get(name) or _name(name): value for name, value in raw.items()}
             tag = (self.number, entry, self.epoch)
             delivery = Delivery(fields, attempts.get(entry, 1), tag)
             while not self.feed.sink.submit(delivery, timeout=0.5):
@@ -338,6 +347,13 @@ class Partition:
                     return
             if time.monotonic() - (self._renewed or 0.0) > RENEW_SECONDS:
                 self._lease()
+
+
+_NAMES = {name.encode(): name for name in (*TEXT_FIELDS, *OTHER_FIELDS)}
+
+
+def _name(raw: bytes) -> str:
+    return raw.decode(errors="replace")
 
 
 def ranges(numbers: list[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -11,7 +12,7 @@ from contextvars import copy_context
 from functools import partial
 
 from django.conf import settings
-from django.db import close_old_connections, reset_queries
+from django.db import reset_queries
 from django.utils import translation
 
 from django_jackfield.backends.base import BaseBackend
@@ -20,6 +21,7 @@ from django_jackfield.errors import EventError, UnhandledEvent
 from django_jackfield.event import Event
 from django_jackfield.registry import Registry
 from django_jackfield.signals import message_dead
+from django_jackfield.worker import databases
 from django_jackfield.worker.bursts import Bursts
 from django_jackfield.worker.clock import Clock
 from django_jackfield.worker.feed import Delivery, Feed
@@ -67,6 +69,7 @@ class Worker:
         self.bursts = Bursts(clock, self._replaced, self._burst_over)
         self.metrics = Metrics()
         self._keys = LaneKeys(registry)
+        self._numbers = itertools.count(1)
         self._dispatcher = Dispatcher(registry, config.alias)
         self._counting = threading.Lock()
         self._stop = threading.Event()
@@ -103,6 +106,7 @@ class Worker:
 
     def submit(self, delivery: Delivery, timeout: float) -> bool:
         """Where the feed puts what it reads."""
+        delivery.number = next(self._numbers)
         return self.lanes.submit(self._keys.of(delivery), delivery, timeout)
 
     def handle(self, delivery: Delivery, lane: Lane) -> float | None:
@@ -195,8 +199,8 @@ class Worker:
             messages.append(message)
 
     def _run(self, event: Event, limit: float | None, work: Callable[[], Outcome]) -> Outcome:
-        """Runs a handler between two looks at the connections of the database."""
-        close_old_connections()
+        """Runs a handler, with fresh connections to the databases and in the right language."""
+        databases.refresh()
         if settings.DEBUG:
             reset_queries()
         _speak(event)
@@ -205,7 +209,6 @@ class Worker:
             return work()
         finally:
             self.metrics.observe(event.type, self.watch.end())
-            close_old_connections()
 
     def _settle(
         self, deliveries: Sequence[Delivery], event: Event | None, outcome: Outcome
