@@ -199,7 +199,7 @@ def test_async_twins(jackfield_outbox):
         return await ahistory("a", limit=1)
 
     found = asyncio.run(all_of_them())
-    assert found["publications"] == [{"offset": 1, "data": 1}]
+    assert found["publications"] == [{"offset": 1, "data": 1, "tags": {"x": "y"}}]
     sent = ["publish", "publish", "send", "disconnect", "invalidate_user_tokens"]
     assert [one.method for one in jackfield_outbox] == sent
     assert history("a", since={"offset": 1, "epoch": "locmem"})["publications"] == [

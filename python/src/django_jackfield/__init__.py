@@ -38,6 +38,12 @@ from django_jackfield.errors import (
 )
 from django_jackfield.model_channel import ModelChannel
 from django_jackfield.options import History
+from django_jackfield.overview import (
+    achannels,
+    anodes,
+    channels,
+    nodes,
+)
 from django_jackfield.push import (
     apublish,
     apublish_many,
@@ -87,10 +93,12 @@ __all__ = [
     "Rewrite",
     "Subscription",
     "aask_client",
+    "achannels",
     "aconnections",
     "adisconnect",
     "ahistory",
     "ais_online",
+    "anodes",
     "aonline_users",
     "apresence",
     "apresence_count",
@@ -106,6 +114,7 @@ __all__ = [
     "aunsubscribe",
     "broker",
     "brokers",
+    "channels",
     "connected",
     "connecting",
     "connections",
@@ -113,6 +122,7 @@ __all__ = [
     "disconnected",
     "history",
     "is_online",
+    "nodes",
     "occupied",
     "on",
     "online_users",

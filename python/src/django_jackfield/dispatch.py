@@ -7,7 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -213,9 +213,10 @@ class Dispatcher:
             return _error(event, 104, "method not found")
         except EventError as error:
             return _error(event, 107, f"bad request: {error}")
-        except Exception:
+        except Exception as error:
             logger.exception("call %r %r failed", (event.event or event.type)[:80], event.id)
-            return _error(event, 100, "internal server error", temporary=True)
+            outcome = _error(event, 100, "internal server error", temporary=True)
+            return replace(outcome, error=error)
 
     def _message(self, messages: Sequence[Message]) -> None:
         last = messages[-1]
