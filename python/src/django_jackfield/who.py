@@ -105,7 +105,7 @@ def connections_in(channel: str, *, via: str = "default") -> list[Connection]:
         )
         members = {}
     for client, said in members.items():
-        state = {"channels": {channel: {}}}
+        state: dict[str, Any] = {"channels": {channel: {}}}
         found.setdefault(
             client, Connection.read(client, {"user": said.get("user"), "state": state})
         )
