@@ -540,6 +540,15 @@ def test_what_is_not_decided_here_is_asked_again(registry, there, ann, sent, mon
     ]
 
 
+def test_more_connections_than_a_node_lists(quiet, ann, there, sent, monkeypatch):
+    _, editors, permission, bob = quiet
+    monkeypatch.setattr("django_jackfield.who.MOST_LISTED", 2)
+    monkeypatch.setattr("django_jackfield.rechecks.MOST_LISTED", 2)
+    editors.permissions.remove(permission)
+    assert sorted(lost(sent)) == sorted((str(u.pk), "edit:1", LOST) for u in (ann, bob))
+    assert online_users(range(ann.pk, ann.pk + 20)) == {ann.pk, bob.pk}
+
+
 def test_without_rules_the_server_is_not_asked(registry, ann, sent, monkeypatch):
     monkeypatch.setattr(LocMemBackend, "_ask", None)
 

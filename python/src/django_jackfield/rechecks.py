@@ -19,7 +19,7 @@ from django_jackfield.later import after_commit
 from django_jackfield.orders import forgetting, removal
 from django_jackfield.push import user_id
 from django_jackfield.registry import Match, Registry, discover
-from django_jackfield.who import Connection, connections
+from django_jackfield.who import FEW_USERS, MOST_LISTED, Connection, connections, connections_in
 
 logger = logging.getLogger("django_jackfield")
 
@@ -35,8 +35,8 @@ the workers or the token view, a moment after they were taken out."""
 BATCH = 200
 """So many users are fetched by one query."""
 
-Chooser = Callable[[set[str]], set[str]]
-"""Of the ids of connected users, those who are meant."""
+Chooser = Callable[[set[str] | None], set[str]]
+"""Of the ids of connected users, those who are meant; of None, all who are."""
 
 
 def recheck(
@@ -56,7 +56,7 @@ def recheck(
     """
     meant = None if user is None else {user_id(user)}
     _recheck_later(
-        lambda: _recheck(None if meant is None else meant.__and__, meant, channel, via),
+        lambda: _recheck(None, meant, channel, via),
         (on_commit, using, via),
     )
 
@@ -77,7 +77,7 @@ def recheck_users(users: Iterable[str], *, using: str | None = None, via: str = 
     """`recheck` of several users, by their ids, with one look at who is connected."""
     meant = set(users)
     if meant:
-        _recheck_later(lambda: _recheck(meant.__and__, meant, None, via), (True, using, via))
+        _recheck_later(lambda: _recheck(None, meant, None, via), (True, using, via))
 
 
 def recheck_chosen(choose: Chooser, *, using: str | None = None, via: str = "default") -> None:
@@ -128,11 +128,7 @@ def _open(
     via: str,
 ) -> Iterator[tuple[Connection, str, Match]]:
     """The open subscriptions that are to be decided."""
-    only = next(iter(meant)) if meant is not None and len(meant) == 1 else None
-    found = connections(only, via=via)
-    if choose is not None:
-        chosen = choose({one.user_id for one in found if one.user_id})
-        found = [one for one in found if one.user_id in chosen]
+    found = _connected(choose, meant, channel, via)
     matches: dict[str, Match | None] = {}
     for one in found:
         for name in sorted(one.channels):
@@ -143,6 +139,26 @@ def _open(
             match = matches[name]
             if match is not None and _can_lose(match.channel):
                 yield one, name, match
+
+
+def _connected(
+    choose: Chooser | None, meant: set[str] | None, channel: str | None, via: str
+) -> Iterable[Connection]:
+    """The connections of whom is meant, or of all."""
+    if meant is None and choose is None and channel is not None:
+        return connections_in(channel, via=via)
+    if meant is None or len(meant) > FEW_USERS:
+        listed = connections(via=via)
+        if len(listed) < MOST_LISTED:
+            if choose is not None:
+                meant = choose({one.user_id for one in listed if one.user_id})
+            return [one for one in listed if meant is None or one.user_id in meant]
+        if choose is not None:
+            meant = choose(None)
+        if meant is None:
+            logger.warning("more than %d connections: some were not checked again", MOST_LISTED)
+            return listed
+    return (one for user in sorted(meant) for one in connections(user, via=via))
 
 
 def _can_lose(channel: Any) -> bool:

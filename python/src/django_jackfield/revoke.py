@@ -8,12 +8,12 @@ from asgiref.sync import sync_to_async
 
 from django_jackfield.aliases import brokers
 from django_jackfield.command import Command, disconnection
-from django_jackfield.delivery import deliver, deliver_quietly
+from django_jackfield.delivery import deliver
 from django_jackfield.later import after_commit
 from django_jackfield.orders import REMEMBERED_SECONDS, invalidation, revocation
 from django_jackfield.push import user_id
 from django_jackfield.sid import session_id
-from django_jackfield.who import connections
+from django_jackfield.who import connections_in
 
 Where = tuple[bool | None, str | None, str]
 """`on_commit`, `using` and `via` of a public function."""
@@ -130,7 +130,7 @@ def end_user(
         deliver(commands(), on_commit=False, via=via)
         return
     after_commit(
-        lambda: deliver_quietly(commands(), via),
+        lambda: deliver(commands(), on_commit=True, using=using, via=via),
         f"disconnect(user={known!r})",
         on_commit=True,
         using=using,
@@ -162,8 +162,8 @@ def _disconnect_channel(channel: str, code: int | None, reason: str, where: Wher
     on_commit, using, via = where
 
     def close() -> None:
-        found = [one.id for one in connections(via=via) if channel in one.channels]
-        commands = [disconnection(None, client, code, reason) for client in found]
+        found = connections_in(channel, via=via)
+        commands = [disconnection(None, one.id, code, reason) for one in found]
         if commands:
             deliver(commands, on_commit=False, via=via)
 

@@ -49,7 +49,7 @@ def connect_receivers() -> None:
         relation: Any = getattr(user, name, None)
         if hasattr(relation, "through"):
             _hear(m2m_changed, rights_of_users_changed, relation.through)
-    if apps.is_installed("django.contrib.auth"):
+    if apps.is_installed("django.contrib.auth") and hasattr(user, "groups"):
         from django.contrib.auth.models import Group
 
         _hear(m2m_changed, rights_of_groups_changed, Group.permissions.through)
@@ -196,7 +196,7 @@ def rights_of_groups_changed(sender: Any, action: str, using: str, **kwargs: Any
         return
     groups = {kwargs["instance"].pk} if not kwargs["reverse"] else kwargs["pk_set"]
 
-    def members(connected: set[str]) -> set[str]:
+    def members(connected: set[str] | None) -> set[str]:
         return _members(connected, groups, using)
 
     for via in _aliases():
@@ -205,8 +205,8 @@ def rights_of_groups_changed(sender: Any, action: str, using: str, **kwargs: Any
 
 def group_deleting(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     """Remembers who was in a group that goes."""
-    relation = instance._meta.get_field("user")
-    through = relation.field.remote_field.through
+    user: Any = apps.get_model(settings.AUTH_USER_MODEL)
+    through = user._meta.get_field("groups").remote_field.through
     instance.__dict__[_CLEARED] = _users_of(through, instance, using)
 
 
@@ -231,24 +231,16 @@ def _users_of(through: Any, instance: Any, using: str) -> set[Any]:
     return set(rows.values_list(to_user.attname, flat=True))
 
 
-def _members(connected: set[str], groups: set[Any] | None, using: str) -> set[str]:
-    """Those of the connected users who are in one of the groups (all, if it is not known which)."""
-    if groups is None:
-        return connected
+def _members(connected: set[str] | None, groups: set[Any] | None, using: str) -> set[str]:
+    """The users who are in one of the groups (in any, if it is not known which), and connected."""
     user: Any = apps.get_model(settings.AUTH_USER_MODEL)
-    through = user.groups.through
-    names = {
-        field.related_model: field.attname for field in through._meta.fields if field.is_relation
-    }
-    to_group = next(name for model, name in names.items() if model is user.groups.rel.model)
-    to_user = next(name for name in names.values() if name != to_group)
-    rows = through._base_manager.using(using).filter(**{f"{to_group}__in": groups})
-    found: set[str] = set()
-    for key in rows.values_list(to_user, flat=True).iterator(chunk_size=2000):
-        known = str(key)
-        if known in connected:
-            found.add(known)
-    return found
+    field = user._meta.get_field("groups")
+    rows = field.remote_field.through._base_manager.using(using)
+    if groups is not None:
+        rows = rows.filter(**{f"{field.m2m_reverse_field_name()}__in": groups})
+    keys = rows.values_list(f"{field.m2m_field_name()}_id", flat=True)
+    known = (str(key) for key in keys.iterator(chunk_size=2000))
+    return {one for one in known if connected is None or one in connected}
 
 
 # How it is told.

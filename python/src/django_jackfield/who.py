@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,14 +10,19 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from django_jackfield.aliases import brokers
-from django_jackfield.ask import presence_stats
+from django_jackfield.ask import presence, presence_stats
+from django_jackfield.errors import AskError
 from django_jackfield.orders import connections_question
 from django_jackfield.push import user_id
+
+logger = logging.getLogger("django_jackfield")
 
 T = TypeVar("T")
 
 FEW_USERS = 8
 """So many users are asked for one by one; for more, all connections are looked through."""
+MOST_LISTED = 10_000
+"""So many connections a node lists in one answer: where there are as many, some may be missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +83,33 @@ def online_users(
     asked = {user: user_id(user) for user in users}
     if len(asked) <= FEW_USERS:
         return {user for user in asked if is_online(user, timeout=timeout, via=via)}
-    there = {one.user_id for one in connections(timeout=timeout, via=via)}
+    listed = connections(timeout=timeout, via=via)
+    there = {one.user_id for one in listed}
+    if len(listed) >= MOST_LISTED:
+        unsure = {user for user, known in asked.items() if known not in there}
+        there |= {asked[user] for user in unsure if is_online(user, timeout=timeout, via=via)}
     return {user for user, known in asked.items() if known in there}
+
+
+def connections_in(channel: str, *, via: str = "default") -> list[Connection]:
+    """The connections that are in a channel."""
+    listed = connections(via=via)
+    found = {one.id: one for one in listed if channel in one.channels}
+    if len(listed) < MOST_LISTED:
+        return list(found.values())
+    try:
+        members = presence(channel, via=via)
+    except AskError as error:
+        logger.warning(
+            "%r keeps no presence, some of who is in it may be missed: %s", channel, error
+        )
+        members = {}
+    for client, said in members.items():
+        state: dict[str, Any] = {"channels": {channel: {}}}
+        found.setdefault(
+            client, Connection.read(client, {"user": said.get("user"), "state": state})
+        )
+    return list(found.values())
 
 
 def presence_count(channel: str, *, timeout: float | None = None, via: str = "default") -> int:

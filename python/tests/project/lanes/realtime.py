@@ -10,6 +10,7 @@ from project.chat.realtime import note
 
 class GameChannel(Channel):
     pattern = "game:<int:pk>"
+    access = "public"
     ordering = "channel"
 
     @on("move")
@@ -19,6 +20,7 @@ class GameChannel(Channel):
 
 class MeterChannel(Channel):
     pattern = "meter:<int:pk>"
+    access = "public"
 
     @on("reading", batch=50)
     def reading(self, ctx, items, pk):
