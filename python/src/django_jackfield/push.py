@@ -1,4 +1,4 @@
-"""Telling the server: publish, send, disconnect, and their async twins."""
+"""Telling the server: publish, send, and their async twins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from django_jackfield.command import Command, disconnection, message, publication
+from django_jackfield.command import Command, message, publication
 from django_jackfield.delivery import deliver
 
 Publishable = tuple[str | Sequence[str], Any] | tuple[str | Sequence[str], Any, Mapping[str, Any]]
@@ -98,28 +98,6 @@ def send(
     return command
 
 
-def disconnect(
-    user: Any = None,
-    client: str | None = None,
-    *,
-    code: int | None = None,
-    reason: str = "",
-    on_commit: bool | None = None,
-    outbox: bool | None = None,
-    using: str | None = None,
-    via: str = "default",
-) -> Command:
-    """Closes the connections of a user, or one connection.
-
-    Without a `code` the server closes with 3503, after which clients do not come back; of the
-    app's own codes 4000 to 4499 let them reconnect and 4500 to 4999 do not.
-    """
-    user = None if user is None else user_id(user)
-    command = disconnection(user, client, code, reason)
-    deliver([command], on_commit=on_commit, outbox=outbox, using=using, via=via)
-    return command
-
-
 async def apublish(
     channel: str | Sequence[str],
     data: Any = None,
@@ -189,30 +167,6 @@ async def asend(
         data=data,
         text=text,
         id=id,
-        on_commit=on_commit,
-        outbox=outbox,
-        using=using,
-        via=via,
-    )
-
-
-async def adisconnect(
-    user: Any = None,
-    client: str | None = None,
-    *,
-    code: int | None = None,
-    reason: str = "",
-    on_commit: bool | None = None,
-    outbox: bool | None = None,
-    using: str | None = None,
-    via: str = "default",
-) -> Command:
-    """`disconnect` for async code."""
-    return await sync_to_async(disconnect)(
-        user,
-        client,
-        code=code,
-        reason=reason,
         on_commit=on_commit,
         outbox=outbox,
         using=using,

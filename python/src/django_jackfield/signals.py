@@ -39,3 +39,17 @@ notices_lost = Signal()
 
 message_dead = Signal()
 """Arguments: `event` (None if undecodable), `reason`, `error`. It went to the dead letters."""
+
+handler_started = Signal()
+"""Arguments: `ctx`, `name` (of the message or the method), `handler`. Its code runs next, in
+this thread. A receiver that raises is logged and changes nothing."""
+
+handler_finished = Signal()
+"""Arguments: `ctx`, `name`, `handler`, `seconds`. It returned."""
+
+handler_failed = Signal()
+"""Arguments: `ctx`, `name`, `handler`, `seconds`, `error`. It raised: a refusal, such as
+ClientError or PermissionDenied, or a fault."""
+
+handler_stuck = Signal()
+"""Arguments: `event`, `seconds`, `stack`. It runs for longer than it may, and still does."""

@@ -24,7 +24,8 @@ try:
     from redis.retry import Retry
 except ImportError as error:
     raise ImproperlyConfigured(
-        "The redis and embedded backends need redis-py: pip install 'django-jackfield[redis]'"
+        f"The redis and embedded backends need redis-py ({error}): "
+        "pip install 'django-jackfield[redis]'"
     ) from error
 
 if TYPE_CHECKING:
@@ -226,6 +227,10 @@ class RedisBackend(BaseBackend):
         return RedisFeed(self, sink, partitions)
 
     def dead_letters(self, limit: int) -> list[dict[str, str]]:
+        with self._guarded():
+            return self._dead_letters(limit)
+
+    def _dead_letters(self, limit: int) -> list[dict[str, str]]:
         letters = []
         for partition in range(self.config.partitions):
             for name in ("dead", "dead:app"):
@@ -239,10 +244,11 @@ class RedisBackend(BaseBackend):
 
     def settle_dead(self, wanted: Wanted) -> list[tuple[Letter, str]]:
         done: list[tuple[Letter, str]] = []
-        for partition in range(self.config.partitions):
-            for name, target in (("dead", "commands"), ("dead:app", "events")):
-                start = f"{{{self.config.prefix}:{partition}}}:"
-                done += self._settle_dead(wanted, partition, (start + name, start + target))
+        with self._guarded():
+            for partition in range(self.config.partitions):
+                for name, target in (("dead", "commands"), ("dead:app", "events")):
+                    start = f"{{{self.config.prefix}:{partition}}}:"
+                    done += self._settle_dead(wanted, partition, (start + name, start + target))
         return done[: wanted.limit]
 
     def _settle_dead(
