@@ -107,12 +107,22 @@ def test_the_row_lives_from_the_call_to_the_send(sent):
         publish("room:1", 1)
         publish_many([("room:1", 2), ("room:2", 3)])
         send(user=7, data=4)
-        disconnect(user=7)
+        disconnect(client="c1")
         rows = list(WaitingCommand.objects.order_by("pk"))
     publication_sent.disconnect(look)
     assert seen == [(5, 5)]
     assert waiting() == 0
     assert [row.command for row in rows] == sent
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_is_ended_though_nobody_lives_to_do_it_at_the_commit(down):
+    with transaction.atomic():
+        disconnect(user=7)
+        assert waiting() == 2
+    down.up = True
+    assert until(relay().sweep, what="the end of the breaker's pause") == 2
+    assert [one.method for one in locmem.outbox] == ["disconnect", "invalidate_user_tokens"]
 
 
 @pytest.mark.django_db(transaction=True)
