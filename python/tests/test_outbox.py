@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from django_jackfield import (
+    History,
     PublishError,
     apublish,
     asend,
@@ -26,7 +27,7 @@ from django_jackfield import (
 )
 from django_jackfield.backends import locmem
 from django_jackfield.backends.locmem import LocMemBackend
-from django_jackfield.checks.outbox import check_outbox
+from django_jackfield.checks.outbox import check_durable, check_outbox
 from django_jackfield.inbox.models import HandledEvent
 from django_jackfield.inbox.once import aprune, arun_once, prune, run_once
 from django_jackfield.outbox import leader
@@ -352,6 +353,25 @@ def test_checks(settings):
         Relay()
     settings.JACKFIELD = {"default": {"OUTBOX": False}}
     assert check_outbox(None) == []
+
+
+def test_durable_channels_want_the_outbox(settings, monkeypatch):
+    class Kept:
+        history = History(size=10, ttl=60, durable=True)
+
+    class Passing:
+        history = History(size=10, ttl=60)
+
+    class Declared:
+        channels = [Kept, Passing]
+
+    monkeypatch.setattr("django_jackfield.checks.outbox.discover", Declared)
+    settings.JACKFIELD = {"default": {}}
+    (warning,) = check_durable(None)
+    assert warning.id == "jackfield.W009"
+    assert "Kept is" in warning.msg
+    settings.JACKFIELD = {"default": {"OUTBOX": "strict"}}
+    assert check_durable(None) == []
 
 
 def test_on_commit_off_makes_the_outbox_useless(settings):
