@@ -299,6 +299,6 @@ def test_a_task_that_is_none_and_once_without_inbox_are_check_errors(registry):
         pass
 
     found = {one.id: one for one in check_handlers(None)}
-    assert sorted(found) == ["jackfield.E020", "jackfield.E021"]
-    assert "no enqueue()" in found["jackfield.E020"].msg
+    assert sorted(found) == ["jackfield.E021", "jackfield.E022"]
+    assert "no enqueue()" in found["jackfield.E022"].msg
     assert "INSTALLED_APPS" in found["jackfield.E021"].hint

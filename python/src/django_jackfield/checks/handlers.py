@@ -15,7 +15,7 @@ from django_jackfield.rules import MARK, Rule
 
 
 def check_handlers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """E020 a task that cannot be enqueued, E021 `once` without the app that it needs."""
+    """E022 a task that cannot be enqueued, E021 `once` without the app that it needs."""
     try:
         registry = discover()
     except Exception:
@@ -42,7 +42,7 @@ def _check(rule: Rule) -> Iterator[CheckMessage]:
                 if old
                 else "Decorate it with @task of django.tasks."
             ),
-            id="jackfield.E020",
+            id="jackfield.E022",
         )
     if rule.once and not apps.is_installed("django_jackfield.inbox"):
         yield Error(
