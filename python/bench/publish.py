@@ -166,9 +166,8 @@ def main() -> None:
 
         with connection.cursor() as cursor:
             cursor.execute("CREATE TABLE business (id INTEGER PRIMARY KEY, n INTEGER)")
-        print(
-            f"Python {sys.version.split()[0]}, Django {django.__version__}, load {os.getloadavg()[0]:.1f}"
-        )
+        python, load = sys.version.split()[0], os.getloadavg()[0]
+        print(f"Python {python}, Django {django.__version__}, load {load:.1f}")
         for kind, server in (("redis", Redis()), ("rabbitmq", RabbitMQ())):
             if options.only in (None, kind):
                 try:

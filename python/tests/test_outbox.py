@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from django_jackfield import (
+    History,
     PublishError,
     apublish,
     asend,
@@ -26,7 +27,7 @@ from django_jackfield import (
 )
 from django_jackfield.backends import locmem
 from django_jackfield.backends.locmem import LocMemBackend
-from django_jackfield.checks.outbox import check_outbox
+from django_jackfield.checks.outbox import check_durable, check_outbox
 from django_jackfield.inbox.models import HandledEvent
 from django_jackfield.inbox.once import aprune, arun_once, prune, run_once
 from django_jackfield.outbox import leader
@@ -107,12 +108,22 @@ def test_the_row_lives_from_the_call_to_the_send(sent):
         publish("room:1", 1)
         publish_many([("room:1", 2), ("room:2", 3)])
         send(user=7, data=4)
-        disconnect(user=7)
+        disconnect(client="c1")
         rows = list(WaitingCommand.objects.order_by("pk"))
     publication_sent.disconnect(look)
     assert seen == [(5, 5)]
     assert waiting() == 0
     assert [row.command for row in rows] == sent
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_is_ended_though_nobody_lives_to_do_it_at_the_commit(down):
+    with transaction.atomic():
+        disconnect(user=7)
+        assert waiting() == 2
+    down.up = True
+    assert until(relay().sweep, what="the end of the breaker's pause") == 2
+    assert [one.method for one in locmem.outbox] == ["disconnect", "invalidate_user_tokens"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -342,6 +353,25 @@ def test_checks(settings):
         Relay()
     settings.JACKFIELD = {"default": {"OUTBOX": False}}
     assert check_outbox(None) == []
+
+
+def test_durable_channels_want_the_outbox(settings, monkeypatch):
+    class Kept:
+        history = History(size=10, ttl=60, durable=True)
+
+    class Passing:
+        history = History(size=10, ttl=60)
+
+    class Declared:
+        channels = [Kept, Passing]
+
+    monkeypatch.setattr("django_jackfield.checks.outbox.discover", Declared)
+    settings.JACKFIELD = {"default": {}}
+    (warning,) = check_durable(None)
+    assert warning.id == "jackfield.W009"
+    assert "Kept is" in warning.msg
+    settings.JACKFIELD = {"default": {"OUTBOX": "strict"}}
+    assert check_durable(None) == []
 
 
 def test_on_commit_off_makes_the_outbox_useless(settings):

@@ -129,6 +129,9 @@ def end_user(
     if not (brokers[via].config.on_commit if on_commit is None else on_commit):
         deliver(commands(), on_commit=False, via=via)
         return
+    if brokers[via].config.outbox:
+        # A row for the case that nobody lives to do the rest; the ending is known by its id.
+        deliver(commands(), on_commit=True, using=using, via=via)
     after_commit(
         lambda: deliver(commands(), on_commit=True, using=using, via=via),
         f"disconnect(user={known!r})",

@@ -130,7 +130,7 @@ class RedisBackend(BaseBackend):
                 return
         counts = Counter(one.partition(self.config.partitions) for one in commands)
         self._refuse([one for one in sorted(counts) if watch.get(one, 0) < 0], watch)
-        pipe = self.client().pipeline(transaction=False)
+        pipe: Any = self.client().pipeline(transaction=False)
         for command in commands:
             stream = self._streams[command.partition(self.config.partitions)]
             pipe.execute_command("XADD", stream, "*", *self._fields(command, reply_to))
@@ -151,7 +151,7 @@ class RedisBackend(BaseBackend):
         """
         packed = [_TAIL % (head, *_sized(command.id, command.method, command.payload))]
         pool = self.client().connection_pool
-        connection = pool.get_connection() if _NAMELESS else pool.get_connection("XADD")
+        connection: Any = pool.get_connection() if _NAMELESS else pool.get_connection("XADD")
         try:
             try:
                 connection.send_packed_command(packed)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from django_jackfield import conf
 from django_jackfield.checks import TAG
+from django_jackfield.registry import discover
 
 APP = "django_jackfield.outbox"
 
@@ -43,6 +44,36 @@ def check_outbox(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
+def check_durable(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W009: channels whose history survives everything, and publications that do not."""
+    aliases = conf.raw_aliases()
+    if not isinstance(aliases, Mapping) or any(
+        isinstance(raw, Mapping) and raw.get("OUTBOX") for raw in aliases.values()
+    ):
+        return []
+    try:
+        declared = discover().channels
+    except Exception:
+        return []  # A realtime.py that cannot be imported is told of by another check.
+    durable = [
+        channel.__name__
+        for channel in declared
+        if getattr(getattr(channel, "history", None), "durable", False)
+    ]
+    if not durable:
+        return []
+    return [
+        Warning(
+            f"The history of {', '.join(durable)} is durable, and OUTBOX is off: a process that "
+            "dies between the commit and the send loses the publication.",
+            hint='Set "OUTBOX": True, install django_jackfield.outbox and run '
+            "`manage.py jackfield relay`; or silence this if such a loss is acceptable.",
+            id="jackfield.W009",
+        )
+    ]
+
+
 def register_checks() -> None:
     """Called by the app config."""
     register(check_outbox, TAG)
+    register(check_durable, TAG, deploy=True)

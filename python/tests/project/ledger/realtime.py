@@ -3,16 +3,11 @@
 import time
 
 from django_jackfield import on, publish
-from django_jackfield.inbox.once import run_once
 from project.ledger.models import Entry
 
 
-@on("book")
+@on("book", once=True)
 def book(ctx, data):
-    def once():
-        Entry.objects.create(number=data["number"])
-        publish("ledger", {"n": data["number"]})
-        time.sleep(data.get("pause", 0))
-        return {"booked": data["number"]}
-
-    return run_once(ctx.id, once)
+    Entry.objects.create(number=data["number"])
+    publish("ledger", {"n": data["number"]})
+    time.sleep(data.get("pause", 0))

@@ -111,7 +111,8 @@ def _run_one(options: dict[str, Any], place: Place | None) -> None:
     if place is not None:
         place.when_orphaned(worker.stop)
     _serve_metrics(options, worker, place.number if place is not None else 0)
-    with _relay(options["relay"]):
+    first = place is None or place.number == 0
+    with _relay(options["relay"] and first):
         clean = worker.run()
     if not clean:
         sys.exit(1)
