@@ -161,7 +161,7 @@ def user_names(ids: Any) -> dict[str, tuple[str, str]]:
     for id in {one for one in ids if one}:
         try:
             keys.append(model._meta.pk.to_python(id))
-        except Exception:  # noqa: BLE001, S112 (a device's id is no key of a user)
+        except Exception:  # noqa: S112 (a device's id is no key of a user)
             continue
     for user in model._default_manager.filter(pk__in=keys):
         about = model._meta
