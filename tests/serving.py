@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -26,13 +27,28 @@ BINARY = Path(
 PATIENCE = 30.0
 
 
+PORTS = Path(tempfile.gettempdir()) / "jackfield-test-ports"
+_taken: list[int] = []
+
+
 def free_port() -> int:
-    """A port that nobody has, below those that outgoing connections get."""
+    """A port below those that outgoing connections get, and that no other test run has chosen.
+
+    A lock on a file of its name says that it is taken for as long as this process lives.
+    """
+    PORTS.mkdir(exist_ok=True)
     while True:
         port = random.randrange(10_000, 30_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
+        claim = os.open(PORTS / str(port), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(claim)
+            continue
+        _taken.append(claim)
+        return port
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:

@@ -12,6 +12,24 @@ REDIS = "django_jackfield.backends.redis.RedisBackend"
 RABBITMQ = "django_jackfield.backends.rabbitmq.RabbitMQBackend"
 
 
+KINDS = ("embedded", "redis", "rabbitmq")
+
+
+def pytest_configure(config):
+    for kind in KINDS:
+        config.addinivalue_line("markers", f"{kind}: which cell of scripts/matrix")
+
+
+def pytest_collection_modifyitems(items):
+    """Marks each test with the queue that it needs; `embedded` where it needs none of ours."""
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        words = [*item.fixturenames, *(one for one in params if isinstance(one, str))]
+        told = [kind for kind in KINDS if any(word.split("_")[0] == kind for word in words)]
+        item.add_marker(told[-1] if told else "embedded")
+
+
+
 class Queue:
     """A queue as the tests see it: where it is, and the server if it is ours to kill."""
 

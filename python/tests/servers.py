@@ -1,5 +1,6 @@
 """Private Redis and RabbitMQ servers on loopback ports of their own."""
 
+import fcntl
 import os
 import random
 import shutil
@@ -39,16 +40,29 @@ NODE_COMMANDS = [
 """What a server of Jackfield needs (docs/queues.md): its user may run nothing else."""
 
 
+PORTS = Path(tempfile.gettempdir()) / "jackfield-test-ports"
+_taken = []
+
+
 def free_port():
-    """A port below those that outgoing connections get: nobody takes it before the server binds it."""
+    """A port below those that outgoing connections get, and that no other test run has chosen.
+
+    A lock on a file of its name says that it is taken, for as long as this process lives: the
+    workers of pytest-xdist and the cells of scripts/matrix choose at the same time, and bind later.
+    """
+    PORTS.mkdir(exist_ok=True)
     while True:
         port = random.randrange(10_000, 30_000)
-        with socket.socket() as probe:
-            try:
+        claim = os.open(PORTS / str(port), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            os.close(claim)
+            continue
+        _taken.append(claim)
+        return port
 
 
 def until(condition, timeout=60.0, what="the condition"):
@@ -91,7 +105,7 @@ class Server:
     def signal(self, number):
         os.killpg(self.process.pid, number)
         if number == signal.SIGSTOP:
-            # The signal is sent at once and heard a little later; until then the server still answers.
+            # Sent at once and heard a little later; until then the server still answers.
             until(self._is_frozen, what="the freeze")
 
     def _is_frozen(self):

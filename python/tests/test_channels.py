@@ -138,7 +138,7 @@ class Wrong:
 
 def test_handlers_and_hooks_must_take_the_values_of_the_pattern(registry):
     type("Room", (Wrong, Channel), {"pattern": "room:<int:pk>"})
-    found = check_declarations(None)
+    found = [message for message in check_declarations(None) if message.id != "jackfield.W010"]
     assert ids(found) == ["E012"] * 4
     said = "\n".join(message.msg for message in found)
     assert "Room.say handles 'say' with (self, ctx, data, pk), but its signature is" in said
@@ -165,6 +165,23 @@ def test_options_that_contradict_or_do_not_exist(registry):
     told = {message.id: message for message in found}["jackfield.E015"]
     assert "test_channels.One and test_channels.Log are both in the namespace 'room'" in told.msg
     assert "before the first ':'" in told.hint
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"relay": ["move"]}, {"can_publish": lambda self, user, pk: True}]
+)
+def test_handlers_that_get_nothing_are_told(registry, attributes):
+    class Handled:
+        @on("finish")
+        def finish(self, ctx, data, pk): ...
+
+    type("Room", (Handled, Channel), {"pattern": "room:<int:pk>"} | attributes)
+    declare("hall:<int:pk>", "Hall", **attributes)
+    type("Plain", (Handled, Channel), {"pattern": "plain:<int:pk>"})
+    (found,) = check_declarations(None)
+    assert found.id == "jackfield.W010"
+    assert "test_channels.Room: " in found.msg
+    assert "the handlers of 'finish' get nothing" in found.msg
 
 
 @pytest.mark.parametrize(

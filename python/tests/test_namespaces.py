@@ -165,6 +165,8 @@ def yes(self, user, **params):
             "ask",
             ASKED,
         ),
+        ({"access": "authenticated", "can_subscribe": yes}, "ask", ASKED),
+        ({"access": "token", "can_subscribe": yes}, "token", {}),
         (
             {"permission": "chat.view_room"},
             "ask",

@@ -119,7 +119,8 @@ class RabbitServerSide:
                         self.topology.events, partition, body, properties, mandatory=True
                     )
                 except pika.exceptions.NackError:
-                    # A queue that has just been started again may have no leader yet; the next try finds one.
+                    # A queue that was just started again may have no leader yet; a later
+                    # try finds one.
                     return False
                 return True
 

@@ -91,7 +91,7 @@ class Hall:
         made = {"redis": RedisBackend, "rabbitmq": RabbitMQBackend}[self.kind]
         return made(
             Config(
-                alias="default", backend=self.kind, options={"url": self.url} | options, keys=("k",), public_url=None,
+                alias="default", backend=self.kind, options={"url": self.url} | options, keys=("k",), configured_url=None,
                 prefix=self.prefix, partitions=PARTITIONS, token_ttl=300, on_commit=False, timeout=2.0,
                 breaker=(3, 0.2), anonymous=False,
             )

@@ -18,9 +18,7 @@ from django_jackfield.channel import (
     connecting,
     disconnected,
     occupied,
-    on,
     refreshing,
-    rpc,
     subscribed,
     undelivered,
     unsubscribed,
@@ -40,25 +38,31 @@ from django_jackfield.errors import (
 )
 from django_jackfield.model_channel import ModelChannel
 from django_jackfield.options import History
-from django_jackfield.overview import (
-    achannels,
-    aconnections,
-    anodes,
-    channels,
-    connections,
-    nodes,
-)
+from django_jackfield.overview import achannels, anodes, channels, nodes
 from django_jackfield.push import (
-    adisconnect,
     apublish,
     apublish_many,
     asend,
-    disconnect,
     publish,
     publish_many,
     send,
 )
-from django_jackfield.tokens import atoken, token
+from django_jackfield.rechecks import arecheck, recheck
+from django_jackfield.revoke import adisconnect, disconnect
+from django_jackfield.rules import Rate, on, rpc
+from django_jackfield.subscriptions import asubscribe, aunsubscribe, subscribe, unsubscribe
+from django_jackfield.tokens import asubscription_token, atoken, subscription_token, token
+from django_jackfield.who import (
+    Connection,
+    aconnections,
+    ais_online,
+    aonline_users,
+    apresence_count,
+    connections,
+    is_online,
+    online_users,
+    presence_count,
+)
 
 __version__ = "0.1.0"
 
@@ -69,6 +73,7 @@ __all__ = [
     "Channel",
     "ClientError",
     "Command",
+    "Connection",
     "Context",
     "DiscoveryError",
     "History",
@@ -77,6 +82,7 @@ __all__ = [
     "Position",
     "Principal",
     "PublishError",
+    "Rate",
     "Refuse",
     "Renewal",
     "Rewrite",
@@ -86,14 +92,21 @@ __all__ = [
     "aconnections",
     "adisconnect",
     "ahistory",
+    "ais_online",
     "anodes",
+    "aonline_users",
     "apresence",
+    "apresence_count",
     "apresence_stats",
     "apublish",
     "apublish_many",
+    "arecheck",
     "asend",
     "ask_client",
+    "asubscribe",
+    "asubscription_token",
     "atoken",
+    "aunsubscribe",
     "broker",
     "brokers",
     "channels",
@@ -103,19 +116,26 @@ __all__ = [
     "disconnect",
     "disconnected",
     "history",
+    "is_online",
     "nodes",
     "occupied",
     "on",
+    "online_users",
     "presence",
+    "presence_count",
     "presence_stats",
     "publish",
     "publish_many",
+    "recheck",
     "refreshing",
     "rpc",
     "send",
+    "subscribe",
     "subscribed",
+    "subscription_token",
     "token",
     "undelivered",
+    "unsubscribe",
     "unsubscribed",
     "vacated",
 ]

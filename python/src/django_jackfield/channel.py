@@ -14,12 +14,12 @@ from django_jackfield.decisions import Renewal, Rewrite, Subscription
 from django_jackfield.options import History
 from django_jackfield.patterns import names as parameters
 from django_jackfield.registry import Function, registry
+from django_jackfield.rules import MARK, ORDERINGS
 
 if TYPE_CHECKING:
     from django_jackfield.context import Context
 
 F = TypeVar("F", bound=Function)
-_MARK = "_jackfield_on"
 _PARAMETER = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
 
 
@@ -74,8 +74,19 @@ class Channel(ChannelApi):
     rate: ClassVar[str | int | None] = None
     relay: ClassVar[bool | Sequence[str]] = False
     options: ClassVar[Mapping[str, Any]] = {}
+    access: ClassVar[str] = ""
+    """Who may subscribe: `"public"`, `"authenticated"`, `"token"` (who has a token that opens this
+    channel), or `"ask"`, which is meant where a rule below is given. Without any: nobody."""
+    access_ttl: ClassVar[int] = 0
+    """For how many seconds the server remembers that a user was let in; `recheck` ends it."""
+    permission: ClassVar[str | Sequence[str]] = ()
+    """Django permissions that a user needs, of the object of `get_object` if there is one."""
+    permission_classes: ClassVar[Sequence[Any]] = ()
+    """Objects or classes with `has_permission(request, view)`, as of Django REST framework."""
     handlers: ClassVar[dict[str, str]] = {}
     declared: ClassVar[dict[str, Any]] = {}
+    ordering: ClassVar[str] = "connection"
+    """What is handled in order within a worker: messages of a "connection", "channel" or "user"."""
     _route: ClassVar[RoutePattern]
     ctx: Context
 
@@ -85,7 +96,7 @@ class Channel(ChannelApi):
             event: name
             for owner in reversed(cls.__mro__)
             for name, member in vars(owner).items()
-            for event in getattr(member, _MARK, ())
+            for event in getattr(member, MARK, ())
         }
         cls.declared = {
             name: value
@@ -94,9 +105,17 @@ class Channel(ChannelApi):
             for name, value in vars(owner).items()
             if name in OPTION_NAMES and not callable(value)
         }
+        if cls.ordering not in ORDERINGS:
+            raise ValueError(
+                f"{cls.__name__}.ordering is one of {', '.join(ORDERINGS)}, not {cls.ordering!r}"
+            )
         if cls.pattern:
             cls._route = RoutePattern(cls.pattern, is_endpoint=True)
             registry.channels.append(cls)
+
+    def get_object(self, **params: Any) -> Any:
+        """The object whose permissions count. If overridden, no object means no access."""
+        return None
 
     def can_subscribe(self, user: Any, **params: Any) -> bool | Subscription | None:
         """Whether a user may come in, where the namespace has `subscribe_proxy_enabled`.
@@ -142,36 +161,6 @@ class Channel(ChannelApi):
         return _PARAMETER.sub(
             lambda found: cls._route.converters[found[1]].to_url(values[found[1]]), cls.pattern
         )
-
-
-def on(event: str, *, listener: str = "") -> Callable[[F], F]:
-    """Declares a handler of messages named `event`.
-
-    On a method of a Channel: `(self, ctx, data, **params)`. On a function: `(ctx, data)`, for
-    messages that no Channel takes, of one listener or of all.
-    """
-
-    def declare(function: F) -> F:
-        if "." in _local_name(function):
-            marks = (*getattr(function, _MARK, ()), event)
-            setattr(function, _MARK, marks)
-            if listener:
-                raise TypeError(f"@on({event!r}): listener= is for functions, not for methods")
-        else:
-            registry.add("@on", registry.messages, (event, listener), function)
-        return function
-
-    return declare
-
-
-def rpc(method: str) -> Callable[[F], F]:
-    """Declares a function that clients call: `(ctx, data)`, or `(ctx, pk, title)` by name."""
-
-    def declare(function: F) -> F:
-        registry.add("@rpc", registry.rpcs, method, function)
-        return function
-
-    return declare
 
 
 @overload
@@ -251,8 +240,3 @@ def undelivered(function: F) -> F:
 def _hears(kind: str, function: F) -> F:
     registry.notices.setdefault(kind, []).append(function)
     return function
-
-
-def _local_name(function: Function) -> str:
-    """The qualified name inside the innermost function, so `A.say` for a method."""
-    return function.__qualname__.rsplit("<locals>.", 1)[-1]

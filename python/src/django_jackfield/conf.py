@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "PARTITIONS": 8,
     "TOKEN_TTL": 300,
     "ON_COMMIT": True,
+    "OUTBOX": False,
     "TIMEOUT": 1.0,
     "BREAKER": (3, 5.0),
     "ANONYMOUS": False,
@@ -37,14 +38,24 @@ class Config:
     backend: str
     options: Mapping[str, Any]
     keys: tuple[str, ...]
-    public_url: str | None
+    configured_url: str | None
     prefix: str
     partitions: int
     token_ttl: int
     on_commit: bool
+    outbox: bool | str = False
     timeout: float
     breaker: tuple[int, float]
     anonymous: bool
+
+    @property
+    def public_url(self) -> str | None:
+        """What browsers are told: PUBLIC_URL, or the server of development.
+
+        Asked anew each time: a test run is development only once its environment is set up, and
+        pytest touches the backends of test modules before that, when it collects.
+        """
+        return self.configured_url or (DEVELOPMENT_URL if in_development() else None)
 
     @property
     def signing_key(self) -> str:
@@ -77,11 +88,12 @@ def load(alias: str, raw: Mapping[str, Any]) -> Config:
         backend=full["BACKEND"],
         options={name: resolved(value) for name, value in full["OPTIONS"].items()},
         keys=tuple(resolved(key) for key in full["KEYS"]),
-        public_url=full["PUBLIC_URL"] or (DEVELOPMENT_URL if in_development() else None),
+        configured_url=full["PUBLIC_URL"],
         prefix=full["PREFIX"],
         partitions=full["PARTITIONS"],
         token_ttl=full["TOKEN_TTL"],
         on_commit=full["ON_COMMIT"],
+        outbox=full["OUTBOX"],
         timeout=float(full["TIMEOUT"]),
         breaker=(int(limit), float(pause_seconds)),
         anonymous=full["ANONYMOUS"],
@@ -177,6 +189,10 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "PARTITIONS": (lambda value: _whole(value) and value <= 1024, "a number from 1 to 1024"),
     "TOKEN_TTL": (_whole, "a number of seconds"),
     "ON_COMMIT": (lambda value: isinstance(value, bool), "True or False"),
+    "OUTBOX": (
+        lambda value: isinstance(value, bool) or value == "strict",
+        'True, False or "strict"',
+    ),
     "TIMEOUT": (_positive, "a number of seconds"),
     "BREAKER": (
         lambda value: (

@@ -150,25 +150,37 @@ def wanted(channel: type[Channel]) -> dict[str, Any]:
 
 
 def access(channel: type[Channel]) -> str:
-    """Who may subscribe: what `access` says, else `ask` where there is a rule, else `token`."""
-    said = getattr(channel, "access", None)
-    if said:
-        return str(said)
+    """Who may subscribe: a class with rules is asked, whatever else it says but `token`.
+
+    Without any word and any rule nobody comes in but who has a token for it.
+    """
+    said = getattr(channel, "access", "") or ""
     has_rule = channel.can_subscribe is not Channel.can_subscribe or any(
         getattr(channel, name, None) for name in ("permission", "permission_classes")
     )
-    return "ask" if has_rule else "token"
+    if said not in ACCESS:
+        return str(said) or ("ask" if has_rule else "token")
+    return "ask" if has_rule and said != "token" else said
 
 
 def relays(channel: type[Channel]) -> bool:
     """Whether clients publish to each other without the application."""
     if channel.option("relay"):
         return True
-    for event, name in channel.handlers.items():
-        rules: Mapping[str, Any] = getattr(getattr(channel, name), "_jackfield_rules", {})
-        if getattr(rules.get(event), "relay", False):
-            return True
-    return False
+    return any(_is_relayed(channel, event) for event in channel.handlers)
+
+
+def unheard(channel: type[Channel]) -> str | None:
+    """Why handlers of a class get nothing, if they do not.
+
+    What clients publish in a namespace goes to its subscribers or to the application.
+    """
+    silent = ", ".join(repr(event) for event in channel.handlers if not _is_relayed(channel, event))
+    if silent and channel.can_publish is not Channel.can_publish:
+        return f"what can_publish allows is published: the handlers of {silent} get nothing"
+    if silent and relays(channel):
+        return f"relay goes to the subscribers alone: the handlers of {silent} get nothing"
+    return None
 
 
 def events(registry: Registry) -> list[str]:
@@ -262,6 +274,13 @@ def _rights(channel: type[Channel]) -> dict[str, Any]:
     elif channel.handlers:
         found |= {"allow_publish_for_subscriber": True, "publish_to": "app"}
     return found
+
+
+def _is_relayed(channel: type[Channel], event: str) -> bool:
+    """Whether `@on(event, relay=True)` says so."""
+    handler = getattr(channel, channel.handlers[event])
+    rules: Mapping[str, Any] = getattr(handler, "_jackfield_rules", {})
+    return bool(getattr(rules.get(event), "relay", False))
 
 
 def _asked(what: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Looking at the server: its connections, channels and nodes, and their async twins."""
+"""Looking at the server: its channels and nodes, and their async twins."""
 
 from __future__ import annotations
 
@@ -8,27 +8,6 @@ from asgiref.sync import sync_to_async
 
 from django_jackfield.aliases import brokers
 from django_jackfield.command import Command
-from django_jackfield.push import user_id
-
-
-def connections(
-    user: Any = None,
-    *,
-    client: str | None = None,
-    timeout: float | None = None,
-    via: str = "default",
-) -> dict[str, dict[str, Any]]:
-    """Who is connected, on all nodes: client id to `{"user", "transport", "remote", "state"...}`.
-
-    Of one user, of one connection, or of everybody.
-    """
-    payload: dict[str, Any] = {}
-    if user is not None:
-        payload["user"] = user_id(user)
-    if client is not None:
-        payload["client"] = client
-    found: dict[str, dict[str, Any]] = _ask("connections", payload, timeout, via)["connections"]
-    return found
 
 
 def channels(
@@ -43,19 +22,6 @@ def nodes(*, timeout: float | None = None, via: str = "default") -> list[dict[st
     """How the nodes are: `{"name", "version", "num_clients", "num_channels", "uptime"...}` each."""
     found: list[dict[str, Any]] = _ask("info", {}, timeout, via)["nodes"]
     return found
-
-
-async def aconnections(
-    user: Any = None,
-    *,
-    client: str | None = None,
-    timeout: float | None = None,
-    via: str = "default",
-) -> dict[str, dict[str, Any]]:
-    """`connections` for async code, in a thread of its own."""
-    return await sync_to_async(connections, thread_sensitive=False)(
-        user, client=client, timeout=timeout, via=via
-    )
 
 
 async def achannels(

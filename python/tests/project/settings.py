@@ -12,6 +12,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django_jackfield",
+    "django_jackfield.outbox",
+    "django_jackfield.inbox",
     "project.chat",
 ]
 MIDDLEWARE = [

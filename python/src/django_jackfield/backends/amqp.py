@@ -74,8 +74,14 @@ class Topology:
                 channel.queue_bind(queue, exchange, routing_key=str(partition))
 
 
+def turn(connection: pika.BlockingConnection, seconds: float) -> None:
+    """One round of input and output; pika takes fractions of a second, its stubs say int."""
+    loop: Any = connection
+    loop.process_data_events(time_limit=seconds)
+
+
 def _letter(properties: pika.BasicProperties, body: bytes, partitions: int) -> Letter:
-    headers = properties.headers or {}
+    headers: dict[str, Any] = dict(properties.headers or {})
     # Events have their version among the headers; commands have no headers of their own.
     is_event = "v" in headers
     if is_event:
@@ -146,7 +152,7 @@ class Link:
         try:
             self.publish(exchange, routing_key, command.payload, properties)
             while not replies:
-                self.connection.process_data_events(time_limit=timeout)
+                turn(self.connection, timeout)
         finally:
             with suppress(exceptions.AMQPError):
                 self.connection.remove_timeout(late)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from django_jackfield import namespaces
 from django_jackfield.channel import Channel
@@ -21,7 +21,7 @@ _NOTICES = ("on_subscribe", "on_leave")
 
 
 def check_declarations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """E014, or E011, E012, E015 and E016 of all that is declared."""
+    """E014, or E011, E012, E015, E016 and W010 of all that is declared."""
     try:
         discover()
     except DiscoveryError as error:
@@ -44,6 +44,14 @@ def _options(declared: Registry) -> Iterator[CheckMessage]:
     for channel in declared.channels:
         for fault in namespaces.faults(channel):
             yield Error(f"{described(channel)}: {fault}", obj=channel, id="jackfield.E016")
+        reason = namespaces.unheard(channel)
+        if reason is not None:
+            yield Warning(
+                f"{described(channel)}: {reason}.",
+                hint="Give what clients publish to each other a class and a namespace of its own.",
+                obj=channel,
+                id="jackfield.W010",
+            )
     for conflict in namespaces.conflicts(declared):
         yield Error(
             str(conflict),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,8 @@ from django_jackfield.contrib.admin.users import add_action
 from django_jackfield.contrib.admin.workers import leases
 from django_jackfield.dead import Wanted
 from django_jackfield.errors import AskError
-from django_jackfield.overview import channels, connections, nodes
+from django_jackfield.overview import channels, nodes
+from django_jackfield.who import connections
 
 SHOWN = 500
 RECENT = 50
@@ -38,11 +40,11 @@ class ConnectionPage(Page):
     def found(self, request: HttpRequest, via: str) -> dict[str, Any]:
         user = request.GET.get("user", "").strip()
         every = connections(user or None, via=via)
-        rows = [{"id": id} | about for id, about in list(every.items())[:SHOWN]]
-        names = user_names(row.get("user", "") for row in rows)
+        rows: list[dict[str, Any]] = [asdict(one) for one in every[:SHOWN]]
+        names = user_names(row["user_id"] for row in rows)
         for row in rows:
-            row["channels"] = sorted((row.get("state") or {}).get("channels") or {})
-            row["user_name"], row["user_url"] = names.get(row.get("user", ""), ("", ""))
+            row["channels"] = sorted(row["channels"])
+            row["user_name"], row["user_url"] = names.get(row["user_id"], ("", ""))
         return {"rows": rows, "count": len(every), "user": user}
 
     def kick(self, request: HttpRequest, chosen: list[str], via: str) -> None:

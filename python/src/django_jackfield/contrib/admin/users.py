@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from django_jackfield.contrib.admin.permissions import KICK
 from django_jackfield.errors import JackfieldError
-from django_jackfield.push import disconnect
+from django_jackfield.revoke import disconnect
 
 ACTION = "jackfield_close_connections"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -18,8 +19,9 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Asks the server."""
-    from django_jackfield.overview import connections
+    from django_jackfield.who import connections
 
     found = connections(options["user"], client=options["client"], via=options["via"])
-    for client, about in found.items():
-        command.stdout.write(json.dumps({"client": client} | about))
+    for one in found:
+        about = asdict(one) | {"channels": sorted(one.channels)}
+        command.stdout.write(json.dumps(about))
