@@ -76,6 +76,7 @@ def test_connections(ann, root, jackfield_client):
     assert "<b>" not in page
     assert reverse("admin:auth_user_change", args=[ann.user.pk]) in page
     assert "room:1" in page
+    assert "<strong>root</strong>" in page
     page = root.get(url("connection"), {"user": "dev:7"}).content.decode()
     assert device.id in page
     assert ann.id not in page

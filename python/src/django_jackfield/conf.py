@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from django.utils.crypto import salted_hmac
 
 EMBEDDED = "django_jackfield.backends.embedded.EmbeddedBackend"
 DEVELOPMENT_URL = "ws://127.0.0.1:8400/connection/websocket"
+URL_VARIABLE = "DJANGO_JACKFIELD_URL"
+"""Where `runserver` tells its child which server pages shall use."""
 
 DEFAULTS: dict[str, Any] = {
     "BACKEND": EMBEDDED,
@@ -55,7 +58,7 @@ class Config:
         Asked anew each time: a test run is development only once its environment is set up, and
         pytest touches the backends of test modules before that, when it collects.
         """
-        return self.configured_url or (DEVELOPMENT_URL if in_development() else None)
+        return _public_url(self.configured_url)
 
     @property
     def signing_key(self) -> str:
@@ -158,6 +161,12 @@ def in_development() -> bool:
     from django.test.utils import _TestState
 
     return bool(settings.DEBUG) or hasattr(_TestState, "saved_data")
+
+
+def _public_url(given: str | None) -> str | None:
+    if not in_development():
+        return given
+    return os.environ.get(URL_VARIABLE) or given or DEVELOPMENT_URL
 
 
 def _positive(value: Any) -> bool:

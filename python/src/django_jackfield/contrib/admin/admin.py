@@ -45,7 +45,7 @@ class ConnectionPage(Page):
         for row in rows:
             row["channels"] = sorted(row["channels"])
             row["user_name"], row["user_url"] = names.get(row["user_id"], ("", ""))
-        return {"rows": rows, "count": len(every), "user": user}
+        return {"rows": rows, "count": len(every), "wanted": user}
 
     def kick(self, request: HttpRequest, chosen: list[str], via: str) -> None:
         """Closes connections."""
