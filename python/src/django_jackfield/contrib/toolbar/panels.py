@@ -33,7 +33,7 @@ class JackfieldPanel(Panel):  # type: ignore[misc]
 
     @property
     def nav_subtitle(self) -> str:
-        count = len(self.get_stats().get("rows", ()))
+        count = len(self.get_stats().get("rows", ()))  # type: ignore[no-untyped-call]
         return ngettext("%d command", "%d commands", count) % count
 
     def enable_instrumentation(self) -> None:
@@ -50,7 +50,7 @@ class JackfieldPanel(Panel):  # type: ignore[misc]
     def process_request(self, request: HttpRequest) -> HttpResponse:
         """Collects while the response is made."""
         self._told = _rows.get()
-        response: HttpResponse = super().process_request(request)
+        response: HttpResponse = super().process_request(request)  # type: ignore[no-untyped-call]
         return response
 
     def generate_stats(self, request: HttpRequest, response: HttpResponse) -> None:
@@ -62,7 +62,7 @@ class JackfieldPanel(Panel):  # type: ignore[misc]
             for batch in live_batches(connection)
             for command in batch.commands
         ]
-        self.record_stats(
+        self.record_stats(  # type: ignore[no-untyped-call]
             {
                 "rows": rows,
                 "bytes": sum(row["bytes"] for row in rows),
