@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from debug_toolbar.panels import Panel
+from debug_toolbar.panels import Panel  # type: ignore[import-not-found,import-untyped]
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
