@@ -164,3 +164,18 @@ def test_the_real_server_tells_the_same(rooms, jackfield_live):
     (node,) = nodes()
     assert (node["num_clients"], node["num_channels"]) == (1, 1)
     assert [one["user"] for one in job("presence", "room:1")] == [str(ann.pk)]
+
+
+def test_connections_of_the_real_server(rooms, jackfield_live):
+    ann = User.objects.create_user("ann")
+    client = jackfield_live.connect(ann)
+    client.subscribe("room:1")
+    jackfield_live.connect(User.objects.create_user("bob"))
+    try:
+        (one,) = job("connections", "--user", str(ann.pk))
+    except CommandError as error:
+        if "(104)" not in str(error):
+            raise
+        pytest.skip("this server has no command `connections` yet")
+    assert (one["id"], one["channels"]) == (client.id, ["room:1"])
+    assert len(job("connections")) == 2
