@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from django_jackfield.testing.live import binary
+
 HERE = Path(__file__).parent
 SETTINGS = """
 SECRET_KEY = "x"
@@ -91,6 +93,37 @@ def test_locmem_by_itself(project):
     code, said = run(project, "-m", "pytest", "-q")
     assert code == 0, said
     assert "8 passed" in said
+
+
+LIVE = """
+from django.contrib.auth.models import User
+from django_jackfield import brokers, send
+
+def test_live(jackfield_live):
+    assert type(brokers["other"]).__name__ == "EmbeddedBackend"
+    ann = User.objects.create_user("ann")
+    with jackfield_live.connect(ann) as client:
+        send(user=ann, data=1)
+        assert [one.data for one in client.wait_for(1)] == [1]
+
+def test_and_back():
+    assert type(brokers["other"]).__name__ == "LocMemBackend"
+"""
+
+
+def test_live_in_between(project):
+    if binary() is None:
+        pytest.skip("no jackfield binary: name one by JACKFIELD_BIN")
+    code, said = run(project, "-m", "pytest", "-q", "test_live.py", **{"test_live.py": LIVE})
+    assert code == 0, said
+    assert "2 passed" in said
+
+
+def test_a_live_test_without_a_binary_is_skipped_with_a_reason(project, monkeypatch):
+    monkeypatch.setenv("JACKFIELD_BIN", "/nowhere/jackfield")
+    code, said = run(project, "-m", "pytest", "-rs", "test_live.py", **{"test_live.py": LIVE})
+    assert code == 0, said
+    assert "no jackfield binary" in said
 
 
 def test_the_way_out_for_all(project):
