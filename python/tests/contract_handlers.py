@@ -64,6 +64,18 @@ def declare(name_of):
                 return Rewrite(data={"rewritten": True})
             return name_of(self.ctx.user_id) == "ann"
 
+    class Closed(Channel):
+        pattern = "closed:<int:pk>"
+        access = "token"
+
+    class Users(Channel):
+        pattern = "users:<int:pk>"
+        access = "authenticated"
+
+    class All(Channel):
+        pattern = "all:<int:pk>"
+        access = "public"
+
     @on("hello")
     def hello(ctx, data):
         told[ctx.client].append(f"hello {data['n']}")

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from contract_handlers import NAMES, declare
-from django_jackfield import brokers
+from django_jackfield import brokers, subscription_token
 from django_jackfield.command import Command
 from django_jackfield.errors import AskError
 from django_jackfield.registry import isolated
@@ -105,11 +105,17 @@ class Run:
             return sorted(name_of(member["user"]) for member in found)
         elif verb == "history":
             return [one.raw for one in client.history(step["history"])]
+        elif verb == "subscribe" and "token" in step:
+            return client.subscribe(step[verb], token=self.token(**step["token"]))
         elif verb == "unsubscribe":
             client.unsubscribe(step["unsubscribe"])
         else:
             return getattr(client, verb)(step[verb], step.get("data"))
         return None
+
+    def token(self, user, channel, ttl=60, forged=False):
+        made = subscription_token(self.people[user], channel, ttl=ttl)
+        return made[:-4] + "AAAA" if forged else made
 
     def app(self, method, fields):
         fields = dict(fields)

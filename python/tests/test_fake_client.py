@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.test import SimpleTestCase, TestCase
 
@@ -71,6 +72,10 @@ def declare():
         @on("fail")
         def fail(self, ctx, data, pk):
             raise KeyError("fails")
+
+        @on("clear", permission="auth.delete_group")
+        def clear(self, ctx, data, pk):
+            told.append(("cleared", pk))
 
     class News(Channel):
         pattern = "news"
@@ -244,6 +249,9 @@ class ChatTests(RealtimeTestMixin, TestCase):
             ann.send("room:7", event="fail")
         with self.assertRaises(NotHandled):
             ann.send("room:7", event="nope")
+        with self.assertRaises(PermissionDenied):
+            ann.send("room:7", event="clear")
+        self.assertNotIn(("cleared", 7), self.told)
         with self.assertRaises(KeyError):
             ann.call("broken")
         quiet = self.jackfield_client(self.ann, raise_handler_exception=False)

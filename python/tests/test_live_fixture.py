@@ -16,7 +16,7 @@ def test_users_see_each_other(jackfield_live):
             client.call("deny", 1)
         assert caught.value.code == 103
         with pytest.raises(SubscribeDenied):
-            client.subscribe("room:7")
+            client.subscribe("nope:7")
         send(user=ann, data={"event": "notification", "data": 3})
         heard = client.wait_for(1, event="notification")
         assert [one.data for one in heard] == [3]

@@ -38,12 +38,7 @@ from django_jackfield.errors import (
 )
 from django_jackfield.model_channel import ModelChannel
 from django_jackfield.options import History
-from django_jackfield.overview import (
-    achannels,
-    anodes,
-    channels,
-    nodes,
-)
+from django_jackfield.overview import achannels, anodes, channels, nodes
 from django_jackfield.push import (
     apublish,
     apublish_many,

@@ -43,7 +43,6 @@ if "TEST_BACKEND" in os.environ:
 INSTALLED_APPS += [
     "django.contrib.admin",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
     "django_jackfield.contrib.admin",
 ]
 MIDDLEWARE += ["django.contrib.messages.middleware.MessageMiddleware"]

@@ -15,6 +15,7 @@ from django_jackfield.errors import AskError, EventError, UnhandledEvent
 from django_jackfield.event import Event
 from django_jackfield.push import user_id
 from django_jackfield.serialise import to_json
+from django_jackfield.testing import tokens
 from django_jackfield.testing.commit import as_if_committed
 from django_jackfield.testing.errors import (
     CallError,
@@ -147,11 +148,27 @@ class JackfieldClient:
 
     def _allowed_in(self, channel: str, data: Any, token: str) -> dict[str, Any]:
         found = self._rights(channel, SubscribeDenied)
+        if token:
+            return self._opened_by(token, channel)
         if found.asks("subscribe"):
             return self._ask("subscribe", SubscribeDenied, channel=channel, data=data, token=token)
         if channel.startswith("$") or not self._allows(found, "subscribe", channel):
             raise denied(SubscribeDenied, 103)
         return {}
+
+    def _opened_by(self, token: str, channel: str) -> dict[str, Any]:
+        """A subscription token decides alone."""
+        try:
+            claims = tokens.read(token, self._dispatcher.via)
+        except tokens.NotTrusted as error:
+            raise denied(SubscribeDenied, 103) from error
+        if tokens.is_expired(claims):
+            raise denied(SubscribeDenied, 109)
+        theirs = claims.get("client") not in (None, "", self.id)
+        if claims.get("channel") != channel or claims.get("sub", "") != self.user_id or theirs:
+            self.closed(3500, "invalid token")
+            raise Disconnected(3500, "invalid token")
+        return {name: claims[name] for name in ("info", "data") if name in claims}
 
     def enter(self, channel: str, grant: Mapping[str, Any]) -> None:
         """The server puts the client into a channel; the app hears of it."""

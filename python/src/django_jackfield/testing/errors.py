@@ -47,6 +47,7 @@ MESSAGES = {
     105: "already subscribed",
     107: "bad request",
     108: "not available",
+    109: "token expired",
 }
 
 

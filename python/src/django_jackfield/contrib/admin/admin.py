@@ -40,12 +40,12 @@ class ConnectionPage(Page):
     def found(self, request: HttpRequest, via: str) -> dict[str, Any]:
         user = request.GET.get("user", "").strip()
         every = connections(user or None, via=via)
-        rows = [asdict(one) | {"user": one.user_id} for one in every[:SHOWN]]
-        names = user_names(row["user"] for row in rows)
+        rows: list[dict[str, Any]] = [asdict(one) for one in every[:SHOWN]]
+        names = user_names(row["user_id"] for row in rows)
         for row in rows:
             row["channels"] = sorted(row["channels"])
-            row["user_name"], row["user_url"] = names.get(row["user"], ("", ""))
-        return {"rows": rows, "count": len(every), "user": user}
+            row["user_name"], row["user_url"] = names.get(row["user_id"], ("", ""))
+        return {"rows": rows, "count": len(every), "wanted": user}
 
     def kick(self, request: HttpRequest, chosen: list[str], via: str) -> None:
         """Closes connections."""

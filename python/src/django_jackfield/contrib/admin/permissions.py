@@ -10,7 +10,7 @@ REPLAY = "django_jackfield.replay"
 
 
 def make_permissions(using: str = "default") -> None:
-    """Makes `view_connection`, `kick` and `replay` in a database, if they are not there."""
+    """Makes `view_connection`, `kick` and `replay` in a database, if they are not there yet."""
     from django.apps import apps
     from django.db import router
 
@@ -19,16 +19,20 @@ def make_permissions(using: str = "default") -> None:
     from django.contrib.auth.models import Permission
     from django.contrib.contenttypes.models import ContentType
 
-    from django_jackfield.contrib.admin.models import Connection
+    from django_jackfield.contrib.admin.models import Channel, Connection, DeadLetter, Node
 
     if not router.allow_migrate_model(using, Permission):
         return
-    model: Any = Connection
     ContentType.objects.clear_cache()
-    kind, _ = ContentType.objects.db_manager(using).get_or_create(
-        app_label=model._meta.app_label, model=model._meta.model_name
-    )
-    wanted = [("view_connection", "Can look at the server"), *model._meta.permissions]
+    # The admin's log refers to the types of all pages, the permissions to one.
+    kinds = {}
+    models: list[Any] = [Channel, Connection, DeadLetter, Node]
+    for model in models:
+        kinds[model], _ = ContentType.objects.db_manager(using).get_or_create(
+            app_label=model._meta.app_label, model=model._meta.model_name
+        )
+    kind, about = kinds[Connection], Connection._meta
+    wanted = [("view_connection", "Can look at the server"), *about.permissions]
     for codename, name in wanted:
         Permission.objects.using(using).get_or_create(
             content_type=kind, codename=codename, defaults={"name": name}

@@ -36,7 +36,7 @@ def jackfield_close_connections(model_admin: Any, request: HttpRequest, users: A
 
 
 class CloseConnectionsMixin:
-    """For a user admin of the project's own: `class MyUserAdmin(CloseConnectionsMixin, UserAdmin)`."""
+    """For a project's own: `class MyUserAdmin(CloseConnectionsMixin, UserAdmin)`."""
 
     def get_actions(self, request: HttpRequest) -> Any:
         """The actions of the class, and ours."""

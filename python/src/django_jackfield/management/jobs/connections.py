@@ -23,4 +23,5 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
 
     found = connections(options["user"], client=options["client"], via=options["via"])
     for one in found:
-        command.stdout.write(json.dumps(asdict(one) | {"channels": sorted(one.channels)}))
+        about = asdict(one) | {"channels": sorted(one.channels)}
+        command.stdout.write(json.dumps(about))

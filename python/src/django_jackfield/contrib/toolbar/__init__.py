@@ -1,0 +1,1 @@
+"""A panel for django-debug-toolbar. Put it into INSTALLED_APPS and into DEBUG_TOOLBAR_PANELS."""
