@@ -29,7 +29,6 @@ def pytest_collection_modifyitems(items):
         item.add_marker(told[-1] if told else "embedded")
 
 
-
 class Queue:
     """A queue as the tests see it: where it is, and the server if it is ours to kill."""
 
