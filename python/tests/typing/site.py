@@ -1,4 +1,4 @@
-"""What a site writes, as type checkers see it: test_types.py has mypy and pyright read this, both strict.
+"""What a site writes, as type checkers see it: mypy and pyright read this, both strict.
 
 `assert_type` fails in the checker whose view differs; nothing here ever runs.
 """
