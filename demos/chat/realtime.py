@@ -26,6 +26,7 @@ class RoomChannel(Channel):
     """`room:7`. What clients publish here comes to the app, which decides what the room hears."""
 
     pattern = "room:<int:pk>"
+    access = "authenticated"
 
     @on("say")
     def say(self, ctx: Context, data: Any, pk: int) -> None:

@@ -182,7 +182,7 @@ def test_publish_many_is_one_pipeline(jackfield_outbox, pipelines):
 def test_users_are_known_by_their_key(jackfield_outbox):
     send(user=User(pk=7), data=1)
     disconnect(user=User(pk=7), code=4001, reason="kicked")
-    assert [one.fields["user"] for one in jackfield_outbox] == ["7", "7"]
+    assert [one.fields["user"] for one in jackfield_outbox] == ["7", "7", "7"]
     for wrong in (AnonymousUser(), User(), None):
         with pytest.raises((TypeError, ValueError)):
             send(user=wrong, data=1)
@@ -199,8 +199,9 @@ def test_async_twins(jackfield_outbox):
         return await ahistory("a", limit=1)
 
     found = asyncio.run(all_of_them())
-    assert found["publications"] == [{"offset": 1, "data": 1}]
-    assert [one.method for one in jackfield_outbox] == ["publish", "publish", "send", "disconnect"]
+    assert found["publications"] == [{"offset": 1, "data": 1, "tags": {"x": "y"}}]
+    sent = ["publish", "publish", "send", "disconnect", "invalidate_user_tokens"]
+    assert [one.method for one in jackfield_outbox] == sent
     assert history("a", since={"offset": 1, "epoch": "locmem"})["publications"] == [
         {"offset": 2, "data": 2}
     ]

@@ -201,10 +201,10 @@ def test_a_name_is_taken_once(registry):
         def two(ctx):
             pass
 
-    with pytest.raises(TypeError, match="listener"):
+    with pytest.raises(TypeError, match="one thing"):
 
         class Room(Channel):
-            @on("x", listener="y")
+            @on("x", listener="y", from_listener="z")
             def x(self, ctx, data):
                 pass
 

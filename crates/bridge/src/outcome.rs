@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jackfield_hub::control::{NodeInfo, NodeLine, Outcome};
 use jackfield_hub::{MapPage, Published};
+use jackfield_model::app::ConnectionLine;
 use jackfield_model::client::HistoryPage;
 use jackfield_model::{ClientError, ClientInfo, Content, Position, Publication};
 use uuid::Uuid;
@@ -46,6 +47,11 @@ pub fn outcome_json(outcome: &Outcome, node: &Node) -> Vec<u8> {
                 let result = result.as_ref().map(published_json);
                 out.extend_from_slice(&response_json(result));
             });
+            out.push(b'}');
+        }
+        Outcome::Census(lines) => {
+            out.extend_from_slice(b"{\"connections\":");
+            list(&mut out, b"{}", lines, connection);
             out.push(b'}');
         }
         Outcome::Channels(channels) => {
@@ -240,6 +246,24 @@ fn info(out: &mut Vec<u8>, info: &ClientInfo) {
     out.push(b'}');
 }
 
+fn connection(out: &mut Vec<u8>, line: &ConnectionLine) {
+    let ConnectionLine { client, user, transport, protocol, listener, remote, channels } = line;
+    put(out, &format!("\"{client}\":{{\"user\":"));
+    string(out, user);
+    for (name, value) in
+        [("transport", &**transport), ("protocol", protocol), ("listener", listener), ("remote", remote)]
+    {
+        put(out, &format!(",\"{name}\":"));
+        string(out, value);
+    }
+    out.extend_from_slice(b",\"state\":{\"channels\":");
+    list(out, b"{}", channels, |out, name| {
+        string(out, name);
+        out.extend_from_slice(b":{}");
+    });
+    out.extend_from_slice(b"}}");
+}
+
 fn list<T>(
     out: &mut Vec<u8>,
     brackets: &[u8; 2],
@@ -418,6 +442,14 @@ mod tests {
             ("history", Outcome::History(page)),
             ("history_remove", Outcome::Done),
             ("channels", Outcome::Channels(vec![("a".into(), 1)])),
+            (
+                "connections",
+                Outcome::Census(vec![ConnectionLine {
+                    user: "an\"n".into(),
+                    channels: vec!["room:1".into()],
+                    ..ConnectionLine::default()
+                }]),
+            ),
             ("info", Outcome::Info(NodeInfo::default())),
             ("map_read_state", state.clone()),
             ("map_read_stream", state),

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use jackfield_hub::Hub;
 use jackfield_hub::control::{ControlError, NodeInfo, NodeLine, Outcome, apply_here};
 use jackfield_model::app::{
-    Block, ClientCall, Command, Ejection, InvalidTokens, Refresh, Revocation, Send, Subscribe, Target, Unsubscribe,
+    Block, ClientCall, Command, ConnectionLine, Ejection, InvalidTokens, Refresh, Revocation, Send, Subscribe, Target,
+    Unsubscribe,
 };
 use jackfield_model::client::PresenceStats;
 use jackfield_model::{ClientError, ClientInfo, Millis};
@@ -24,6 +25,8 @@ pub(crate) enum Ask {
     /// Ask your client; the answer comes when it has answered.
     Call(ClientCall),
     Channels(String),
+    /// Which connections have you? The answer comes when they have written themselves down.
+    Connections(Target),
     Disconnect(Ejection),
     /// How many of your connections match?
     Find(Target),
@@ -47,6 +50,7 @@ pub(crate) enum Reply {
     /// What a client answered.
     Answered(Result<Bytes, ClientError>),
     Bans(Vec<Ask>),
+    Census(Vec<ConnectionLine>),
     Channels(Vec<(Arc<str>, u32)>),
     Connections(u64),
     Done,
@@ -64,6 +68,7 @@ impl Ask {
         Some(match command.clone() {
             Command::BlockUser(block) => Self::Block(block),
             Command::Channels(pattern) => Self::Channels(pattern),
+            Command::Connections(target) => Self::Connections(target),
             Command::Disconnect(ejection) => Self::Disconnect(ejection),
             Command::Info => Self::Info,
             Command::InvalidateUserTokens(tokens) => Self::Invalidate(tokens),
@@ -91,7 +96,7 @@ impl Ask {
 
     fn command(self) -> Option<Command> {
         Some(match self {
-            Self::Bans | Self::Call(_) | Self::Find(_) | Self::Online(_) => return None,
+            Self::Bans | Self::Call(_) | Self::Connections(_) | Self::Find(_) | Self::Online(_) => return None,
             Self::Block(block) => Command::BlockUser(block),
             Self::Channels(pattern) => Command::Channels(pattern),
             Self::Disconnect(ejection) => Command::Disconnect(ejection),
@@ -106,6 +111,11 @@ impl Ask {
             Self::Unblock(user) => Command::UnblockUser(user),
             Self::Unsubscribe(unsubscribe) => Command::Unsubscribe(unsubscribe),
         })
+    }
+
+    /// Whether connections are asked, who answer when they come to it.
+    pub(crate) fn takes_time(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Connections(_))
     }
 
     /// Does it here, and answers.
@@ -199,6 +209,7 @@ impl Sum {
         // Where this node says no, the others' options are the same: nothing is added.
         let Ok(outcome) = &mut self.outcome else { return };
         match (outcome, reply) {
+            (Outcome::Census(all), Reply::Census(more)) => all.extend(more),
             (Outcome::Channels(all), Reply::Channels(more)) => {
                 for (name, count) in more {
                     match all.binary_search_by(|(known, _)| known.cmp(&name)) {

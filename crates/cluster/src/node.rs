@@ -291,7 +291,7 @@ impl Shared {
                 }
             }
             Note::Ask { from, .. } if from == *own => {}
-            Note::Ask { from, id, ask } if matches!(*ask, Ask::Call(_)) => self.inquire(from, id, *ask),
+            Note::Ask { from, id, ask } if ask.takes_time() => self.inquire(from, id, *ask),
             Note::Ask { from, id, ask } => {
                 let reply = ask.answer(&self.hub, self.card(), millis());
                 self.say(Some(from), &Note::Reply { from: Arc::clone(own), id, reply: Box::new(reply) });
@@ -313,21 +313,24 @@ impl Shared {
         }
     }
 
-    /// Asks a client of this node for another node.
+    /// Asks a client of this node, or all, for another node.
     fn inquire(&self, from: Arc<str>, id: u64, ask: Ask) {
-        let Ask::Call(call) = ask else { return };
         let (own, words) = (Arc::clone(&self.options.uid), self.words.clone());
         let done: Done = Box::new(move |outcome| {
-            let answer = match outcome {
-                Ok(Outcome::Answered(answer)) => Ok(answer),
-                Ok(_) => Err(ClientError::INTERNAL),
-                Err(ControlError::Refused(error)) => Err(error),
-                Err(ControlError::Busy) => Err(ClientError::TOO_MANY_REQUESTS),
-            };
-            let reply = Box::new(Reply::Answered(answer));
+            let reply = Box::new(match outcome {
+                Ok(Outcome::Answered(answer)) => Reply::Answered(Ok(answer)),
+                Ok(Outcome::Census(lines)) => Reply::Census(lines),
+                Ok(_) => Reply::Answered(Err(ClientError::INTERNAL)),
+                Err(ControlError::Refused(error)) => Reply::Answered(Err(error)),
+                Err(ControlError::Busy) => Reply::Answered(Err(ClientError::TOO_MANY_REQUESTS)),
+            });
             words.say(Some(from), &Note::Reply { from: own, id, reply });
         });
-        self.hub.inquire(&call, millis(), done);
+        match ask {
+            Ask::Call(call) => self.hub.inquire(&call, millis(), done),
+            Ask::Connections(target) => self.hub.census(&target, done),
+            _ => {}
+        }
     }
 
     /// Looks whether probes came back through every path.

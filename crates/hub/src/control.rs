@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use jackfield_model::app::{Broadcast, Command, Publish};
+use jackfield_model::app::{Broadcast, Command, ConnectionLine, Publish, Target};
 use jackfield_model::client::{HistoryPage, PresenceStats};
 use jackfield_model::{ClientError, ClientInfo, Millis};
 
@@ -24,6 +24,8 @@ pub enum Outcome {
     Answered(Bytes),
     /// One result per channel.
     Broadcast(Vec<Result<Published, ClientError>>),
+    /// Connections.
+    Census(Vec<ConnectionLine>),
     /// Channels with subscribers, and how many each has.
     Channels(Vec<(Arc<str>, u32)>),
     /// How many connections were reached.
@@ -138,6 +140,7 @@ pub fn apply_named(hub: &Hub, (id, command): (&str, &Command), now: Millis, done
     match command {
         Command::Broadcast(broadcast) => apply_broadcast(hub, broadcast, now, done),
         Command::Call(call) => hub.inquire_anywhere(call, now, done),
+        Command::Connections(target) => census_everywhere(hub, target, now, done),
         Command::Publish(publish) => apply_publish(hub, publish, false, (now, done)),
         Command::MapPublish(publish) => apply_publish(hub, publish, true, (now, done)),
         Command::MapRemove(publish) => {
@@ -182,6 +185,17 @@ fn done_when_warm(hub: &Hub, channel: &Arc<str>, step: Step, done: Done) {
         });
     });
     hub.warm(channel, Some(Ticket::Then(then)));
+}
+
+/// Asks the sessions of this node, and then those of the others.
+fn census_everywhere(hub: &Hub, target: &Target, now: Millis, done: Done) {
+    match hub.peers.get().cloned() {
+        None => hub.census(target, done),
+        Some(peers) => {
+            let command = Command::Connections(target.clone());
+            hub.census(target, Box::new(move |own| peers.ask(&command, own, now, done)));
+        }
+    }
 }
 
 fn forget_everywhere(hub: &Hub, channel: &Arc<str>, done: Done) {
@@ -253,6 +267,7 @@ fn apply_now(hub: &Hub, command: &Command, now: Millis) -> Result<Outcome, Contr
         }
         Command::Broadcast(_)
         | Command::Call(_)
+        | Command::Connections(_)
         | Command::MapPublish(_)
         | Command::MapRemove(_)
         | Command::Publish(_) => Outcome::Done,

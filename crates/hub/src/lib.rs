@@ -10,6 +10,7 @@
 
 mod bans;
 mod broker;
+mod census;
 pub mod control;
 mod directory;
 pub mod filter;
@@ -39,8 +40,9 @@ mod subscribers;
 mod tap;
 mod undelivered;
 
-pub use bans::TokenMarks;
+pub use bans::{TokenMarks, Void};
 pub use broker::{Broker, Heard, Kept};
+pub use census::Census;
 pub use directory::{Joined, Recovery, Since};
 pub use hub::Hub;
 pub use inquiries::{ClientAnswer, ambiguous, gone};

@@ -8,7 +8,8 @@ use jackfield_model::app::{
 use jackfield_model::client::Unsubscribed;
 use jackfield_model::{ClientError, Disconnect, Millis, Uuid};
 
-use crate::bans::TokenMarks;
+use crate::bans::{TokenMarks, Void};
+use crate::census::Census;
 use crate::hub::Hub;
 use crate::mailbox::Mail;
 use crate::people::Address;
@@ -18,6 +19,8 @@ use crate::people::Address;
 pub enum SessionOrder {
     /// To ask its client something.
     Call(Uuid, Arc<ClientCall>),
+    /// To write itself into a list.
+    Describe(Target, Census),
     /// To end.
     Disconnect(Ejection),
     /// To move its expiry.
@@ -105,10 +108,10 @@ impl Hub {
         self.bans.is_blocked(user, now)
     }
 
-    /// Whether a token is void, whatever it says.
+    /// Whether and how a token is void, whatever it says.
     #[must_use]
-    pub fn is_void(&self, user: &str, marks: TokenMarks<'_>, now: Millis) -> bool {
-        self.bans.is_void(user, marks, now)
+    pub fn void(&self, user: &str, marks: TokenMarks<'_>, now: Millis) -> Option<Void> {
+        self.bans.void(user, marks, now)
     }
 
     /// Tells every subscriber of a channel that what it knows of it is not enough, or is void.

@@ -105,6 +105,7 @@ pub(crate) fn concerns_all(command: &Command) -> bool {
     match command {
         Command::BlockUser(_)
         | Command::Channels(_)
+        | Command::Connections(_)
         | Command::Disconnect(_)
         | Command::Info
         | Command::InvalidateUserTokens(_)

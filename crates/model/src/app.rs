@@ -21,6 +21,8 @@ pub enum Command {
     Call(ClientCall),
     /// Asks which channels there are; a glob pattern, empty for all.
     Channels(String),
+    /// Asks which connections there are; all where the target names nothing.
+    Connections(Target),
     /// Ends connections.
     Disconnect(Ejection),
     /// Reads a channel's history.
@@ -88,6 +90,7 @@ impl Command {
             | Self::Broadcast(_)
             | Self::Call(_)
             | Self::Channels(_)
+            | Self::Connections(_)
             | Self::Disconnect(_)
             | Self::Info
             | Self::InvalidateUserTokens(_)
@@ -202,6 +205,26 @@ pub struct Target {
     pub session: Option<Uuid>,
 }
 
+/// A connection, as the answer to `connections` tells of it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ConnectionLine {
+    /// The connection.
+    pub client: ClientId,
+    /// The user; empty for an anonymous one.
+    pub user: Arc<str>,
+    /// What carries it.
+    pub transport: String,
+    /// What is spoken.
+    pub protocol: String,
+    /// Name of the listener, or path.
+    pub listener: Arc<str>,
+    /// The address it comes from.
+    pub remote: String,
+    /// The channels it is in.
+    pub channels: Vec<Arc<str>>,
+}
+
 /// `disconnect`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Ejection {
@@ -270,6 +293,8 @@ pub struct Revocation {
     pub uid: String,
     /// Seconds since 1970 after which nobody needs to remember it, for example the token's own expiry.
     pub expire_at: Option<u64>,
+    /// Who came by it may come again with a new one.
+    pub renew: bool,
 }
 
 /// `invalidate_user_tokens`.
@@ -278,10 +303,12 @@ pub struct Revocation {
 pub struct InvalidTokens {
     /// The user.
     pub user: Arc<str>,
-    /// Tokens with an `iat` before this (seconds since 1970), or without one, are void.
-    pub issued_before: u64,
+    /// Tokens with an `iat` before this, or without one, are void.
+    pub issued_before: Millis,
     /// Seconds since 1970 after which nobody needs to remember it.
     pub expire_at: Option<u64>,
+    /// Who came by one may come again with a new one.
+    pub renew: bool,
 }
 
 /// `map_read_state`.

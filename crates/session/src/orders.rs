@@ -1,7 +1,10 @@
 //! What the application does to a client that is in.
 
-use jackfield_hub::{SessionOrder, TokenMarks};
-use jackfield_model::app::{Refresh, Subscribe as Order, Target};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jackfield_hub::{SessionOrder, TokenMarks, Void};
+use jackfield_model::app::{ConnectionLine, Refresh, Subscribe as Order, Target};
 use jackfield_model::client::{Push, Subscribe};
 use jackfield_model::{ClientError, Disconnect};
 
@@ -19,6 +22,7 @@ impl Session {
         }
         match order {
             SessionOrder::Call(id, call) => self.be_called(*id, call, turn),
+            SessionOrder::Describe(target, census) if self.is_meant(target) => census.write(|| self.line()),
             SessionOrder::Disconnect(ejection) => {
                 if self.is_meant(&ejection.target) && !ejection.whitelist.contains(&self.id()) {
                     self.close(ejection.disconnect.clone(), turn);
@@ -30,10 +34,13 @@ impl Session {
                 self.stop_entering(&order.channel);
                 self.unsubscribe(&order.channel, order.unsubscribed.clone(), turn);
             }
-            SessionOrder::VoidToken if self.has_token && self.is_void(turn) => {
-                self.close(revoked(), turn);
+            SessionOrder::VoidToken if self.has_token => {
+                if let Some(void) = self.void(turn) {
+                    self.close(revoked(void), turn);
+                }
             }
-            SessionOrder::Refresh(_)
+            SessionOrder::Describe(..)
+            | SessionOrder::Refresh(_)
             | SessionOrder::Subscribe(_)
             | SessionOrder::Unsubscribe(_)
             | SessionOrder::VoidToken => {}
@@ -49,12 +56,26 @@ impl Session {
             && target.session.is_none_or(is_session)
     }
 
-    /// Whether the token that the client came by is void now.
-    fn is_void(&self, turn: &Turn<'_>) -> bool {
+    /// How it is written down.
+    fn line(&self) -> ConnectionLine {
+        ConnectionLine {
+            client: self.id(),
+            user: Arc::clone(&self.who.user),
+            transport: self.endpoint.transport().to_owned(),
+            protocol: self.endpoint.dialect.name().to_owned(),
+            listener: Arc::clone(&self.endpoint.listener),
+            remote: SocketAddr::new(self.ip, self.port).to_string(),
+            channels: self.subscriptions.iter().map(|subscription| Arc::clone(&subscription.name)).collect(),
+        }
+    }
+
+    /// Whether and how the token that the client came by is void now.
+    fn void(&self, turn: &Turn<'_>) -> Option<Void> {
         let rare = self.extras.as_ref().and_then(|extras| extras.rare.as_ref());
         let uid = rare.and_then(|rare| rare.token_id.as_deref()).unwrap_or_default();
-        let issued_at = (self.issued_at != 0).then(|| self.issued_at.into());
-        turn.hub.is_void(self.user(), TokenMarks { uid, issued_at }, turn.now.millis)
+        let issued_at =
+            (self.issued_at != 0).then(|| u64::from(self.issued_at) * 1000 + u64::from(self.issued_at_millis));
+        turn.hub.void(self.user(), TokenMarks { uid, issued_at }, turn.now.millis)
     }
 
     pub(crate) fn be_subscribed(&mut self, order: &Order, turn: &mut Turn<'_>) {
@@ -109,7 +130,12 @@ impl Session {
     }
 }
 
-/// The token is void, whatever it says.
-pub(crate) fn revoked() -> Disconnect {
-    Disconnect { reason: "invalid token: it was revoked".into(), ..Disconnect::INVALID_TOKEN }
+/// The token is void, whatever it says. Who may come again is told what one is told whose token ran out: SDKs fetch a new one.
+pub(crate) fn revoked(void: Void) -> Disconnect {
+    match void {
+        Void::ForGood => Disconnect { reason: "invalid token: it was revoked".into(), ..Disconnect::INVALID_TOKEN },
+        Void::Renew => {
+            Disconnect { reason: "connection expired: fetch a new token".into(), ..Disconnect::CONNECTION_EXPIRED }
+        }
+    }
 }

@@ -88,6 +88,8 @@ pub struct Session {
     pub(crate) subscription_due: Tick,
     /// When its token was made, in seconds since 1970; 0: it does not say.
     pub(crate) issued_at: u32,
+    /// And the part of the second.
+    pub(crate) issued_at_millis: u16,
     /// It came by a token.
     pub(crate) has_token: bool,
 }
@@ -126,6 +128,7 @@ impl Session {
             expire_due: 0,
             subscription_due: 0,
             issued_at: 0,
+            issued_at_millis: 0,
             has_token: false,
         };
         if endpoint.dialect.needs_no_connect() {

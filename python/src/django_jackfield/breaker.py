@@ -20,6 +20,11 @@ class Breaker:
         self._failures = 0
         self._open_until = 0.0
 
+    @property
+    def closed(self) -> bool:
+        """Whether attempts are free to be made."""
+        return self._open_until == 0.0
+
     def allows(self) -> bool:
         """Whether an attempt may be made. The first one after the pause takes the trial."""
         if self._open_until == 0.0:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from django.urls.resolvers import RoutePattern
 
+from django_jackfield.channel_api import ChannelApi
 from django_jackfield.decisions import Renewal, Rewrite, Subscription
+from django_jackfield.options import History
+from django_jackfield.patterns import names as parameters
 from django_jackfield.registry import Function, registry
+from django_jackfield.rules import MARK, ORDERINGS
 
 if TYPE_CHECKING:
     from django_jackfield.context import Context
 
 F = TypeVar("F", bound=Function)
-_MARK = "_jackfield_on"
 _PARAMETER = re.compile(r"<(?:[^>:]+:)?([^>]+)>")
 
 
@@ -35,15 +38,55 @@ class Principal:
     subs: Mapping[str, Subscription] | Iterable[str] | None = None
 
 
-class Channel:
-    """Handlers for the messages of all channels whose name fits `pattern`, and who may do what.
+OPTION_NAMES = frozenset(
+    {
+        "access",
+        "binary",
+        "delivery",
+        "history",
+        "join_leave",
+        "options",
+        "ordering",
+        "permission",
+        "permission_classes",
+        "presence",
+        "rate",
+        "relay",
+        "snapshot",
+    }
+)
+
+
+class Channel(ChannelApi):
+    """All channels whose name fits `pattern`: what they keep, who may do what, and handlers.
 
     The pattern is a route with Django's path converters: `room:<int:pk>`. Its values are handed
     to the handlers by name. One object is made per message; `ctx` is what it is told beside them.
     """
 
     pattern: ClassVar[str] = ""
+    history: ClassVar[History | None] = None
+    presence: ClassVar[bool] = False
+    join_leave: ClassVar[bool] = False
+    delivery: ClassVar[str] = "all"
+    snapshot: ClassVar[bool] = False
+    binary: ClassVar[bool] = False
+    rate: ClassVar[str | int | None] = None
+    relay: ClassVar[bool | Sequence[str]] = False
+    options: ClassVar[Mapping[str, Any]] = {}
+    access: ClassVar[str] = ""
+    """Who may subscribe: `"public"`, `"authenticated"`, `"token"` (who has a token that opens this
+    channel), or `"ask"`, which is meant where a rule below is given. Without any: nobody."""
+    access_ttl: ClassVar[int] = 0
+    """For how many seconds the server remembers that a user was let in; `recheck` ends it."""
+    permission: ClassVar[str | Sequence[str]] = ()
+    """Django permissions that a user needs, of the object of `get_object` if there is one."""
+    permission_classes: ClassVar[Sequence[Any]] = ()
+    """Objects or classes with `has_permission(request, view)`, as of Django REST framework."""
     handlers: ClassVar[dict[str, str]] = {}
+    declared: ClassVar[dict[str, Any]] = {}
+    ordering: ClassVar[str] = "connection"
+    """What is handled in order within a worker: messages of a "connection", "channel" or "user"."""
     _route: ClassVar[RoutePattern]
     ctx: Context
 
@@ -53,11 +96,26 @@ class Channel:
             event: name
             for owner in reversed(cls.__mro__)
             for name, member in vars(owner).items()
-            for event in getattr(member, _MARK, ())
+            for event in getattr(member, MARK, ())
         }
+        cls.declared = {
+            name: value
+            for owner in reversed(cls.__mro__)
+            if owner not in (Channel, ChannelApi, object)
+            for name, value in vars(owner).items()
+            if name in OPTION_NAMES and not callable(value)
+        }
+        if cls.ordering not in ORDERINGS:
+            raise ValueError(
+                f"{cls.__name__}.ordering is one of {', '.join(ORDERINGS)}, not {cls.ordering!r}"
+            )
         if cls.pattern:
             cls._route = RoutePattern(cls.pattern, is_endpoint=True)
             registry.channels.append(cls)
+
+    def get_object(self, *_: Any, **params: Any) -> Any:
+        """The object whose permissions count. If overridden, no object means no access."""
+        return None
 
     def can_subscribe(self, user: Any, *_: Any, **params: Any) -> bool | Subscription | None:
         """Whether a user may come in, where the namespace has `subscribe_proxy_enabled`.
@@ -84,6 +142,12 @@ class Channel:
         return self.can_subscribe(user, **params)
 
     @classmethod
+    def option(cls, name: str) -> Any:
+        """What the class says of an option; a handler may have the name of one."""
+        value = getattr(cls, name)
+        return getattr(Channel, name) if callable(value) else value
+
+    @classmethod
     def match(cls, name: str) -> dict[str, Any] | None:
         """The values in a channel name, or None if it does not fit."""
         found = cls._route.match(name)
@@ -92,43 +156,13 @@ class Channel:
     @classmethod
     def name(cls, *args: Any, **kwargs: Any) -> str:
         """The name of a channel: `RoomChannel.name(7)` or `RoomChannel.name(pk=7)`."""
-        names = _PARAMETER.findall(cls.pattern)
+        names = parameters(cls.pattern)
         values = dict(zip(names, args, strict=False)) | kwargs
         if len(args) > len(names) or set(values) != set(names):
             raise TypeError(f"{cls.__name__}.name() takes {', '.join(names) or 'nothing'}")
         return _PARAMETER.sub(
             lambda found: cls._route.converters[found[1]].to_url(values[found[1]]), cls.pattern
         )
-
-
-def on(event: str, *, listener: str = "") -> Callable[[F], F]:
-    """Declares a handler of messages named `event`.
-
-    On a method of a Channel: `(self, ctx, data, **params)`. On a function: `(ctx, data)`, for
-    messages that no Channel takes, of one listener or of all.
-    """
-
-    def declare(function: F) -> F:
-        if "." in _local_name(function):
-            marks = (*getattr(function, _MARK, ()), event)
-            setattr(function, _MARK, marks)
-            if listener:
-                raise TypeError(f"@on({event!r}): listener= is for functions, not for methods")
-        else:
-            registry.add("@on", registry.messages, (event, listener), function)
-        return function
-
-    return declare
-
-
-def rpc(method: str) -> Callable[[F], F]:
-    """Declares a function that clients call: `(ctx, data)`, or `(ctx, pk, title)` by name."""
-
-    def declare(function: F) -> F:
-        registry.add("@rpc", registry.rpcs, method, function)
-        return function
-
-    return declare
 
 
 @overload
@@ -208,8 +242,3 @@ def undelivered(function: F) -> F:
 def _hears(kind: str, function: F) -> F:
     registry.notices.setdefault(kind, []).append(function)
     return function
-
-
-def _local_name(function: Function) -> str:
-    """The qualified name inside the innermost function, so `A.say` for a method."""
-    return function.__qualname__.rsplit("<locals>.", 1)[-1]

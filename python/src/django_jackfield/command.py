@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import time
-import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +27,12 @@ class Position:
 
 def new_id() -> str:
     """A UUIDv7: sorts by time."""
-    number = (int(time.time() * 1000) & (1 << 48) - 1) << 80
-    number |= int.from_bytes(os.urandom(10), "big")
-    number = number & ~(0xF << 76) | 0x7 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=number))
+    # By hand: a UUID object costs more than all the rest of a short publication.
+    moment, chance = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    return (
+        f"{moment[:8]}-{moment[8:]}-7{chance[:3]}-"
+        f"{'89ab'[int(chance[3], 16) & 3]}{chance[4:7]}-{chance[7:19]}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

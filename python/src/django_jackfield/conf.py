@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from django.utils.crypto import salted_hmac
 
 EMBEDDED = "django_jackfield.backends.embedded.EmbeddedBackend"
 DEVELOPMENT_URL = "ws://127.0.0.1:8400/connection/websocket"
+URL_VARIABLE = "DJANGO_JACKFIELD_URL"
+"""Where `runserver` tells its child which server pages shall use."""
 
 DEFAULTS: dict[str, Any] = {
     "BACKEND": EMBEDDED,
@@ -23,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "PARTITIONS": 8,
     "TOKEN_TTL": 300,
     "ON_COMMIT": True,
+    "OUTBOX": False,
     "TIMEOUT": 1.0,
     "BREAKER": (3, 5.0),
     "ANONYMOUS": False,
@@ -42,6 +46,7 @@ class Config:
     partitions: int
     token_ttl: int
     on_commit: bool
+    outbox: bool | str = False
     timeout: float
     breaker: tuple[int, float]
     anonymous: bool
@@ -53,7 +58,7 @@ class Config:
         Asked anew each time: a test run is development only once its environment is set up, and
         pytest touches the backends of test modules before that, when it collects.
         """
-        return self.configured_url or (DEVELOPMENT_URL if in_development() else None)
+        return _public_url(self.configured_url)
 
     @property
     def signing_key(self) -> str:
@@ -91,6 +96,7 @@ def load(alias: str, raw: Mapping[str, Any]) -> Config:
         partitions=full["PARTITIONS"],
         token_ttl=full["TOKEN_TTL"],
         on_commit=full["ON_COMMIT"],
+        outbox=full["OUTBOX"],
         timeout=float(full["TIMEOUT"]),
         breaker=(int(limit), float(pause_seconds)),
         anonymous=full["ANONYMOUS"],
@@ -157,6 +163,12 @@ def in_development() -> bool:
     return bool(settings.DEBUG) or hasattr(_TestState, "saved_data")
 
 
+def _public_url(given: str | None) -> str | None:
+    if not in_development():
+        return given
+    return os.environ.get(URL_VARIABLE) or given or DEVELOPMENT_URL
+
+
 def _positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
@@ -186,6 +198,10 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "PARTITIONS": (lambda value: _whole(value) and value <= 1024, "a number from 1 to 1024"),
     "TOKEN_TTL": (_whole, "a number of seconds"),
     "ON_COMMIT": (lambda value: isinstance(value, bool), "True or False"),
+    "OUTBOX": (
+        lambda value: isinstance(value, bool) or value == "strict",
+        'True, False or "strict"',
+    ),
     "TIMEOUT": (_positive, "a number of seconds"),
     "BREAKER": (
         lambda value: (

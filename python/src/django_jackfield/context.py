@@ -41,9 +41,21 @@ class Context:
         self.name = event.name
         self.version = event.version
         self.channels = event.channels
+        self._batch: tuple[Context, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Context {self.type} {self.id} of user {self.user_id!r}>"
+
+    @property
+    def batch(self) -> tuple[Context, ...]:
+        """The contexts of all events of a batch, oldest first; this one where there is none."""
+        return self._batch or (self,)
+
+    @property
+    def language(self) -> str:
+        """The language of the connection, as its `meta` tells; empty if it does not."""
+        said = self.meta.get("language", "")
+        return said if isinstance(said, str) else ""
 
     @property
     def data(self) -> Any:

@@ -28,6 +28,10 @@ class EventError(JackfieldError):
     """An event that does not follow the contract of the app link."""
 
 
+class DiscoveryError(JackfieldError):
+    """A realtime.py cannot be imported."""
+
+
 class UnhandledEvent(JackfieldError):
     """An event that no function of any realtime.py takes."""
 

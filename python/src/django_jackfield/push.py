@@ -1,4 +1,4 @@
-"""Telling the server: publish, send, disconnect, and their async twins."""
+"""Telling the server: publish, send, and their async twins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from django_jackfield.command import Command, disconnection, message, publication
+from django_jackfield.command import Command, message, publication
 from django_jackfield.delivery import deliver
 
 Publishable = tuple[str | Sequence[str], Any] | tuple[str | Sequence[str], Any, Mapping[str, Any]]
@@ -28,6 +28,7 @@ def publish(
     version: int | None = None,
     version_epoch: str | None = None,
     on_commit: bool | None = None,
+    outbox: bool | None = None,
     using: str | None = None,
     via: str = "default",
 ) -> Command:
@@ -42,6 +43,9 @@ def publish(
     newer than the channel's last. `key` names what the data is the latest value of, where a
     channel carries several side by side. `delta` sends subscribers who asked for it only the
     difference to the publication before.
+
+    With `outbox` (the OUTBOX of the alias unless given) it is also a row of the transaction until
+    the queue has it: docs/django-outbox.md.
     """
     command = publication(
         channel,
@@ -56,7 +60,7 @@ def publish(
         version=version,
         version_epoch=version_epoch,
     )
-    deliver([command], on_commit=on_commit, using=using, via=via)
+    deliver([command], on_commit=on_commit, outbox=outbox, using=using, via=via)
     return command
 
 
@@ -64,6 +68,7 @@ def publish_many(
     items: Iterable[Publishable],
     *,
     on_commit: bool | None = None,
+    outbox: bool | None = None,
     using: str | None = None,
     via: str = "default",
 ) -> list[Command]:
@@ -72,7 +77,7 @@ def publish_many(
         publication(item[0], item[1], **(item[2] if len(item) == 3 else {})) for item in items
     ]
     if commands:
-        deliver(commands, on_commit=on_commit, using=using, via=via)
+        deliver(commands, on_commit=on_commit, outbox=outbox, using=using, via=via)
     return commands
 
 
@@ -83,33 +88,13 @@ def send(
     text: str | None = None,
     id: str | None = None,
     on_commit: bool | None = None,
+    outbox: bool | None = None,
     using: str | None = None,
     via: str = "default",
 ) -> Command:
     """Sends to every connection of a user (a user object, or its id)."""
     command = message(user_id(user), data, text=text, id=id)
-    deliver([command], on_commit=on_commit, using=using, via=via)
-    return command
-
-
-def disconnect(
-    user: Any = None,
-    client: str | None = None,
-    *,
-    code: int | None = None,
-    reason: str = "",
-    on_commit: bool | None = None,
-    using: str | None = None,
-    via: str = "default",
-) -> Command:
-    """Closes the connections of a user, or one connection.
-
-    Without a `code` the server closes with 3503, after which clients do not come back; of the
-    app's own codes 4000 to 4499 let them reconnect and 4500 to 4999 do not.
-    """
-    user = None if user is None else user_id(user)
-    command = disconnection(user, client, code, reason)
-    deliver([command], on_commit=on_commit, using=using, via=via)
+    deliver([command], on_commit=on_commit, outbox=outbox, using=using, via=via)
     return command
 
 
@@ -127,6 +112,7 @@ async def apublish(
     version: int | None = None,
     version_epoch: str | None = None,
     on_commit: bool | None = None,
+    outbox: bool | None = None,
     using: str | None = None,
     via: str = "default",
 ) -> Command:
@@ -144,6 +130,7 @@ async def apublish(
         version=version,
         version_epoch=version_epoch,
         on_commit=on_commit,
+        outbox=outbox,
         using=using,
         via=via,
     )
@@ -153,11 +140,14 @@ async def apublish_many(
     items: Iterable[Publishable],
     *,
     on_commit: bool | None = None,
+    outbox: bool | None = None,
     using: str | None = None,
     via: str = "default",
 ) -> list[Command]:
     """`publish_many` for async code."""
-    return await sync_to_async(publish_many)(items, on_commit=on_commit, using=using, via=via)
+    return await sync_to_async(publish_many)(
+        items, on_commit=on_commit, outbox=outbox, using=using, via=via
+    )
 
 
 async def asend(
@@ -167,28 +157,20 @@ async def asend(
     text: str | None = None,
     id: str | None = None,
     on_commit: bool | None = None,
+    outbox: bool | None = None,
     using: str | None = None,
     via: str = "default",
 ) -> Command:
     """`send` for async code."""
     return await sync_to_async(send)(
-        user=user, data=data, text=text, id=id, on_commit=on_commit, using=using, via=via
-    )
-
-
-async def adisconnect(
-    user: Any = None,
-    client: str | None = None,
-    *,
-    code: int | None = None,
-    reason: str = "",
-    on_commit: bool | None = None,
-    using: str | None = None,
-    via: str = "default",
-) -> Command:
-    """`disconnect` for async code."""
-    return await sync_to_async(disconnect)(
-        user, client, code=code, reason=reason, on_commit=on_commit, using=using, via=via
+        user=user,
+        data=data,
+        text=text,
+        id=id,
+        on_commit=on_commit,
+        outbox=outbox,
+        using=using,
+        via=via,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.module_loading import autodiscover_modules
 
+from django_jackfield.errors import DiscoveryError
+
 if TYPE_CHECKING:
     from django_jackfield.channel import Channel
 
 Function = Callable[..., Any]
+
+logger = logging.getLogger("django_jackfield")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +87,67 @@ class Registry:
 
 
 registry = Registry()
-_discovery = threading.Lock()
+_discovery = threading.RLock()
 _discovered = False
+_fault: DiscoveryError | None = None
 
 
 def discover() -> Registry:
-    """Imports realtime.py of every installed app, once."""
-    global _discovered
+    """Imports realtime.py of every installed app, once.
+
+    Raises DiscoveryError where one cannot be imported, and then each time: half of its
+    declarations are here already, and a second import would bring them again.
+    """
+    global _discovered, _fault
     with _discovery:
         if not _discovered:
-            autodiscover_modules("realtime")
-            _discovered = True
+            _discovered = True  # Before: a realtime.py may publish while it is imported.
+            try:
+                autodiscover_modules("realtime")
+            except Exception as error:
+                _fault = DiscoveryError(_last_words(error))
+                raise _fault from error
+        elif _fault is not None:
+            raise DiscoveryError(str(_fault)) from _fault.__cause__
     return registry
+
+
+def discovered_quietly() -> Registry:
+    """`discover` for code that must go on where a realtime.py is broken: that is told once."""
+    fresh = _fault is None
+    try:
+        return discover()
+    except DiscoveryError as error:
+        if fresh:
+            logger.error("%s", error, exc_info=error.__cause__)
+        return registry
+
+
+def _last_words(error: Exception) -> str:
+    """Where a realtime.py broke, and on what."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename.endswith("realtime.py")] or list(frames)
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}, line {error.lineno}"
+    else:
+        place = f"{own[-1].filename}, line {own[-1].lineno}" if own else "realtime.py"
+    words = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    return f"{place}: {words}"
 
 
 @contextmanager
 def isolated() -> Iterator[Registry]:
-    """An empty registry for the length of a test."""
+    """An empty registry for the length of a test, with nothing left to discover."""
+    global _discovered, _fault
+    known = _discovered, _fault
+    _discovered, _fault = True, None
     kept = {name: getattr(registry, name) for name in Registry.__slots__}
     for name, value in kept.items():
         setattr(registry, name, type(value)())
     try:
         yield registry
     finally:
+        _discovered, _fault = known
         for name, value in kept.items():
             setattr(registry, name, value)
 

@@ -6,7 +6,8 @@ publication_sent = Signal()
 """Arguments: `commands`, `via`. The queue has accepted them."""
 
 publication_failed = Signal()
-"""Arguments: `commands`, `via`, `error`. They were meant to be sent on commit and were not."""
+"""Arguments: `commands`, `via`, `error`, `kept`. They were meant to be sent on commit and were
+not; `kept` of them wait in the outbox, and a relay sends them later."""
 
 client_connected = Signal()
 """Arguments: `ctx`. Sent by the worker for each connect notice."""
@@ -38,3 +39,17 @@ notices_lost = Signal()
 
 message_dead = Signal()
 """Arguments: `event` (None if undecodable), `reason`, `error`. It went to the dead letters."""
+
+handler_started = Signal()
+"""Arguments: `ctx`, `name` (of the message or the method), `handler`. Its code runs next, in
+this thread. A receiver that raises is logged and changes nothing."""
+
+handler_finished = Signal()
+"""Arguments: `ctx`, `name`, `handler`, `seconds`. It returned."""
+
+handler_failed = Signal()
+"""Arguments: `ctx`, `name`, `handler`, `seconds`, `error`. It raised: a refusal, such as
+ClientError or PermissionDenied, or a fault."""
+
+handler_stuck = Signal()
+"""Arguments: `event`, `seconds`, `stack`. It runs for longer than it may, and still does."""

@@ -13,8 +13,31 @@ from django_jackfield.backends.locmem import outbox
 from django_jackfield.command import Command
 from django_jackfield.conf import raw_aliases
 from django_jackfield.delivery import waiting_commands
+from django_jackfield.testing.client import JackfieldClient
+from django_jackfield.testing.errors import (
+    CallError,
+    Denied,
+    Disconnected,
+    NotHandled,
+    PublishDenied,
+    SubscribeDenied,
+)
+from django_jackfield.testing.received import Received
+from django_jackfield.testing.server import server
 
-__all__ = ["RealtimeTestMixin", "locmem_aliases", "outbox"]
+__all__ = [
+    "CallError",
+    "Denied",
+    "Disconnected",
+    "JackfieldClient",
+    "NotHandled",
+    "PublishDenied",
+    "RealtimeTestMixin",
+    "Received",
+    "SubscribeDenied",
+    "locmem_aliases",
+    "outbox",
+]
 
 LOCMEM = "django_jackfield.backends.locmem.LocMemBackend"
 _ANY = object()
@@ -50,7 +73,9 @@ def matches(
 
 
 class RealtimeTestMixin(_Base):
-    """Switches every alias to locmem and clears the outbox before each test."""
+    """Switches every alias to locmem; each test begins with an empty outbox and no clients."""
+
+    jackfield_client_class: type[JackfieldClient] = JackfieldClient
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -59,12 +84,21 @@ class RealtimeTestMixin(_Base):
 
     def setUp(self) -> None:
         super().setUp()
+        server.reset()
         outbox.clear()
+        self.addCleanup(server.reset)
 
     @property
     def outbox(self) -> list[Command]:
         """What was sent in this test."""
         return outbox
+
+    def jackfield_client(
+        self, user: Any = None, *, connect: bool = True, **more: Any
+    ) -> JackfieldClient:
+        """A fake browser of a user, or of nobody; `more` is what JackfieldClient takes."""
+        client = self.jackfield_client_class(user, **more)
+        return client.connect() if connect else client
 
     @contextmanager
     def capturePublications(self, using: str = DEFAULT_DB_ALIAS) -> Iterator[list[Command]]:

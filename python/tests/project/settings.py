@@ -12,6 +12,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django_jackfield",
+    "django_jackfield.outbox",
+    "django_jackfield.inbox",
     "project.chat",
 ]
 MIDDLEWARE = [
@@ -36,3 +38,26 @@ if "TEST_BACKEND" in os.environ:
             "KEYS": ["worker-key"],
         }
     }
+
+# The admin pages and the panel of the debug toolbar.
+INSTALLED_APPS += [
+    "django.contrib.admin",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_jackfield.contrib.admin",
+]
+MIDDLEWARE += ["django.contrib.messages.middleware.MessageMiddleware"]
+STATIC_URL = "static/"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]

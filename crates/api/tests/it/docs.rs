@@ -7,7 +7,7 @@ use std::path::Path;
 use jackfield_bridge::command::{Kind, METHODS, Method, Shape, Table, Told};
 
 /// Method, payload and answer; in an order in which each finds what it needs.
-const EXAMPLES: [(&str, &str, &str); 24] = [
+const EXAMPLES: [(&str, &str, &str); 25] = [
     ("publish", r#"{"channel":"room:1","data":{"text":"hi"}}"#, r#"{"offset":1,"epoch":"pQzN"}"#),
     (
         "broadcast",
@@ -56,6 +56,11 @@ const EXAMPLES: [(&str, &str, &str); 24] = [
     ("unblock_user", r#"{"user":"44"}"#, "{}"),
     ("revoke_token", r#"{"uid":"7f6c8f6c3b51","expire_at":1900000000}"#, "{}"),
     ("invalidate_user_tokens", r#"{"user":"45","issued_before":1700000000}"#, r#"{"connections":0}"#),
+    (
+        "connections",
+        r#"{"user":"42"}"#,
+        r#"{"connections":{"9b0e2d8c-1f47-4e0e-9c62-8a5a3f1d7b20":{"user":"42","transport":"websocket","protocol":"centrifugo-json","listener":"/connection/websocket","remote":"192.0.2.7:50214","state":{"channels":{"room:1":{}}}}}}"#,
+    ),
 ];
 
 const BATCH: &str = r#"## batch

@@ -51,6 +51,7 @@ pub const METHODS: &[Method] = &[
     people::UNBLOCK_USER,
     people::REVOKE_TOKEN,
     people::INVALIDATE_USER_TOKENS,
+    people::LIST,
 ];
 
 /// Methods of the protocol that are not built, and what to do instead.

@@ -73,10 +73,23 @@ const REMEMBERED: &[Field] = &[Field::new(
     Kind::Count,
     "Seconds since 1970 when nobody needs to remember this any more, as the tokens have expired themselves; 0 for never.",
 )];
-const ISSUED_BEFORE: &[Field] = &[Field::new(
-    "issued_before",
-    Kind::Count,
-    "Seconds since 1970: tokens with an earlier `iat`, or without one, are void. The moment of the command unless given.",
+const ISSUED_BEFORE: &[Field] = &[
+    Field::new(
+        "issued_before",
+        Kind::Count,
+        "Seconds since 1970: tokens with an earlier `iat`, or without one, are void. The moment of the command unless given.",
+    ),
+    Field::new(
+        "issued_before_ms",
+        Kind::Count,
+        "Instead of it, in milliseconds; the `iat` of tokens may have fractions.",
+    ),
+];
+const RENEW: &[Field] = &[Field::new(
+    "renew",
+    Kind::Bool,
+    "Who came by it may come again: connections end with 3005 instead of 3500, and the token is answered with error 109, \
+     so that clients fetch a new one.",
 )];
 
 /// Milliseconds that a client may have for an answer.
@@ -84,6 +97,37 @@ const MOST_PATIENCE: u64 = 30_000;
 
 const CONNECTIONS: &[Told] =
     &[Told::always("connections", Shape::Plain(Kind::Count), "How many connections were reached.")];
+
+const ANYBODY: &[Field] = &[
+    Field::new(
+        "user",
+        Kind::Text,
+        "All connections of this user. Without `user`, `client` and `session` all there are.",
+    ),
+    Field::new("client", Kind::Uuid, "Only this connection."),
+    Field::new("session", Kind::Uuid, "Only the connection with this session (transports that have one)."),
+    Field::new("expression", Kind::Text, "Empty: connections are found by the fields above."),
+];
+const OF_ONE: &[Told] = &[];
+const STATE: &[Told] = &[Told::always("channels", Shape::Named(OF_ONE), "The channels it is in, by name.")];
+const LINE: &[Told] = &[
+    Told::always("user", Shape::Plain(Kind::Text), "The user; empty for an anonymous client."),
+    Told::always("transport", Shape::Plain(Kind::Text), "What carries it: `websocket`, `tcp`, `sse` and so on."),
+    Told::always("protocol", Shape::Plain(Kind::Text), "What is spoken: `centrifugo-json`, `raw-text` and so on."),
+    Told::always("listener", Shape::Plain(Kind::Text), "Name of the listener, or path."),
+    Told::always("remote", Shape::Plain(Kind::Text), "The address it comes from."),
+    Told::always("state", Shape::Object(STATE), "What it is in."),
+];
+const LINES: &[Told] = &[Told::always("connections", Shape::Named(LINE), "By id.")];
+
+pub(super) const LIST: Method = Method {
+    name: "connections",
+    about: "Tells which connections there are, and which channels each is in; of one node at most 10,000.",
+    takes: &[ANYBODY],
+    tells: LINES,
+    errors: &[107],
+    read: connections,
+};
 
 pub(super) const SUBSCRIBE: Method = Method {
     name: "subscribe",
@@ -151,7 +195,7 @@ pub(super) const UNBLOCK_USER: Method = Method {
 pub(super) const REVOKE_TOKEN: Method = Method {
     name: "revoke_token",
     about: "Voids one token; connections that came in with it end.",
-    takes: &[UID, REMEMBERED],
+    takes: &[UID, REMEMBERED, RENEW],
     tells: &[],
     errors: &[107],
     read: revoke_token,
@@ -160,14 +204,17 @@ pub(super) const REVOKE_TOKEN: Method = Method {
 pub(super) const INVALIDATE_USER_TOKENS: Method = Method {
     name: "invalidate_user_tokens",
     about: "Voids the tokens of a user that were issued before a moment; connections that came in with one end.",
-    takes: &[USER, ISSUED_BEFORE, REMEMBERED],
+    takes: &[USER, ISSUED_BEFORE, REMEMBERED, RENEW],
     tells: CONNECTIONS,
     errors: &[107],
     read: |fields| {
+        let seconds = moment_named(fields, "issued_before").map(|moment| moment.saturating_mul(1000));
+        let issued_before = moment_named(fields, "issued_before_ms").or(seconds);
         Ok(Command::InvalidateUserTokens(InvalidTokens {
             user: user(fields)?,
-            issued_before: moment_named(fields, "issued_before").unwrap_or_else(|| crate::bridge::millis() / 1000),
+            issued_before: issued_before.unwrap_or_else(crate::bridge::millis),
             expire_at: moment(fields),
+            renew: fields.flag("renew").unwrap_or_default(),
         }))
     },
 };
@@ -242,16 +289,29 @@ fn revoke_token(fields: &mut Fields<'_>) -> Result<Command, String> {
     if uid.is_empty() {
         return Err("`uid` is empty; name the `jti` of a token".to_owned());
     }
-    Ok(Command::RevokeToken(Revocation { uid, expire_at: moment(fields) }))
+    let renew = fields.flag("renew").unwrap_or_default();
+    Ok(Command::RevokeToken(Revocation { uid, expire_at: moment(fields), renew }))
+}
+
+fn connections(fields: &mut Fields<'_>) -> Result<Command, String> {
+    if !fields.text("expression").is_empty() {
+        return Err("`expression` is not understood; name a `user`, a `client` or a `session`".to_owned());
+    }
+    Ok(Command::Connections(any_target(fields)))
+}
+
+/// Whom it is about, if anybody in particular.
+fn any_target(fields: &mut Fields<'_>) -> Target {
+    Target {
+        user: fields.given("user").filter(|user| !user.is_empty()).map(Into::into),
+        client: fields.uuid("client"),
+        session: fields.uuid("session"),
+    }
 }
 
 /// Whom it is about. A client that always writes a user leaves it empty for anonymous connections.
 fn target(fields: &mut Fields<'_>) -> Result<Target, String> {
-    let target = Target {
-        user: fields.given("user").filter(|user| !user.is_empty()).map(Into::into),
-        client: fields.uuid("client"),
-        session: fields.uuid("session"),
-    };
+    let target = any_target(fields);
     if target == Target::default() {
         return Err("one of `user`, `client` and `session` is needed, and not an empty one".to_owned());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jackfield_model::app::{Command, KeyMode, PublishMore};
+use jackfield_model::app::{Command, KeyMode, PublishMore, Target};
 use jackfield_model::client::Unsubscribed;
 use jackfield_model::{ClientError, Content, Disconnect, Payload, Position, Uuid};
 use serde_json::{Value, json};
@@ -260,9 +260,26 @@ fn history_begins_after_a_position_or_at_a_time() {
 fn a_moment_that_is_not_given_is_never_or_now() {
     let Command::BlockUser(block) = command("block_user", &json!({"user": "1", "expire_at": 0})) else { panic!() };
     assert_eq!(block.expire_at, None);
-    let before = crate::bridge::millis() / 1000;
+    let before = crate::bridge::millis();
     let Command::InvalidateUserTokens(void) = command("invalidate_user_tokens", &json!({"user": "1"})) else {
         panic!()
     };
-    assert!(void.issued_before >= before);
+    assert!(void.issued_before >= before && !void.renew);
+    let moment = |more| match command("invalidate_user_tokens", &more) {
+        Command::InvalidateUserTokens(void) => (void.issued_before, void.renew),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(moment(json!({"user": "1", "issued_before": 17})), (17_000, false));
+    assert_eq!(moment(json!({"user": "1", "issued_before_ms": 17_001, "renew": true})), (17_001, true));
+}
+
+#[test]
+fn connections_of_somebody_or_all() {
+    let target = |payload| match command("connections", &payload) {
+        Command::Connections(target) => target,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(target(json!({})), Target::default());
+    assert_eq!(target(json!({"user": "ann", "expression": ""})).user.as_deref(), Some("ann"));
+    assert!(parse("connections", br#"{"expression":"user == 1"}"#).unwrap_err().to_string().contains("expression"));
 }

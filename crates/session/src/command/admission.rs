@@ -154,11 +154,14 @@ pub(super) fn verified(
     };
     let uid = claims.token_id.as_deref().unwrap_or_default();
     let marks = jackfield_hub::TokenMarks { uid, issued_at: claims.issued_at };
-    if turn.hub.is_void(session.user(), marks, turn.now.millis) {
-        let message = "permission denied: token revoked".into();
-        return Err(ClientError { message, ..ClientError::PERMISSION_DENIED }.into());
+    match turn.hub.void(session.user(), marks, turn.now.millis) {
+        None => Ok(claims.grant),
+        Some(jackfield_hub::Void::Renew) => Err(ClientError::TOKEN_EXPIRED.into()),
+        Some(jackfield_hub::Void::ForGood) => {
+            let message = "permission denied: token revoked".into();
+            Err(ClientError { message, ..ClientError::PERMISSION_DENIED }.into())
+        }
     }
-    Ok(claims.grant)
 }
 
 /// Whether the client's user is named in the channel; `None` where the channel is not for listed users only.

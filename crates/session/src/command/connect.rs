@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use jackfield_hub::TokenMarks;
+use jackfield_hub::{TokenMarks, Void};
 use jackfield_model::app::{ConnectAnswer, Ejection, EventKind, Hello, Target};
 use jackfield_model::client::{Answer, Connect, Connected, Subscribe, Subscribed};
 use jackfield_model::subscription::Granted;
@@ -203,10 +203,12 @@ fn stands(claims: &Claims, has_token: bool, turn: &Turn<'_>) -> Result<(), Refus
     }
     let uid = claims.more.as_ref().and_then(|more| more.token_id.as_deref()).unwrap_or_default();
     let marks = TokenMarks { uid, issued_at: claims.issued_at };
-    if has_token && turn.hub.is_void(&claims.user, marks, turn.now.millis) {
-        return Err(Refusal::Close(revoked()));
+    match turn.hub.void(&claims.user, marks, turn.now.millis).filter(|_| has_token) {
+        None => Ok(()),
+        // It has a client fetch a new one, as if this had run out.
+        Some(Void::Renew) => Err(Refusal::Error(ClientError::TOKEN_EXPIRED)),
+        Some(void) => Err(Refusal::Close(revoked(void))),
     }
-    Ok(())
 }
 
 /// Registers a client that may come in, unless something speaks against it.
@@ -336,7 +338,9 @@ fn session_name(session: &Session) -> Option<String> {
 impl Session {
     /// Keeps what a token says beyond who the client is.
     pub(crate) fn remember_token(&mut self, claims: &Claims) {
-        self.issued_at = claims.issued_at.map_or(0, |at| u32::try_from(at).unwrap_or(u32::MAX));
+        let issued_at = claims.issued_at.unwrap_or_default();
+        self.issued_at = u32::try_from(issued_at / 1000).unwrap_or(u32::MAX);
+        self.issued_at_millis = (issued_at % 1000) as u16;
         let (caps, token_id) = match &claims.more {
             Some(more) => (more.caps.clone(), more.token_id.clone()),
             None => (None, None),

@@ -39,8 +39,9 @@ pub(super) fn run(session: &mut Session, token: &str, turn: &mut Turn<'_>) -> Ou
         return Ok(None);
     }
     let uid = claims.more.as_ref().and_then(|more| more.token_id.as_deref()).unwrap_or_default();
-    if turn.hub.is_void(&claims.user, TokenMarks { uid, issued_at: claims.issued_at }, turn.now.millis) {
-        session.close(revoked(), turn);
+    let marks = TokenMarks { uid, issued_at: claims.issued_at };
+    if let Some(void) = turn.hub.void(&claims.user, marks, turn.now.millis) {
+        session.close(revoked(void), turn);
         return Ok(None);
     }
     session.remember_token(&claims);

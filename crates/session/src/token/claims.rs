@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_model::{Grant, Overrides};
+use jackfield_model::{Grant, Millis, Overrides};
 use serde::Deserialize;
 
 use super::caps::{Caps, RawCap};
@@ -23,8 +23,8 @@ pub struct Claims {
     pub meta: Option<Bytes>,
     /// Seconds since 1970 after which the connection must have a new token.
     pub expire_at: Option<u64>,
-    /// `iat`: seconds since 1970 when it was made, for who revokes all that were made before.
-    pub issued_at: Option<u64>,
+    /// `iat`, in milliseconds: when it was made, for who revokes all that were made before.
+    pub issued_at: Option<Millis>,
     /// What few tokens have.
     pub more: Option<Box<MoreClaims>>,
 }
@@ -57,7 +57,7 @@ impl Claims {
             info: fields.info()?,
             meta: fields.json("meta"),
             expire_at: expire_at(fields)?,
-            issued_at: fields.seconds("iat")?,
+            issued_at: fields.millis("iat")?,
             more: (!is_plain).then(|| Box::new(more)),
         })
     }

@@ -46,6 +46,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A point in time as milliseconds, where a fraction of a second counts.
+    pub(super) fn millis(&self, name: &str) -> Result<Option<u64>, TokenError> {
+        const FAULT: &str = "its times must be seconds since 1970";
+        match self.typed::<f64>(name, FAULT)? {
+            None => Ok(None),
+            Some(seconds) if seconds >= 0.0 => Ok(Some((seconds * 1000.0).round() as u64)),
+            Some(_) => Err(TokenError::Invalid(FAULT)),
+        }
+    }
+
     /// A member as the JSON that it is.
     pub(super) fn json(&self, name: &str) -> Option<Bytes> {
         self.raw(name).map(|value| one_line(value.get()))

@@ -25,8 +25,8 @@ pub struct Subscriber<'a> {
 pub struct SubscriptionClaims {
     /// What it grants, until when.
     pub grant: Grant,
-    /// `iat`: seconds since 1970 when it was made, for who revokes all that were made before.
-    pub issued_at: Option<u64>,
+    /// `iat`, in milliseconds: when it was made, for who revokes all that were made before.
+    pub issued_at: Option<Millis>,
     /// `jti`: its name, for who revokes just this one.
     pub token_id: Option<Arc<str>>,
 }
@@ -55,6 +55,6 @@ impl Verifier {
             return Err(TokenError::Mismatch("it is for another connection"));
         }
         let grant = Grant { expire_at: expire_at(&fields)?, ..grant(&fields)? };
-        Ok(SubscriptionClaims { grant, issued_at: fields.seconds("iat")?, token_id: token_id(&fields)? })
+        Ok(SubscriptionClaims { grant, issued_at: fields.millis("iat")?, token_id: token_id(&fields)? })
     }
 }

@@ -47,7 +47,7 @@ fn reason(claims: &Value) -> String {
 fn a_plain_token_is_small() {
     let claims = verify(&json!({"sub": "42", "exp": SECONDS + 1, "iat": SECONDS, "info": {"name": "Ann"}})).unwrap();
     assert_eq!(&*claims.user, "42");
-    assert_eq!((claims.expire_at, claims.issued_at), (Some(SECONDS + 1), Some(SECONDS)));
+    assert_eq!((claims.expire_at, claims.issued_at), (Some(SECONDS + 1), Some(SECONDS * 1000)));
     assert_eq!(claims.info.unwrap().as_ref(), br#"{"name":"Ann"}"#);
     assert!(claims.meta.is_none() && claims.more.is_none());
 }
@@ -243,7 +243,7 @@ fn a_subscription_token_opens_its_channel() {
     assert_eq!(claims.grant.info.as_deref(), Some(&b"1"[..]));
     assert_eq!(claims.grant.data, Some(Payload::json("\"x\"")));
     assert_eq!(claims.grant.overrides.force_positioning, Some(true));
-    assert_eq!((claims.issued_at, claims.token_id.as_deref()), (Some(SECONDS), Some("j")));
+    assert_eq!((claims.issued_at, claims.token_id.as_deref()), (Some(SECONDS * 1000), Some("j")));
     let endless =
         subscribe(&json!({"sub": "42", "channel": "$chat", "exp": SECONDS + 5, "expire_at": 0, "client": ""}));
     assert_eq!(endless.unwrap().grant.expire_at, None);

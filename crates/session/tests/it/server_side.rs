@@ -2,7 +2,7 @@
 
 use jackfield_hub::{Options, SessionOrder};
 use jackfield_model::Grant;
-use jackfield_model::app::{Answer, Block, ConnectAnswer, Revocation};
+use jackfield_model::app::{Answer, Block, ConnectAnswer, InvalidTokens, Revocation};
 use jackfield_model::client::Unsubscribed;
 use jackfield_session::{PersonalChannel, Settings};
 use serde_json::{Value, json};
@@ -143,7 +143,7 @@ fn every_user_has_a_channel_of_its_own() {
 fn who_is_blocked_or_has_a_void_token_stays_out() {
     let mut house = house();
     house.hub.block(&Block { user: "eve".into(), expire_at: None });
-    house.hub.revoke(&Revocation { uid: "j1".into(), expire_at: None });
+    house.hub.revoke(&Revocation { uid: "j1".into(), ..Revocation::default() });
     for (claims, code) in [(json!({"sub": "eve"}), 3507), (json!({"sub": "ann", "jti": "j1"}), 3500)] {
         let mut client = house.guest();
         let hello = json!({"id": 1, "connect": {"token": token(&claims)}});
@@ -154,7 +154,30 @@ fn who_is_blocked_or_has_a_void_token_stays_out() {
     connect(&mut ann, &mut house, &json!({"sub": "ann", "jti": "j2"}), &json!({}));
     ann.obey(&mut house, &SessionOrder::VoidToken);
     assert!(ann.is_open(), "its own is good");
-    house.hub.revoke(&Revocation { uid: "j2".into(), expire_at: None });
+    house.hub.revoke(&Revocation { uid: "j2".into(), ..Revocation::default() });
     ann.obey(&mut house, &SessionOrder::VoidToken);
     assert_eq!(ann.take().closed.unwrap().code, 3500);
+}
+
+#[test]
+fn who_has_an_old_token_may_be_told_to_fetch_a_new_one() {
+    let mut house = house();
+    let tokens = |before, renew| InvalidTokens { user: "ann".into(), issued_before: before, expire_at: None, renew };
+    let old = json!({"sub": "ann", "iat": 1.25});
+    let mut ann = house.guest();
+    connect(&mut ann, &mut house, &old, &json!({}));
+    house.hub.invalidate(&tokens(1250, true));
+    ann.obey(&mut house, &SessionOrder::VoidToken);
+    assert!(ann.is_open(), "it is as old as it may be");
+    house.hub.invalidate(&tokens(1251, true));
+    ann.obey(&mut house, &SessionOrder::VoidToken);
+    assert_eq!(ann.take().closed.unwrap().code, 3005);
+    let mut again = house.guest();
+    let hello = json!({"id": 1, "connect": {"token": token(&old)}});
+    again.say(&mut house, &hello.to_string());
+    let lines = again.take().lines;
+    assert!(lines[0].contains("\"code\":109"), "{lines:?}");
+    let mut young = house.guest();
+    connect(&mut young, &mut house, &json!({"sub": "ann", "iat": 1.251}), &json!({}));
+    assert!(young.is_open());
 }

@@ -53,7 +53,7 @@ fn bad_tokens_are_told_apart() {
         let frame = json!({"id": 2, "subscribe": {"channel": "a", "token": token(&claims)}}).to_string();
         assert_eq!(ann.fall(&mut house, &frame).code, 3500, "{claims}");
     }
-    house.hub.revoke(&Revocation { uid: "j1".into(), expire_at: None });
+    house.hub.revoke(&Revocation { uid: "j1".into(), ..Revocation::default() });
     let mut ann = house.user("ann");
     let reply = subscribe(&mut ann, &mut house, "a", &json!({"sub": "ann", "channel": "a", "jti": "j1"}));
     assert_eq!(reply["error"]["code"], 103);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ class BaseBackend:
             config.prefix,
             repr(sorted(config.options.items())),
         )
+        self._breaker: tuple[int, Breaker | None] = (0, None)
 
     # What a queue implements.
 
@@ -78,12 +80,29 @@ class BaseBackend:
     @property
     def breaker(self) -> Breaker:
         """The breaker that the threads of this process share."""
-        return breakers.get_or_make(self.key, lambda: Breaker(*self.config.breaker))
+        pid, breaker = self._breaker
+        if pid != os.getpid() or breaker is None:
+            breaker = breakers.get_or_make(self.key, lambda: Breaker(*self.config.breaker))
+            self._breaker = (os.getpid(), breaker)
+        return breaker
 
     def send(self, commands: Sequence[Command]) -> None:
         """Hands commands to the queue, as one pipeline. Raises PublishError."""
-        with self._guarded():
-            self._send(commands)
+        breaker = self.breaker
+        if breaker.closed:
+            # As `_guarded`, without the cost of a context manager.
+            start = time.monotonic()
+            try:
+                self._send(commands)
+            except JackfieldError:
+                breaker.succeeded()  # It refused, so it is there.
+                raise
+            except self.failures as error:
+                raise self._failed(breaker, start, error) from error
+            breaker.succeeded()
+        else:
+            with self._guarded():
+                self._send(commands)
 
     def ask(self, command: Command, timeout: float | None = None) -> dict[str, Any]:
         """Asks the server and waits. Raises AskTimeout, AskError, PublishError."""
@@ -110,9 +129,12 @@ class BaseBackend:
             breaker.succeeded()
             raise
         except self.failures as error:
-            breaker.failed(slow=time.monotonic() - start >= self.config.timeout / 2)
-            raise PublishError(f"{self.where} does not take commands: {error!r}") from error
+            raise self._failed(breaker, start, error) from error
         breaker.succeeded()
+
+    def _failed(self, breaker: Breaker, start: float, error: Exception) -> PublishError:
+        breaker.failed(slow=time.monotonic() - start >= self.config.timeout / 2)
+        return PublishError(f"{self.where} does not take commands: {error!r}")
 
     @property
     def where(self) -> str:

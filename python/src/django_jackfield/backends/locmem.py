@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django_jackfield.backends.base import BaseBackend
 from django_jackfield.command import Command
+from django_jackfield.errors import AskError
 from django_jackfield.serialise import to_json
 
-outbox: list[Command] = []
+
+class Outbox(list[Command]):
+    """What was sent. Cleared, nothing has been published."""
+
+    def clear(self) -> None:
+        """Empties it, and the histories that came of it."""
+        from django_jackfield.testing.server import server
+
+        super().clear()
+        server.forget()
+
+
+outbox = Outbox()
 
 
 class LocMemBackend(BaseBackend):
-    """What was sent is in `outbox`; presence is empty, history is what the outbox holds."""
+    """What was sent is in `outbox`; the fake clients of a test hear it and are told of."""
 
     FOR_DEVELOPMENT: ClassVar[bool] = True
 
@@ -22,28 +35,18 @@ class LocMemBackend(BaseBackend):
         return ()
 
     def _send(self, commands: Sequence[Command]) -> None:
+        from django_jackfield.testing.server import server
+
         outbox.extend(commands)
+        for command in commands:
+            server.apply(command)
 
     def _ask(self, command: Command, timeout: float) -> bytes:
-        result: dict[str, Any]
-        if command.method == "presence":
-            result = {"presence": {}}
-        elif command.method == "presence_stats":
-            result = {"num_clients": 0, "num_users": 0}
-        else:
-            result = self._history(command)
-        return to_json({"v": 1, "id": command.id, "result": result})
+        from django_jackfield.testing.server import server
 
-    def _history(self, command: Command) -> dict[str, Any]:
-        channel, limit = command.channels[0], command.fields["limit"]
-        published = [
-            {"offset": offset, "data": sent.fields.get("data")}
-            for offset, sent in enumerate((c for c in outbox if channel in c.channels), start=1)
-        ]
-        after = (command.fields.get("since") or {"offset": 0})["offset"]
-        newer = published[after:]
-        return {
-            "publications": newer if limit < 0 else newer[:limit],
-            "epoch": "locmem",
-            "offset": len(published),
-        }
+        try:
+            result = server.ask(command)
+        except AskError as error:
+            said = {"code": error.code, "message": error.message}
+            return to_json({"v": 1, "id": command.id, "error": said})
+        return to_json({"v": 1, "id": command.id, "result": result})

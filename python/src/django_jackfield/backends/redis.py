@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -29,17 +32,28 @@ if TYPE_CHECKING:
     from django_jackfield.worker.feed import Feed, Sink
 
 MAX_BACKLOG = 1_000_000
+LOOK_EVERY = 256
 
 clients: PerProcess[redis.Redis] = PerProcess()
-full: PerProcess[set[int]] = PerProcess()
+watches: PerProcess[dict[int, int]] = PerProcess()
+
+# A command as RESP. Its beginning is made once for each partition.
+_HEAD = b"*11\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nv\r\n$1\r\n1\r\n$2\r\nid\r\n"
+_TAIL = b"%b$%d\r\n%b\r\n$6\r\nmethod\r\n$%d\r\n%b\r\n$7\r\npayload\r\n$%d\r\n%b\r\n"
+
+_NAMELESS = (
+    inspect.signature(redis.ConnectionPool.get_connection).parameters["command_name"].default
+    is not inspect.Parameter.empty
+)
+"""Whether the pool lends connections without being told what for: so since redis-py 5.3."""
 
 
 class RedisBackend(BaseBackend):
     """OPTIONS: `url` (redis://, rediss://, unix://), `username`, `password`, `max_connections`,
     `max_backlog` (1,000,000: so many commands may wait in a partition).
 
-    A stream is never trimmed: what was accepted would be gone. Who adds a command is told how
-    many wait now, and once that is too many, it looks before it adds, and refuses.
+    A stream is never trimmed: what was accepted would be gone. Who adds commands looks now and
+    then how many wait, and once that is too many, it looks before it adds, and refuses.
     """
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
@@ -49,6 +63,9 @@ class RedisBackend(BaseBackend):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.url = self.address(config)
+        self._streams = [self._commands(number) for number in range(config.partitions)]
+        self._heads = [_HEAD % (len(one.encode()), one.encode()) for one in self._streams]
+        self._watched: tuple[int, dict[int, int] | None] = (0, None)
         self.max_backlog = config.options.get("max_backlog", MAX_BACKLOG)
         if not isinstance(self.max_backlog, int) or self.max_backlog < 1:
             raise ImproperlyConfigured(
@@ -103,21 +120,74 @@ class RedisBackend(BaseBackend):
         self._put(commands)
 
     def _put(self, commands: Sequence[Command], reply_to: str | None = None) -> None:
-        """Adds commands, and notes which partitions are full by now."""
-        partitions = sorted({one.partition(self.config.partitions) for one in commands})
-        full_ones = full.get_or_make(self.key, set)
-        self._refuse(sorted(full_ones.intersection(partitions)), full_ones)
+        """Adds commands, and looks now and then how many wait."""
+        watch = self._watch()
+        if len(commands) == 1 and reply_to is None:
+            partition = commands[0].partition(self.config.partitions)
+            if watch.get(partition, 0) > 0:
+                watch[partition] -= 1
+                self._add(commands[0], self._heads[partition])
+                return
+        counts = Counter(one.partition(self.config.partitions) for one in commands)
+        self._refuse([one for one in sorted(counts) if watch.get(one, 0) < 0], watch)
         pipe = self.client().pipeline(transaction=False)
         for command in commands:
-            self._add(pipe, command, reply_to)
-        for partition in partitions:
-            pipe.xlen(self._commands(partition))
+            stream = self._streams[command.partition(self.config.partitions)]
+            pipe.execute_command("XADD", stream, "*", *self._fields(command, reply_to))
+        due = [one for one in sorted(counts) if watch.get(one, 0) <= counts[one]]
+        for partition in due:
+            pipe.execute_command("XLEN", self._streams[partition])
         lengths = pipe.execute()[len(commands) :]
-        for partition, length in zip(partitions, lengths, strict=True):
-            if length >= self.max_backlog:
-                full_ones.add(partition)
+        for partition, count in counts.items():
+            watch[partition] = watch.get(partition, 0) - count
+        for partition, length in zip(due, lengths, strict=True):
+            watch[partition] = self._until_look(length)
 
-    def _refuse(self, partitions: Sequence[int], full_ones: set[int]) -> None:
+    def _add(self, command: Command, head: bytes) -> None:
+        """Adds one command: what the client would do, without what it does for every command.
+
+        A broken connection is replaced and the command sent once more; a timeout is not tried
+        again.
+        """
+        packed = [_TAIL % (head, *_sized(command.id, command.method, command.payload))]
+        pool = self.client().connection_pool
+        connection = pool.get_connection() if _NAMELESS else pool.get_connection("XADD")
+        try:
+            try:
+                connection.send_packed_command(packed)
+                connection.read_response()
+            except redis.ConnectionError:
+                connection.disconnect()
+                connection.send_packed_command(packed)
+                connection.read_response()
+        except BaseException as error:
+            if not isinstance(error, redis.ResponseError):
+                connection.disconnect()  # An answer may be on its way that is not the next one's.
+            raise
+        finally:
+            pool.release(connection)
+
+    def _watch(self) -> dict[int, int]:
+        """How many more commands may be added to each partition before its length is due.
+
+        Below 0: it was full. What is missing has never been looked at.
+        """
+        pid, watch = self._watched
+        if pid != os.getpid() or watch is None:
+            watch = watches.get_or_make(self.key, dict)
+            self._watched = (os.getpid(), watch)
+        return watch
+
+    def _until_look(self, length: int) -> int:
+        """Every LOOK_EVERY commands, and every one when the rest of the room is small.
+
+        Invariant: the processes of a site that add at the same time, fewer than 64, together
+        cannot pass `max_backlog` by more than that rest.
+        """
+        room = self.max_backlog - length
+        return -1 if room <= 0 else min(LOOK_EVERY, room // 64)
+
+    def _refuse(self, partitions: Sequence[int], watch: dict[int, int]) -> None:
         """Looks again at partitions that were full. Raises PublishError while one is."""
         for partition in partitions:
             length: Any = self.client().xlen(self._commands(partition))
@@ -126,21 +196,18 @@ class RedisBackend(BaseBackend):
                     f"{self.where} is full: {length} commands wait in partition {partition}, "
                     f"{self.max_backlog} may (max_backlog): does jackfield read them?"
                 )
-            full_ones.discard(partition)
+            watch[partition] = 0
 
     def _commands(self, partition: int) -> str:
         return f"{{{self.config.prefix}:{partition}}}:commands"
 
-    def _add(self, pipe: Any, command: Command, reply_to: str | None) -> None:
-        fields: dict[Any, Any] = {
-            "v": "1",
-            "id": command.id,
-            "method": command.method,
-            "payload": command.payload,
-        }
-        if reply_to:
-            fields["reply_to"] = reply_to
-        pipe.xadd(self._commands(command.partition(self.config.partitions)), fields)
+    @staticmethod
+    def _fields(command: Command, reply_to: str | None) -> tuple[str | bytes, ...]:
+        fields = (
+            *("v", "1", "id", command.id),
+            *("method", command.method, "payload", command.payload),
+        )
+        return (*fields, "reply_to", reply_to) if reply_to else fields
 
     def _ask(self, command: Command, timeout: float) -> bytes:
         reply_to = f"{{{self.config.prefix}}}:replies:{new_id()}"
@@ -160,6 +227,10 @@ class RedisBackend(BaseBackend):
         return RedisFeed(self, sink, partitions)
 
     def dead_letters(self, limit: int) -> list[dict[str, str]]:
+        with self._guarded():
+            return self._dead_letters(limit)
+
+    def _dead_letters(self, limit: int) -> list[dict[str, str]]:
         letters = []
         for partition in range(self.config.partitions):
             for name in ("dead", "dead:app"):
@@ -173,10 +244,11 @@ class RedisBackend(BaseBackend):
 
     def settle_dead(self, wanted: Wanted) -> list[tuple[Letter, str]]:
         done: list[tuple[Letter, str]] = []
-        for partition in range(self.config.partitions):
-            for name, target in (("dead", "commands"), ("dead:app", "events")):
-                start = f"{{{self.config.prefix}:{partition}}}:"
-                done += self._settle_dead(wanted, partition, (start + name, start + target))
+        with self._guarded():
+            for partition in range(self.config.partitions):
+                for name, target in (("dead", "commands"), ("dead:app", "events")):
+                    start = f"{{{self.config.prefix}:{partition}}}:"
+                    done += self._settle_dead(wanted, partition, (start + name, start + target))
         return done[: wanted.limit]
 
     def _settle_dead(
@@ -221,8 +293,18 @@ class RedisBackend(BaseBackend):
         return verdict
 
     def close(self) -> None:
-        full.pop(self.key)
+        watches.pop(self.key)
+        self._watched = (0, None)
         for patience in (self.config.timeout, 2 * self.config.timeout):
             client = clients.pop((self.key, patience))
             if client is not None:
                 client.close()
+
+
+def _sized(*texts: str | bytes) -> list[int | bytes]:
+    """Each with its length before it."""
+    found: list[int | bytes] = []
+    for text in texts:
+        raw = text.encode() if isinstance(text, str) else text
+        found += (len(raw), raw)
+    return found

@@ -14,13 +14,20 @@ from django_jackfield.dispatch import Outcome
 logger = logging.getLogger("django_jackfield.worker")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
-    """One event as a queue handed it over. `tag` is for the feed that made it."""
+    """One event as a queue handed it over. `tag` is for the feed that made it.
+
+    What the worker notes on it: `admitted` (it was begun), `due` (it has waited for the end of a
+    burst), `failures` (so often its handler raised).
+    """
 
     fields: Mapping[str, str | bytes]
     attempt: int
     tag: Any
+    admitted: bool = False
+    due: bool = False
+    failures: int = 0
 
     @property
     def lane(self) -> str:
@@ -50,6 +57,12 @@ class Feed(Protocol):
 
     def admit(self, delivery: Delivery) -> bool:
         """Whether a delivery whose turn has come is still ours to handle."""
+
+    def attempt(self, delivery: Delivery) -> int:
+        """Which try to handle it begins now, from 1: what waited behind others was not tried.
+
+        A try that nobody can know of counts, so an event that was delivered again has at least 2.
+        """
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Answers, buries and acknowledges. From any thread; returns at once."""

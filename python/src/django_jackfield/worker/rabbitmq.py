@@ -51,6 +51,7 @@ class RabbitMQFeed:
         self._settled: queue.SimpleQueue[tuple[Delivery, Outcome]] = queue.SimpleQueue()
         self._finished: OrderedDict[str, Outcome] = OrderedDict()
         self._link: Link | None = None
+        self._awake = False
         self._generation = 0
         self._tags: list[str] = []
 
@@ -68,9 +69,15 @@ class RabbitMQFeed:
             self.settle(delivery, outcome)
         return outcome is None
 
+    def attempt(self, delivery: Delivery) -> int:
+        """RabbitMQ counts deliveries, and buries what was delivered 20 times in vain."""
+        return delivery.attempt
+
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._settled.put((delivery, outcome))
-        self._wake()
+        if not self._awake:
+            self._awake = True
+            self._wake()
 
     def stop_reading(self) -> None:
         self.stopping.set()
@@ -152,6 +159,8 @@ class RabbitMQFeed:
                 return
 
     def _settle_all(self, link: Link, channel: BlockingChannel) -> None:
+        # Before the first look: who settles from here on wakes this thread again.
+        self._awake = False
         while True:
             try:
                 delivery, outcome = self._settled.get_nowait()

@@ -34,6 +34,7 @@ READ_COUNT = 32
 CLAIM_COUNT = 100
 DEAD_MAXLEN = 10_000
 ANSWER_TTL_MS = 60_000
+TRIES_TTL_MS = 24 * 3600 * 1000
 PATIENCE_SECONDS = 5.0
 FAILURES = (redis.RedisError, OSError)
 
@@ -92,6 +93,25 @@ class RedisFeed:
         number, entry, epoch = delivery.tag
         return self.partitions[number].admit(entry, epoch)
 
+    def attempt(self, delivery: Delivery) -> int:
+        """The length of a list in Redis: each try of what was delivered again adds to it."""
+        if delivery.attempt == 1:
+            return 1
+        key = self._tries(delivery)
+        try:
+            pipe: Any = self.client.pipeline(transaction=False)
+            pipe.rpush(key, self.name)
+            pipe.pexpire(key, TRIES_TTL_MS)
+            tries: int = pipe.execute()[0]
+        except FAILURES as error:
+            logger.warning("how often %r was tried is not known: %s", key, error)
+            return delivery.attempt
+        return 1 + tries
+
+    def _tries(self, delivery: Delivery) -> str:
+        number, entry, _ = delivery.tag
+        return f"{self.partitions[number].key('tries')}:{entry.decode()}"
+
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._settled.put((delivery, outcome))
 
@@ -139,6 +159,8 @@ class RedisFeed:
         for delivery, outcome in items:
             number, entry, _ = delivery.tag
             entries.setdefault(number, []).append(entry)
+            if delivery.attempt > 1:
+                pipe.delete(self._tries(delivery))
             reply_to = delivery.fields.get("reply_to")
             if outcome.answer is not None and reply_to:
                 pipe.rpush(reply_to, outcome.answer)

@@ -37,6 +37,7 @@ def note(ctx, **what):
 
 class RoomChannel(Channel):
     pattern = "room:<int:pk>"
+    access = "public"
 
     @on("say")
     def say(self, ctx, data, pk):
@@ -64,6 +65,7 @@ class RoomChannel(Channel):
 
 class UserChannel(Channel):
     pattern = "user:<uuid:key>/<slug:topic>"
+    access = "public"
 
     @on("message")
     def message(self, ctx, data, key, topic):

@@ -24,6 +24,7 @@ class RoomChannel(Channel):
     """Notes of one room."""
 
     pattern = "room:<int:pk>"
+    access = "authenticated"
 
     @on("say")
     def say(self, ctx, data, pk):

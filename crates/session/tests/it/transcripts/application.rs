@@ -28,8 +28,9 @@ pub(super) fn command(value: &Value) -> Command {
         "history_remove" => Command::HistoryRemove(channel(&mut bag)),
         "invalidate_user_tokens" => Command::InvalidateUserTokens(InvalidTokens {
             user: user(&mut bag),
-            issued_before: bag.number("issued_before").unwrap(),
+            issued_before: bag.number("issued_before").unwrap() * 1000,
             expire_at: None,
+            renew: bag.flag("renew"),
         }),
         "map_clear" => Command::MapClear(channel(&mut bag)),
         "map_publish" => Command::MapPublish(publish(&mut bag)),
@@ -41,7 +42,11 @@ pub(super) fn command(value: &Value) -> Command {
             expire_at: bag.number("expire_at"),
             info: bag.value("info").map(bytes),
         }),
-        "revoke_token" => Command::RevokeToken(Revocation { uid: bag.text("uid").unwrap(), expire_at: None }),
+        "revoke_token" => Command::RevokeToken(Revocation {
+            uid: bag.text("uid").unwrap(),
+            expire_at: None,
+            renew: bag.flag("renew"),
+        }),
         "send" => Command::Send(Send { user: user(&mut bag), data: data(&mut bag).unwrap() }),
         "subscribe" => Command::Subscribe(Subscribe {
             target: target(&mut bag),

@@ -1,0 +1,1 @@
+"""What is opt-in: apps that a project adds to INSTALLED_APPS."""

@@ -1,0 +1,1 @@
+"""Events that are handled once: their ids, in the transaction of what they did."""

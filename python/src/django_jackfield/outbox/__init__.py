@@ -1,0 +1,1 @@
+"""Publications that survive the death of their process: a table in the project's own database."""

@@ -1,0 +1,1 @@
+"""The site that browsers visit in tests."""

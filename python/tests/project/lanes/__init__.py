@@ -1,0 +1,1 @@
+"""Handlers with rules."""
