@@ -36,8 +36,14 @@ def call(**more):
 
 @pytest.mark.parametrize(
     ("said", "value"),
-    [(2, 2.0), (0.5, 0.5), ("2s", 2.0), ("500ms", 0.5), ("1.5m", 90.0)]
-    + [(timedelta(hours=1), 3600.0)],
+    [
+        (2, 2.0),
+        (0.5, 0.5),
+        ("2s", 2.0),
+        ("500ms", 0.5),
+        ("1.5m", 90.0),
+        (timedelta(hours=1), 3600.0),
+    ],
 )
 def test_times(said, value):
     assert seconds(said, "timeout") == value
@@ -60,8 +66,15 @@ def test_rates():
 
 @pytest.mark.parametrize(
     "options",
-    [{"retry": -1}, {"batch": 0}, {"batch": True}, {"batch": 2, "once": True}]
-    + [{"debounce": "1s", "batch": 2}, {"backoff": "soon"}, {"rate": "often"}],
+    [
+        {"retry": -1},
+        {"batch": 0},
+        {"batch": True},
+        {"batch": 2, "once": True},
+        {"debounce": "1s", "batch": 2},
+        {"backoff": "soon"},
+        {"rate": "often"},
+    ],
 )
 def test_a_rule_that_makes_no_sense_is_refused_where_it_is_written(registry, options):
     with pytest.raises(ValueError, match=r".+"):

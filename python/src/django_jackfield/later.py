@@ -14,7 +14,7 @@ logger = logging.getLogger("django_jackfield")
 
 
 def after_commit(
-    work: Callable[[], None],
+    work: Callable[[], object],
     what: str,
     *,
     on_commit: bool | None = None,

@@ -1,4 +1,4 @@
-"""What the server decides without Django, by the namespaces that are made of the channel classes."""
+"""What the server decides without Django, by the namespaces made of the channel classes."""
 
 from __future__ import annotations
 

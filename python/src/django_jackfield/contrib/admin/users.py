@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from django_jackfield.contrib.admin.permissions import KICK
 from django_jackfield.errors import JackfieldError
-from django_jackfield.push import disconnect
+from django_jackfield.revoke import disconnect
 
 ACTION = "jackfield_close_connections"
 
@@ -36,7 +36,7 @@ def jackfield_close_connections(model_admin: Any, request: HttpRequest, users: A
 
 
 class CloseConnectionsMixin:
-    """For a user admin of the project's own: `class MyUserAdmin(CloseConnectionsMixin, UserAdmin)`."""
+    """For a user admin of your own: `class MyUserAdmin(CloseConnectionsMixin, UserAdmin)`."""
 
     def get_actions(self, request: HttpRequest) -> Any:
         """The actions of the class, and ours."""
