@@ -6,7 +6,6 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.urls import reverse
 
-from contract_handlers import HISTORY
 from django_jackfield import Channel, brokers, on, publish
 from django_jackfield.backends.locmem import LocMemBackend
 from django_jackfield.dead import Letter

@@ -1,4 +1,4 @@
-"""The embedded backend and the real server: no queue is installed, and everything of `publish` arrives."""
+"""The embedded backend and the real server: no queue is installed, and publications arrive."""
 
 import json
 import sys

@@ -15,7 +15,6 @@ from recipe import Recipe
 from serving import BINARY, free_port, wait_for
 
 HERE = Path(__file__).parent
-MODULES = Path(os.environ.get("JACKFIELD_NODE_MODULES", HERE.parent / "sdk" / "node_modules"))
 PASSWORD = "correct horse battery"
 
 
@@ -30,7 +29,6 @@ class Shop:
         self.home = f"https://localhost:{self.port}"
         self.server: subprocess.Popen[bytes] | None = None
         shutil.copytree(HERE / "site", self.site, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(MODULES / "centrifuge" / "dist" / "centrifuge.js", self.site / "assets")
         # SQLite writes beside its file, as the user of the site.
         (self.site / "data").mkdir()
         (self.site / "data").chmod(0o777)

@@ -113,11 +113,11 @@ class Channel(ChannelApi):
             cls._route = RoutePattern(cls.pattern, is_endpoint=True)
             registry.channels.append(cls)
 
-    def get_object(self, **params: Any) -> Any:
+    def get_object(self, *_: Any, **params: Any) -> Any:
         """The object whose permissions count. If overridden, no object means no access."""
         return None
 
-    def can_subscribe(self, user: Any, **params: Any) -> bool | Subscription | None:
+    def can_subscribe(self, user: Any, *_: Any, **params: Any) -> bool | Subscription | None:
         """Whether a user may come in, where the namespace has `subscribe_proxy_enabled`.
 
         Override it with the values of the pattern: `(self, user, pk)`. True or a Subscription
@@ -125,14 +125,16 @@ class Channel(ChannelApi):
         """
         return False
 
-    def can_publish(self, user: Any, **params: Any) -> bool | Rewrite | None:
+    def can_publish(self, user: Any, *_: Any, **params: Any) -> bool | Rewrite | None:
         """Whether a user may publish `self.ctx.data`, with `publish_proxy_enabled`.
 
         True publishes it as it is, a Rewrite something else.
         """
         return False
 
-    def can_stay(self, user: Any, **params: Any) -> bool | int | Renewal | Subscription | None:
+    def can_stay(
+        self, user: Any, *_: Any, **params: Any
+    ) -> bool | int | Renewal | Subscription | None:
         """Whether a user whose subscription has expired may stay, with `sub_refresh_proxy_enabled`.
 
         True or a Renewal keeps the user in; without an override `can_subscribe` is asked again.
