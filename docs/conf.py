@@ -13,7 +13,6 @@ language = "en"
 extensions = ["myst_parser"]
 root_doc = "docs/index"
 include_patterns = [
-    "README.md",
     "docs/*.md",
     "spec/app-link.md",
     "bench/README.md",

@@ -1,0 +1,249 @@
+"""Uses what the blocks define, so that the lines in their functions run.
+
+Each function is for the blocks of a page that contain a mark; it is given the imported module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+DRIVES: list[tuple[str, str, Callable[[Any], None]]] = []
+
+
+def use(page: str, mark: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Of blocks of a page that contain `mark`."""
+
+    def add(function: Callable[[Any], None]) -> Callable[[Any], None]:
+        DRIVES.append((page, mark, function))
+        return function
+
+    return add
+
+
+def sent(method: str = "publish") -> list[Any]:
+    """The commands of a kind that were sent since this was asked last."""
+    from django_jackfield.backends.locmem import outbox
+
+    found = [one for one in outbox if one.method == method]
+    outbox.clear()
+    return found
+
+
+def one(method: str = "publish") -> Any:
+    found = sent(method)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def user(name: str = "ann", *permissions: str, **more: Any) -> Any:
+    """A user who has these permissions, which are made where they are none of a model."""
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Permission
+    from django.contrib.contenttypes.models import ContentType
+
+    made = get_user_model().objects.create_user(name, **more)
+    for permission in permissions:
+        app, _, codename = permission.partition(".")
+        kind = ContentType.objects.filter(app_label=app).first()
+        found, _ = Permission.objects.get_or_create(
+            content_type__app_label=app, codename=codename, defaults={"content_type": kind}
+        )
+        made.user_permissions.add(found)
+    return made
+
+
+def client(of: Any = None, **more: Any) -> Any:
+    from django_jackfield.test import JackfieldClient
+
+    return JackfieldClient(of, **more).connect()
+
+
+def request(of: Any) -> Any:
+    """A request of somebody who is logged in."""
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.test import RequestFactory
+
+    made = RequestFactory().get("/")
+    made.user = of
+    made.session = SessionStore()
+    made.session["_auth_user_id"] = str(of.pk)
+    made.session.save()
+    return made
+
+
+def order(region: str = "north") -> Any:
+    from shop.models import Customer, Order, Region
+
+    where, _ = Region.objects.get_or_create(slug=region)
+    return Order.objects.create(customer=Customer.objects.create(name="Ann"), region=where)
+
+
+@use("docs/django-browser.md", 'publish("room:7"')
+def _(m: Any) -> None:
+    assert one().channels == ("room:7",)
+
+
+@use("docs/django-browser.md", "def announce")
+def _(m: Any) -> None:
+    m.announce(order())
+    assert "<li>" in one().data["data"]
+
+
+@use("docs/django-channels.md", "def say(self")
+def _(m: Any) -> None:
+    ann = client(user())
+    ann.subscribe("room:7")
+    ann.send("room:7", {"text": "hi"}, event="say")
+    (heard,) = ann.received("room:7", "message")
+    assert heard.data == {"by": ann.user_id, "text": "hi"}
+
+
+@use("docs/django-channels.md", "def announce")
+def _(m: Any) -> None:
+    m.announce(7)
+    assert len(sent()) == 2
+    ann = client(user())
+    ann.subscribe("room:7")
+    members, counts, newest = m.look(7)
+    assert len(members) == counts["num_clients"] == 1
+    assert newest == []
+
+
+@use("docs/django-channels.md", "ArenaChannel")
+def _(m: Any) -> None:
+    ann, bob = client(user()), client(user("bob"))
+    ann.subscribe("arena:3")
+    ann.send("arena:3", {"won": "ann"}, event="finish")
+    assert ann.received("arena:3", "over")
+    for each in (ann, bob):
+        each.subscribe("moves:3")
+    bob.publish("moves:3", {"event": "move", "data": 1})
+    assert ann.received("moves:3", "move")
+
+
+@use("docs/django-channels-migration.md", "get_channel_layer")
+def _(m: Any) -> None:
+    m.told("hi")
+    assert one().data == {"event": "chat.message", "data": {"text": "hi"}}
+
+
+@use("docs/django-channels-migration.md", "import group_send")
+def _(m: Any) -> None:
+    m.told("hi")
+    assert one().data == {"event": "chat.message", "data": {"text": "hi"}}
+
+
+@use("docs/django-channels-migration.md", "class ChatChannel")
+def _(m: Any) -> None:
+    ann = client(user())
+    ann.subscribe("chat_7")
+    ann.send("chat_7", {"text": "hi"}, event="say")
+    assert ann.received("chat_7", "chat.message")[0].data["text"] == "hi"
+
+
+@use("docs/django-models.md", "class OrdersBoard")
+def _(m: Any) -> None:
+    made = order()
+    made.status = "paid"
+    made.save()
+    made.delete()
+    assert [each.data["event"] for each in sent()] == ["created", "updated", "deleted"]
+
+
+@use("docs/django-models.md", "def ship")
+def _(m: Any) -> None:
+    made = order()
+    sent()
+    m.ship([made.pk])
+    assert one().data["data"]["status"] == "shipped"
+
+
+@use("docs/django-outbox.md", "def pay")
+def _(m: Any) -> None:
+    m.pay(order())
+    assert [each.channels for each in sent()] == [("orders:typing",), ("orders",)]
+
+
+@use("docs/django-outbox.md", "def settle")
+def _(m: Any) -> None:
+    class Event:
+        id = "an-id"
+
+    assert m.settle(Event, {}) == m.settle(Event, {}) == {"ok": True}
+
+
+@use("docs/django-rights.md", "class News")
+def _(m: Any) -> None:
+    from chat.models import Room
+
+    from django_jackfield.test import SubscribeDenied
+
+    ann, bob = user("ann", "chat.view_board"), user("bob")
+    room = Room.objects.create()
+    room.members.add(ann)
+    client().subscribe("news:site")
+    for name in ("board:7", f"room:{room.pk}"):
+        client(ann).subscribe(name)
+        try:
+            client(bob).subscribe(name)
+        except SubscribeDenied:
+            continue
+        raise AssertionError(f"bob is in {name}")
+
+
+@use("docs/django-rights.md", "def get_object")
+def _(m: Any) -> None:
+    from django.contrib.auth.models import Group
+
+    from django_jackfield.test import SubscribeDenied
+
+    group = Group.objects.create(name="staff")
+    ann = client(user("ann", is_superuser=True))
+    ann.subscribe(f"group:{group.pk}")
+    try:
+        ann.subscribe("group:999")
+    except SubscribeDenied:
+        return
+    raise AssertionError("a group that is not there lets in")
+
+
+@use("docs/django-rights.md", "def tokens")
+def _(m: Any) -> None:
+    made = m.tokens(request(user()))
+    assert made["connection"].count(".") == made["board"].count(".") == 2
+
+
+@use("docs/django-rights.md", "def lock")
+def _(m: Any) -> None:
+    from chat.models import Room
+    from django.contrib.auth import get_user_model
+
+    ann = user()
+    room = Room.objects.create()
+    room.members.add(ann)
+    m.leave(room, ann)
+    sent()
+    m.lock(get_user_model().objects.all())
+    assert sent("disconnect")
+
+
+@use("docs/django-worker.md", "class DeviceChannel")
+def _(m: Any) -> None:
+    ann = client(user("ann", "fleet.add_alarm", "fleet.change_device"), channels=["device:7"])
+    for event in ("position", "alarm", "settings"):
+        ann.send("device:7", {"n": 1}, event=event)
+    assert ann.call("devices.rename", pk=7, title="x") == {"pk": 7, "title": "x"}
+
+
+@use("docs/django-worker.md", "def tell")
+def _(m: Any) -> None:
+    class Context:
+        user_id = "42"
+
+    m.handler_failed.send(None, ctx=Context, name="say", error=ValueError(), seconds=0.1)
+
+
+@use("docs/django-admin.md", "import channels, connections, nodes")
+def _(m: Any) -> None:
+    assert m.connections(user=42) == []
