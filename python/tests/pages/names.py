@@ -248,8 +248,7 @@ def set_by_init(kind: Any) -> set[str]:
     found: set[str] = set()
     for one in getattr(kind, "__mro__", ()):
         found |= set(getattr(one, "__annotations__", {}))
-        if one.__module__.startswith(PACKAGE):
-            found |= set(re.findall(r"\bself\.(\w+)\b[^=\n(]*=", source_of(one)))
+        found |= set(re.findall(r"\b(?:self|cls)\.(\w+)\b[^=\n(]*=", source_of(one)))
     return found
 
 

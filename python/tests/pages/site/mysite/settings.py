@@ -9,7 +9,6 @@ SECRET_KEY = "the-key-of-the-pages"
 DEBUG = True
 ALLOWED_HOSTS = ["testserver"]
 INSTALLED_APPS = [
-    "django_jackfield",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -49,6 +48,11 @@ JACKFIELD = {"default": {}}
 for _app in ("django.contrib.messages", "django.contrib.admin", "chat", "shop", "fleet", "page"):
     if _app not in INSTALLED_APPS:
         INSTALLED_APPS.append(_app)
+if "django_jackfield" not in INSTALLED_APPS:
+    INSTALLED_APPS = ["django_jackfield", *INSTALLED_APPS]
+if "DEBUG_TOOLBAR_PANELS" in globals():
+    INSTALLED_APPS.append("debug_toolbar")
+    MIDDLEWARE.insert(0, "debug_toolbar.middleware.DebugToolbarMiddleware")
 if "PAGES_LOCMEM" in os.environ:
     for _alias in JACKFIELD.values():
         _alias.update(BACKEND="django_jackfield.backends.locmem.LocMemBackend", OPTIONS={})
