@@ -321,3 +321,23 @@ def _(m: Any) -> None:
         ann.subscribe(name)
     ann.send("room:7", 1, event="say")
     assert ann.received("room:7", "message")
+
+
+@use("docs/django.md", "def close")
+def _(m: Any) -> None:
+    m.close(request(user()), 7)
+    assert one().channels == ["room:7"]
+
+
+@use("docs/django.md", "class RoomChannel")
+def _(m: Any) -> None:
+    from chat.models import Room
+
+    ann = user()
+    room = Room.objects.create()
+    room.members.add(ann)
+    page = client(ann)
+    page.subscribe(f"room:{room.pk}")
+    if hasattr(m.RoomChannel, "say"):
+        page.send(f"room:{room.pk}", {"text": "hi"}, event="say")
+        assert page.received(f"room:{room.pk}", "message")

@@ -14,6 +14,7 @@ import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -245,8 +246,13 @@ def set_by_init(kind: Any) -> set[str]:
     """The attributes that methods of a class give to `self`."""
     if isinstance(kind, Local):
         return set().union(*(set_by_init(base) for base in kind.bases))
+    return given_to_self(kind) if inspect.isclass(kind) else set()
+
+
+@lru_cache
+def given_to_self(kind: type) -> set[str]:
     found: set[str] = set()
-    for one in getattr(kind, "__mro__", ()):
+    for one in kind.__mro__:
         found |= set(getattr(one, "__annotations__", {}))
         found |= set(re.findall(r"\b(?:self|cls)\.(\w+)\b[^=\n(]*=", source_of(one)))
     return found
@@ -287,6 +293,7 @@ def entered(value: Any) -> Any:
     return value if isinstance(value, Instance) else None
 
 
+@lru_cache
 def arguments(called: Any) -> set[str] | None:
     """The arguments by name that something takes; None where it takes any, or it cannot be told."""
     try:

@@ -17,7 +17,7 @@ HELP = "print what was published in a channel, a JSON object each, oldest first"
 
 def add_arguments(parser: CommandParser) -> None:
     """Which channel, and how much of it."""
-    parser.add_argument("channel")
+    parser.add_argument("channel", help="its name")
     parser.add_argument("--limit", type=count, help="at most so many; without --since the newest")
     parser.add_argument(
         "--since",

@@ -12,7 +12,7 @@ HELP = "print who is in a channel, a JSON object each"
 
 def add_arguments(parser: CommandParser) -> None:
     """Which channel."""
-    parser.add_argument("channel")
+    parser.add_argument("channel", help="its name")
     parser.add_argument("--count", action="store_true", help="only how many connections and users")
 
 

@@ -12,8 +12,8 @@ HELP = "publish JSON to a channel"
 
 def add_arguments(parser: CommandParser) -> None:
     """Where and what."""
-    parser.add_argument("channel")
-    parser.add_argument("json")
+    parser.add_argument("channel", help="its name")
+    parser.add_argument("json", help="what to publish; text that is not JSON is an error")
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ TOKEN_SECONDS = 24 * 3600
 
 def add_arguments(parser: CommandParser) -> None:
     """Which channels, and over which door."""
-    parser.add_argument("channels", nargs="+", metavar="channel")
+    parser.add_argument("channels", nargs="+", metavar="channel", help="their names")
     parser.add_argument("--url", help="where the server is (PUBLIC_URL)")
     parser.add_argument("--user", default="", help="as this user; anonymous without it")
     parser.add_argument("--count", type=count, help="end after so many")

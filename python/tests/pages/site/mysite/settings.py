@@ -54,6 +54,10 @@ if "DEBUG_TOOLBAR_PANELS" in globals():
     INSTALLED_APPS.append("debug_toolbar")
     MIDDLEWARE.insert(0, "debug_toolbar.middleware.DebugToolbarMiddleware")
 if "PAGES_LOCMEM" in os.environ:
+    # Tables without migrations, in memory: each block has its own.
+    DATABASES["default"]["NAME"] = ":memory:"
+    MIGRATION_MODULES = dict.fromkeys(_name.rpartition(".")[2] for _name in INSTALLED_APPS)
+    MIGRATION_MODULES |= {"jackfield_outbox": None, "jackfield_inbox": None}
     for _alias in JACKFIELD.values():
         _alias.update(BACKEND="django_jackfield.backends.locmem.LocMemBackend", OPTIONS={})
 sys.path.insert(0, str(BASE_DIR))
