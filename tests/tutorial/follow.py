@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "django-tutorial.md"
 PATIENCE_SECONDS = 300.0
+PORTS = (8000, 8001, 8401, 8402)
+"""Of runserver, the server, its health, its queue."""
 FENCE = re.compile(r"^```(\w+)?(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WORDS_A_MINUTE = 180
 """How fast technical text is read."""
@@ -149,8 +152,18 @@ def pages(stage: str) -> None:
     subprocess.run(["node", str(script), "http://127.0.0.1:8000/", stage], check=True, timeout=120)
 
 
-def follow(wheels: Path, python: str) -> None:
-    """Does everything the page says, in its order."""
+def free() -> None:
+    """The page names its ports, so nobody else may have them."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        assert not taken, f"port {port} is taken: the tutorial needs {', '.join(map(str, PORTS))}"
+
+
+def follow(wheels: Path, python: str) -> int:
+    """Does everything the page says, in its order. Returns how many steps there were."""
+    free()
+    steps = 0
     folder = Path(tempfile.mkdtemp(prefix="jackfield-tutorial-"))
     surroundings = environment(wheels, python)
     terminals: dict[str, Terminal] = {}
@@ -165,6 +178,7 @@ def follow(wheels: Path, python: str) -> None:
                     # Where the page begins to look at itself, all of part 4 is in place.
                     wait_until_served("Wave")
                     pages("waves")
+                    steps += 1
                     print("  two pages wave to each other, and count each other")
                 if block.title not in terminals:
                     terminals[block.title] = Terminal(folder, surroundings)
@@ -172,10 +186,12 @@ def follow(wheels: Path, python: str) -> None:
                 for command in block.commands:
                     print(f"$ {command}", flush=True)
                     said = terminal.type(command)
+                    steps += 1
                     if "runserver" in command:
                         expected = next(one.text for one in found[number:] if one.language == "text")
                         assert expected.strip() in said, f"{expected!r} is not in\n{said}"
                         pages("entries")
+                        steps += 1
                         served = True
                         print("  two pages see each other's entries")
                     if "doctor" in command:
@@ -183,6 +199,7 @@ def follow(wheels: Path, python: str) -> None:
             elif block.title:
                 print(f"  {block.title}", flush=True)
                 apply(block, folder)
+                steps += 1
         assert served, "the page starts no runserver"
         assert set(terminals) == {"", "second terminal"}
     except BaseException:
@@ -201,6 +218,7 @@ def follow(wheels: Path, python: str) -> None:
         f"{(prose + code) / WORDS_A_MINUTE:.0f} minutes"
     )
     assert (prose + code) / WORDS_A_MINUTE <= 15, "the tutorial takes more than 15 minutes to read"
+    return steps + 1
 
 
 def wait_until_served(text: str) -> None:
@@ -220,4 +238,9 @@ def wait_until_served(text: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("follow.py FOLDER-OF-WHEELS [PYTHON]")
-    follow(Path(sys.argv[1]).resolve(), sys.argv[2] if len(sys.argv) > 2 else sys.executable)
+    try:
+        done = follow(Path(sys.argv[1]).resolve(), sys.argv[2] if len(sys.argv) > 2 else sys.executable)
+    except BaseException:
+        print("0 passed, 1 failed, 0 skipped", flush=True)
+        raise
+    print(f"{done} passed, 0 failed, 0 skipped")
