@@ -101,7 +101,7 @@ def names():
 
 OBJECTS = {
     "broker": "the backend of the alias `default`",
-    "brokers": "the backends by alias: `brokers[\"default\"]`",
+    "brokers": 'the backends by alias: `brokers["default"]`',
 }
 
 
@@ -116,7 +116,11 @@ def backend_rows():
     for file in sorted((SOURCE / "backends").glob("*.py")):
         module = import_module(f"django_jackfield.backends.{file.stem}")
         for name, kind in vars(module).items():
-            if inspect.isclass(kind) and name.endswith("Backend") and kind.__module__ == module.__name__:
+            if (
+                inspect.isclass(kind)
+                and name.endswith("Backend")
+                and kind.__module__ == module.__name__
+            ):
                 if name != "BaseBackend":
                     options = ", ".join(f"`{one}`" for one in sorted(kind.OPTIONS)) or "none"
                     yield f"| `django_jackfield.backends.{file.stem}.{name}` | {options} |"
@@ -232,7 +236,10 @@ def test_every_name_is_in_the_reference(name):
 
 def test_every_job_says_what_its_options_mean():
     silent = [
-        f"{name} {row}" for name, job in jobs().items() for row in _rows(job) if row.endswith("|  |")
+        f"{name} {row}"
+        for name, job in jobs().items()
+        for row in _rows(job)
+        if row.endswith("|  |")
     ]
     assert not silent, "\n".join(silent)
 
@@ -241,5 +248,3 @@ def _rows(job):
     parser = argparse.ArgumentParser(add_help=False)
     job.add_arguments(parser)
     return option_rows(parser)
-
-

@@ -42,7 +42,9 @@ class Block:
         """A block of a settings file: it says so, or assigns names of settings and does nothing."""
         if self.file:
             return self.file.endswith("settings.py")
-        names = [line for line in self.text.splitlines() if line[:1].strip() and line[0] not in "#])}"]
+        names = [
+            line for line in self.text.splitlines() if line[:1].strip() and line[0] not in "#])}"
+        ]
         return bool(names) and all(
             re.match(r"[A-Z][A-Z_]+\b.*=|from |import ", line) for line in names
         )
@@ -51,7 +53,11 @@ class Block:
     def declares(self) -> bool:
         """Whether it is the stuff of a realtime.py."""
         return bool(
-            re.search(r"^class \w+\((Model)?Channel\):|^@(on|rpc|connect\w+|refreshing)\b", self.text, re.M)
+            re.search(
+                r"^class \w+\((Model)?Channel\):|^@(on|rpc|connect\w+|refreshing)\b",
+                self.text,
+                re.M,
+            )
         )
 
     @property

@@ -1,9 +1,10 @@
 """Finds names in a piece of Python that the package does not have.
 
-Running a piece of code shows what is wrong with the lines that run. This looks at all of them: at what
-is imported from the package, at attributes and methods of what came from it (classes, `ctx`, `self` in
-a channel or a test, clients), at arguments by name, at what a channel class may say, at fixtures and at
-dotted paths. Each place that was looked at is a spot, so a test can spoil them one by one.
+Running a piece of code shows what is wrong with the lines that run. This looks at all of them: at
+what is imported from the package, at attributes and methods of what came from it (classes, `ctx`,
+`self` in a channel or a test, clients), at arguments by name, at what a channel class may say, at
+fixtures and at dotted paths. Each place that was looked at is a spot, so a test can spoil them one
+by one.
 """
 
 from __future__ import annotations
@@ -113,7 +114,9 @@ class Names(ast.NodeVisitor):
             for keyword in node.keywords:
                 if keyword.arg:
                     right = keyword.arg in taken
-                    self.spot(keyword, "arg", right, f"{shown(called)} does not take {keyword.arg}=")
+                    self.spot(
+                        keyword, "arg", right, f"{shown(called)} does not take {keyword.arg}="
+                    )
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -172,7 +175,9 @@ class Names(ast.NodeVisitor):
             self.visit(decorator)
         scope: dict[str, Any] = {}
         for argument in [*node.args.args, *node.args.kwonlyargs]:
-            scope[argument.arg] = self.look(argument.arg) if argument.arg in ("self", "cls") else None
+            scope[argument.arg] = (
+                self.look(argument.arg) if argument.arg in ("self", "cls") else None
+            )
             if argument.arg == "ctx":
                 scope["ctx"] = Instance(import_module(PACKAGE).Context)
             if argument.arg.startswith("jackfield_") and node.name.startswith("test_"):

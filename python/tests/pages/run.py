@@ -2,8 +2,8 @@
 
     run.py FOLDER KIND MODULE PAGE:LINE
 
-The folder has the site, with the block in its place. The last line printed is JSON: what is wrong, and
-which functions of the block nothing has called.
+The folder has the site, with the block in its place. The last line printed is JSON: what is
+wrong, and which functions of the block nothing has called.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def settings_block() -> list[str]:
 
     said = [str(one) for one in run_checks() if one.level >= ERROR]
     for alias in settings.JACKFIELD:
-        brokers[alias]  # noqa: B018  It is made when it is asked for.
+        assert brokers[alias].config.alias == alias  # It is made when it is asked for.
     return said
 
 

@@ -20,6 +20,9 @@ def install() -> None:
 
         core = types.ModuleType("channels_redis.core")
         core.RedisChannelLayer = RedisChannelLayer  # type: ignore[attr-defined]
-        sys.modules |= {"channels_redis": types.ModuleType("channels_redis"), "channels_redis.core": core}
+        sys.modules |= {
+            "channels_redis": types.ModuleType("channels_redis"),
+            "channels_redis.core": core,
+        }
     if find_spec("debug_toolbar") is None:
         return

@@ -1,6 +1,6 @@
-"""As `startproject` makes it, with the apps that the pages talk of. Blocks are added before the last part."""
+"""As `startproject` makes it, with the apps that the pages talk of; blocks are put into it."""
 
-import os  # noqa: F401
+import os
 import sys
 from pathlib import Path
 
