@@ -69,7 +69,7 @@ def queue(backend: BaseBackend) -> Iterator[Finding]:
             "queue", str(error), "use the embedded, the redis or the rabbitmq backend as BACKEND"
         )
         return
-    except backend.failures as error:
+    except (PublishError, *backend.failures) as error:
         yield problem(
             "queue",
             f"{backend.where} does not answer: {type(error).__name__}: {error}",
@@ -127,7 +127,7 @@ def workers(backend: BaseBackend) -> Iterator[Finding]:
     """Who reads the partitions of events."""
     try:
         read = _settled_readers(backend)
-    except backend.failures as error:
+    except (PublishError, *backend.failures) as error:
         yield problem("worker", f"cannot be seen: {error}", "see the line about the queue")
         return
     total = backend.config.partitions
