@@ -1,4 +1,4 @@
-# ruff: noqa: DJ008, S106, S603, T201
+# ruff: noqa: DJ008
 """What the worker costs: handlers with one insert each, beside the same inserts in a bare loop.
 
     python bench/worker.py [--events 2000] [--rounds 3] [--queue redis|rabbitmq] [--threads 1,8]

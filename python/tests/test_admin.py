@@ -6,7 +6,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.urls import reverse
 
-from django_jackfield import Channel, brokers, on, publish
+from django_jackfield import Channel, History, brokers, on, publish
 from django_jackfield.backends.locmem import LocMemBackend
 from django_jackfield.dead import Letter
 from django_jackfield.registry import isolated
@@ -33,7 +33,7 @@ def rooms():
         class Room(Channel):
             pattern = "room:<int:pk>"
             presence = True
-            history = HISTORY
+            history = History(size=50, ttl=3600)
 
             def can_subscribe(self, user, pk):
                 return True

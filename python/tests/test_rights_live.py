@@ -146,6 +146,8 @@ class Page:
 
     def enter(self, channel, **more):
         said = self.ask(subscribe={"channel": channel, **more})
+        while said.get("error", {}).get("temporary"):  # The worker is slow; SDKs ask again, too.
+            said = self.ask(subscribe={"channel": channel, **more})
         return said["error"]["code"] if "error" in said else True
 
     def closed(self):

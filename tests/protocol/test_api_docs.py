@@ -35,7 +35,7 @@ stream_ttl = "5m"
 """
 EXAMPLE = re.compile(r"```sh\n(curl .*?)\n```\n\n```json\n(.*?)\n```", re.DOTALL)
 # Objects whose keys are names: one value stands for all.
-NAMED = ("presence", "channels")
+NAMED = ("presence", "channels", "connections")
 
 
 def examples() -> list[tuple[str, Any]]:

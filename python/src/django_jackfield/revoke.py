@@ -129,11 +129,14 @@ def end_user(
     if not (brokers[via].config.on_commit if on_commit is None else on_commit):
         deliver(commands(), on_commit=False, via=via)
         return
-    if brokers[via].config.outbox:
+    kept = bool(brokers[via].config.outbox)
+    if kept:
         # A row for the case that nobody lives to do the rest; the ending is known by its id.
         deliver(commands(), on_commit=True, using=using, via=via)
     after_commit(
-        lambda: deliver(commands(), on_commit=True, using=using, via=via),
+        lambda: deliver(
+            commands(), on_commit=True, outbox=False if kept else None, using=using, via=via
+        ),
         f"disconnect(user={known!r})",
         on_commit=True,
         using=using,

@@ -272,9 +272,21 @@ def test_invalidate_user_tokens(api: cent.Client, server: Server, user: str) -> 
     joined(server, user, iat=soon(0))
 
 
+def test_connections(api: cent.Client, server: Server, user: str) -> None:
+    channel = own("open")
+    one, other = joined(server, user, channel), joined(server, user)
+    known = api.connections(cent.ConnectionsRequest(user=user, expression="")).connections
+    assert set(known) == {one.id, other.id}  # type: ignore[attr-defined]
+    here = known[one.id]  # type: ignore[attr-defined]
+    assert (here.user, here.transport, here.protocol) == (user, "websocket", "centrifugo-json")
+    assert here.state is not None and set(here.state.channels or {}) == {channel}
+    with pytest.raises(cent.CentApiResponseError) as error:
+        api.connections(cent.ConnectionsRequest(user=user, expression="user == 1"))
+    assert error.value.code == 107
+
+
 # What this server does not offer, with a request of each; it says so and does nothing else.
 ABSENT: dict[str, Any] = {
-    "connections": cent.ConnectionsRequest(user="ann", expression=""),
     "update_user_status": cent.UpdateUserStatusRequest(users=["ann"]),
     "get_user_status": cent.GetUserStatusRequest(users=["ann"]),
     "delete_user_status": cent.DeleteUserStatusRequest(users=["ann"]),

@@ -18,7 +18,6 @@ LONG_SECONDS = 3600
 def check_access(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E010: a channel class that does not say who may come in, or says two things."""
     from django_jackfield.access import ACCESSES, has_rules
-    from django_jackfield.errors import DiscoveryError
     from django_jackfield.registry import discover
 
     try:

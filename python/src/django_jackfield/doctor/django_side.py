@@ -60,6 +60,11 @@ def program() -> Iterator[Finding]:
         )
 
 
+def away(backend: BaseBackend) -> tuple[type[Exception], ...]:
+    """What a queue that does not answer raises."""
+    return (PublishError, *backend.failures)
+
+
 def queue(backend: BaseBackend) -> Iterator[Finding]:
     """Whether the queue answers, and what lies dead in it."""
     try:
@@ -69,7 +74,7 @@ def queue(backend: BaseBackend) -> Iterator[Finding]:
             "queue", str(error), "use the embedded, the redis or the rabbitmq backend as BACKEND"
         )
         return
-    except backend.failures as error:
+    except away(backend) as error:
         yield problem(
             "queue",
             f"{backend.where} does not answer: {type(error).__name__}: {error}",
@@ -127,7 +132,7 @@ def workers(backend: BaseBackend) -> Iterator[Finding]:
     """Who reads the partitions of events."""
     try:
         read = _settled_readers(backend)
-    except backend.failures as error:
+    except away(backend) as error:
         yield problem("worker", f"cannot be seen: {error}", "see the line about the queue")
         return
     total = backend.config.partitions

@@ -33,4 +33,5 @@ def read(token: str, via: str) -> dict[str, Any]:
 
 def is_expired(claims: dict[str, Any]) -> bool:
     """Whether its time is up."""
-    return 0 < claims.get("exp", 0) < time.time()
+    expires: float = claims.get("exp", 0)
+    return 0 < expires < time.time()
