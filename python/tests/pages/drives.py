@@ -260,7 +260,7 @@ def _(m: Any) -> None:
     assert sent("disconnect")
 
 
-@use("python/README.md", "history = History(")
+@use("python/README.md", "True, False, or a Subscription")
 def _(m: Any) -> None:
     from chat.models import Room
 
