@@ -238,6 +238,8 @@ def wait_until_served(text: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("follow.py FOLDER-OF-WHEELS [PYTHON]")
+    # Whoever ends this ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     try:
         done = follow(Path(sys.argv[1]).resolve(), sys.argv[2] if len(sys.argv) > 2 else sys.executable)
     except BaseException:
