@@ -120,10 +120,9 @@ def backend_rows():
                 inspect.isclass(kind)
                 and name.endswith("Backend")
                 and kind.__module__ == module.__name__
-            ):
-                if name != "BaseBackend":
-                    options = ", ".join(f"`{one}`" for one in sorted(kind.OPTIONS)) or "none"
-                    yield f"| `django_jackfield.backends.{file.stem}.{name}` | {options} |"
+            ) and name != "BaseBackend":
+                options = ", ".join(f"`{one}`" for one in sorted(kind.OPTIONS)) or "none"
+                yield f"| `django_jackfield.backends.{file.stem}.{name}` | {options} |"
 
 
 def check_ids():
