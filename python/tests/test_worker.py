@@ -1,5 +1,6 @@
 """The worker process against a real Redis and a real RabbitMQ."""
 
+import re
 import time
 
 import pytest
