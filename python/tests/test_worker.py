@@ -200,8 +200,8 @@ def test_a_queue_that_is_down_at_the_start_is_waited_for(killable_queue):
         side.close()
         assert process.stop() == 0
         # Eight threads notice it, and one says so. A machine that stands still may bring another.
-        told = re.findall("is gone|is back", process.output.read_text())
-        assert told == ["is gone", "is back"] * (len(told) // 2)
+        told = re.findall("is gone|is back after", process.output.read_text())
+        assert told == ["is gone", "is back after"] * (len(told) // 2)
     finally:
         process.end()
         if queue.server.process.poll() is not None:
