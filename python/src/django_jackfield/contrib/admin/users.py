@@ -13,7 +13,6 @@ from django_jackfield.contrib.admin.permissions import KICK
 from django_jackfield.errors import JackfieldError
 from django_jackfield.revoke import disconnect
 
-ACTION = "jackfield_close_connections"
 
 
 @admin.action(permissions=["jackfield_kick"], description=_("Close connections"))
@@ -38,13 +37,9 @@ def jackfield_close_connections(model_admin: Any, request: HttpRequest, users: A
 class CloseConnectionsMixin:
     """For a project's own: `class MyUserAdmin(CloseConnectionsMixin, UserAdmin)`."""
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        """The actions of the class, and ours."""
-        found = super().get_actions(request)  # type: ignore[misc]
-        if self.has_jackfield_kick_permission(request) and ACTION not in found:
-            function = jackfield_close_connections
-            found[ACTION] = (function, ACTION, str(_("Close connections")))
-        return found
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        _extend(self)
 
     def has_jackfield_kick_permission(self, request: HttpRequest) -> bool:
         """Who may close connections."""
@@ -66,3 +61,11 @@ def add_action(site: admin.AdminSite) -> None:
         kind.__name__, (CloseConnectionsMixin, kind), {"__module__": kind.__module__}
     )
     registered.__class__ = extended
+    _extend(registered)
+
+
+def _extend(model_admin: Any) -> None:
+    """Puts the action to those of an admin; None means that it shall have none."""
+    known = model_admin.actions
+    if known is not None and jackfield_close_connections not in known:
+        model_admin.actions = [*known, jackfield_close_connections]
