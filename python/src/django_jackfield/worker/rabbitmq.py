@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("django_jackfield.worker")
 
-PREFETCH = 64
+PREFETCH = 8
+"""Of each partition. RabbitMQ counts what it hands out, not what is begun: what waits here while
+workers are killed one after the other comes nearer to the delivery limit with each of them."""
 HEARTBEAT_SECONDS = 15
 ROUND_SECONDS = 1.0
 REMEMBERED = 10_000
