@@ -14,7 +14,6 @@ from django_jackfield.errors import JackfieldError
 from django_jackfield.revoke import disconnect
 
 
-
 @admin.action(permissions=["jackfield_kick"], description=_("Close connections"))
 def jackfield_close_connections(model_admin: Any, request: HttpRequest, users: Any) -> None:
     """Closes every connection of the chosen users. Their clients do not come back by themselves."""
