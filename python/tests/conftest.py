@@ -46,6 +46,8 @@ class Queue:
                 "OPTIONS": {"url": self.url},
                 "PREFIX": self.prefix,
                 "KEYS": ["a-test-key"],
+                # Of several brokers on a busy machine one may take its time.
+                "TIMEOUT": 5.0,
             }
             | more
         }
