@@ -7,6 +7,8 @@ use hashbrown::HashMap;
 use jackfield_model::{Millis, channel};
 use regex::Regex;
 
+use crate::interest::InterestBy;
+
 /// Where a client's publication goes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum PublishTo {
@@ -264,6 +266,8 @@ pub struct Options {
     pub delta_publish: bool,
     /// Clients may filter by tags.
     pub tags_filter: bool,
+    /// Subscribers hear what has a key of theirs, and what has none.
+    pub interest: Option<InterestBy>,
     /// What becomes of publications that a reader cannot take.
     pub delivery: Delivery,
     /// What publications must be.
@@ -328,6 +332,7 @@ impl Default for Options {
             delta: false,
             delta_publish: false,
             tags_filter: false,
+            interest: None,
             delivery: Delivery::All,
             format: Format::Any,
             user_limited: false,

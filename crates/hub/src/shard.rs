@@ -11,6 +11,7 @@ use jackfield_model::client::Push;
 
 use crate::directory::Joined;
 use crate::filter::Filter;
+use crate::interest::Interest;
 use crate::namespace::Delivery;
 use crate::outbox::{Note, Outbox};
 use crate::parcel::{Encoder, EncodingId, MAX_ENCODINGS, Parcel};
@@ -27,6 +28,8 @@ pub struct Seat {
     pub hears_members: bool,
     /// What it wants to hear.
     pub filter: Option<Arc<Filter>>,
+    /// What of that it wants to hear just now, where the namespace has interest keys.
+    pub interest: Option<Arc<Interest>>,
     /// What becomes of what it cannot take.
     pub delivery: Delivery,
     /// It wants deltas.
@@ -51,16 +54,30 @@ const WORDLESS: u32 = u32::MAX - 1;
 impl Shard {
     /// Lets a connection listen. Mail up to `joined.sequence` was before its time and is not delivered to it.
     pub fn join(&mut self, joined: &Joined, seat: Seat) {
-        let Seat { slot, encoding, hears_members, filter, delivery, delta, has_values } = seat;
+        let Seat { slot, encoding, hears_members, filter, interest, delivery, delta, has_values } = seat;
         let base = Subscriber { from: joined.sequence, slot, encoding, hears_members };
         let subscribers = self.channels.entry(joined.key).or_default();
         subscribers.is_gentle |= delivery != Delivery::All || joined.options.delivery != Delivery::All;
         let is_sampled = matches!(delivery, Delivery::Sampled(_));
         // A delivery that is the namespace's own needs no word about it, but for one that keeps time.
-        if filter.is_none() && !delta && !is_sampled && delivery == joined.options.delivery {
+        let hears_all = filter.is_none() && interest.is_none();
+        if hears_all && !delta && !is_sampled && delivery == joined.options.delivery {
             return subscribers.plain.insert(base);
         }
-        subscribers.insert_special(Special { base, filter, delivery, delta, primed: has_values, stirs: 0 });
+        subscribers.insert_special(Special { base, filter, interest, delivery, delta, primed: has_values, stirs: 0 });
+    }
+
+    /// A subscriber wants to hear something else from now on. Returns what it wanted before, and its filter; `None` if it
+    /// has no interest keys, or is not there.
+    pub fn turn_to(
+        &mut self,
+        key: u64,
+        slot: u32,
+        interest: Arc<Interest>,
+    ) -> Option<(Arc<Interest>, Option<Arc<Filter>>)> {
+        let special = self.channels.get_mut(&key)?.special_mut(slot)?;
+        let before = std::mem::replace(special.interest.as_mut()?, interest);
+        Some((before, special.filter.clone()))
     }
 
     /// Lets a connection go; true if it was the last one of that channel on this worker.
@@ -221,6 +238,12 @@ impl Round<'_> {
         if special.filter.as_ref().is_some_and(|filter| !filter.matches(publication.tags())) {
             return false;
         }
+        if let Some(interest) = &special.interest
+            && let Some(by) = self.parcel.origin().and_then(|origin| origin.options.interest.as_ref())
+            && !interest.wants(by, publication)
+        {
+            return false;
+        }
         let shape = if !special.delta || publication.is_removal() { Shape::Bare } else { self.shape(special) };
         self.send(special, shape)
     }
@@ -233,7 +256,8 @@ impl Round<'_> {
             Delivery::Sampled(_) => true,
             Delivery::DropOldest => is_map,
             Delivery::All | Delivery::Latest => false,
-        } || special.filter.is_some();
+        } || special.filter.is_some()
+            || special.interest.is_some();
         let stirs = self.outbox.stirs(special.base.slot);
         let is_steady = special.delivery == Delivery::All || stirs == Some(special.stirs);
         let has_before = special.primed && is_steady && !skips;

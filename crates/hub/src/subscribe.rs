@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jackfield_model::app::{KeyMode, PublishMore};
 use jackfield_model::client::Push;
-use jackfield_model::{ClientError, ClientInfo, Millis, Position};
+use jackfield_model::{ClientError, ClientInfo, Millis, Position, Publication};
 
 use crate::directory::{Channel, Joined, Recovery, Since, release};
 use crate::hub::Hub;
@@ -71,6 +71,14 @@ impl Hub {
         };
         self.enter_maps(channel, options, member, now);
         Ok(joined)
+    }
+
+    /// The latest values of a channel that has snapshots, of those that somebody wants.
+    pub fn latest(&self, channel: &str, wanted: impl Fn(&Publication) -> bool) -> Vec<Arc<Publication>> {
+        let table = self.directory.table(channel);
+        let entry = table.channels.get(channel).filter(|entry| entry.options.snapshot);
+        let state = entry.and_then(|entry| entry.state());
+        state.map_or_else(Vec::new, |state| state.snapshot().into_iter().filter(|one| wanted(one)).collect())
     }
 
     /// Lets a member in, under the lock of its channel.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::filter::Filter;
+use crate::interest::Interest;
 use crate::namespace::Delivery;
 use crate::parcel::EncodingId;
 use crate::sampler::Sampler;
@@ -28,6 +29,8 @@ pub(crate) struct Special {
     pub(crate) base: Subscriber,
     /// What it wants to hear.
     pub(crate) filter: Option<Arc<Filter>>,
+    /// What of that it wants to hear just now, where the namespace has interest keys.
+    pub(crate) interest: Option<Arc<Interest>>,
     /// What becomes of what it cannot take.
     pub(crate) delivery: Delivery,
     /// It wants deltas.
@@ -82,6 +85,14 @@ impl<T: InSlot> Dense<T> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let place = match &self.places {
+            Some(places) => *places.get(&slot)? as usize,
+            None => self.list.iter().position(|one| one.slot() == slot)?,
+        };
+        self.list.get_mut(place)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -175,6 +186,14 @@ impl Subscribers {
         }
     }
 
+    /// A subscriber with wishes of its own.
+    pub(crate) fn special_mut(&mut self, slot: u32) -> Option<&mut Special> {
+        let more = self.more.as_mut()?;
+        let sampled = more.samplers.iter_mut().find_map(|sampler| sampler.listeners.get_mut(slot));
+        // Why in this order: the borrow of the one must not outlast the search in the others.
+        if sampled.is_some() { sampled } else { more.specials.get_mut(slot) }
+    }
+
     pub(crate) fn remove(&mut self, slot: u32) {
         if self.plain.remove(slot) {
             return;
@@ -206,6 +225,7 @@ mod tests {
                 kind => subscribers.insert_special(Special {
                     base: base(slot),
                     filter: None,
+                    interest: None,
                     delivery: if kind == 1 { Delivery::Latest } else { Delivery::Sampled((slot % 5) as u16 + 1) },
                     delta: false,
                     primed: false,

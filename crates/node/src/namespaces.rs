@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jackfield_bridge::{Routes, Ways};
+use jackfield_hub::InterestBy;
 use jackfield_hub::namespace::{
     self as hub, Delivery, Format, Kind, MapOptions, Namespaces, Options, Pattern, Permission,
 };
@@ -80,7 +81,8 @@ fn options(name: &str, from: &NamespaceOptions, (channel, routes): (&config::Cha
         delta: from.allowed_delta_types.iter().any(|format| format == "fossil"),
         delta_publish: from.delta_publish,
         tags_filter: from.allow_tags_filter,
-        // The rules have refused what is no delivery, and what is no pattern.
+        // The rules have refused what is no interest, no delivery, and no pattern.
+        interest: InterestBy::parse(&from.interest),
         delivery: Delivery::parse(&from.delivery).unwrap_or_default(),
         format: match from.publication_data_format.as_str() {
             "json" => Format::Json,

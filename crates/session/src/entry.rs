@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_hub::filter::Filter;
 use jackfield_hub::namespace::{Delivery, Options};
-use jackfield_hub::{Joined, Membership, Seat, Since};
+use jackfield_hub::{Interest, Joined, Membership, Seat, Since};
 use jackfield_model::client::{ERROR_IF_UNRECOVERED, Subscribe, Subscribed};
 use jackfield_model::{ClientError, ClientInfo, Grant, Publication};
 
@@ -34,6 +34,8 @@ pub(crate) enum Door {
 pub(crate) struct Place {
     pub(crate) who: Arc<ClientInfo>,
     pub(crate) filter: Option<Arc<Filter>>,
+    /// The keys it wants to hear: none, until it says which.
+    pub(crate) interest: Option<Arc<Interest>>,
     pub(crate) delivery: Delivery,
     pub(crate) delta: bool,
     pub(crate) hears_members: bool,
@@ -52,8 +54,9 @@ impl Place {
     ) -> Result<Self, ClientError> {
         let delivery = delivery(wish, options)?;
         let filter = filter(wish, options)?;
+        let interest = options.interest.as_ref().map(|_| Arc::default());
         // What passes a filter has gaps: no deltas there.
-        let delta = !wish.delta.is_empty() && options.delta && filter.is_none();
+        let delta = !wish.delta.is_empty() && options.delta && filter.is_none() && interest.is_none();
         let info = grant
             .info
             .as_ref()
@@ -70,7 +73,7 @@ impl Place {
         let forced = grant.overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave);
         let hears_members = announced(Some(&more), Some(options)) && (forced || wish.join_leave);
         let who = info.unwrap_or_else(|| Arc::clone(&session.who));
-        Ok(Self { who, filter, delivery, delta, hears_members, more, ttl })
+        Ok(Self { who, filter, interest, delivery, delta, hears_members, more, ttl })
     }
 
     pub(crate) fn member(&self, options: &Options, turn: &Turn<'_>) -> Membership<'_> {
@@ -92,6 +95,7 @@ impl Place {
             encoding: session.endpoint.encoding(),
             hears_members: self.hears_members,
             filter: self.filter,
+            interest: self.interest,
             delivery: self.delivery,
             delta: self.delta,
             has_values,
@@ -183,6 +187,9 @@ pub(crate) fn enter(
     let mut joined = turn.hub.subscribe(&wish.channel, place.member(options, turn), since, turn.now.millis)?;
     let mut recovery = joined.recovery.take().unwrap_or_default();
     place.sift(&mut recovery.publications);
+    if let (Some(interest), Some(by)) = (&place.interest, &options.interest) {
+        recovery.publications.retain(|publication| interest.wants(by, publication));
+    }
     let patches = if place.delta { patches(&recovery.publications, false) } else { Vec::new() };
     let subscribed = Subscribed {
         position: joined.position.take(),

@@ -61,6 +61,9 @@ pub(crate) struct NamespaceOptions {
     pub(crate) delta_publish: bool,
     /// Subscribers may choose publications by their tags.
     pub(crate) allow_tags_filter: bool,
+    /// Subscribers hear only what they say they want just now, by the rpc `jackfield.interest`: publications whose key (`key`) or
+    /// whose tag (`tag:NAME`) is among their interest keys, and those that have none. Empty: they hear all.
+    pub(crate) interest: String,
     /// What a reader that cannot keep up gets: `all` (up to `client.queue_max_size`, then it is disconnected and may recover),
     /// `latest` (the newest of every key), `drop_oldest`, or `sampled:N` (at most N a second of every key). Subscribers may ask
     /// for a gentler one.
@@ -145,6 +148,7 @@ impl Default for NamespaceOptions {
             allowed_delta_types: Vec::new(),
             delta_publish: false,
             allow_tags_filter: false,
+            interest: String::new(),
             delivery: "all".to_owned(),
             publication_data_format: String::new(),
             allow_user_limited_channels: false,
@@ -246,6 +250,7 @@ pub(super) const OPTIONS: [Key; 49] = [
     Key::new("allowed_delta_types", DELTA_TYPES),
     Key::new("delta_publish", Kind::Bool),
     Key::new("allow_tags_filter", Kind::Bool),
+    Key::new("interest", Kind::Text),
     Key::new("delivery", Kind::Text),
     Key::new("publication_data_format", FORMAT),
     Key::new("allow_user_limited_channels", Kind::Bool),

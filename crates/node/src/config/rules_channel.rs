@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jackfield_hub::Delivery;
+use jackfield_hub::{Delivery, InterestBy};
 
 use super::fault::Warning;
 use super::rules::Faults;
@@ -226,6 +226,10 @@ fn recovery(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
         faults.add(format!("{above}.auto_cache_recover"), text);
     }
     let recovers = (options.force_recovery || options.allow_recovery) && options.subscription_type == Type::Stream;
+    if !options.interest.is_empty() && InterestBy::parse(&options.interest).is_none() {
+        let text = format!("{:?} is no interest; write \"key\" or \"tag:\" and the name of a tag", options.interest);
+        faults.add(format!("{above}.interest"), text);
+    }
     match Delivery::parse(&options.delivery) {
         None => faults.add(
             format!("{above}.delivery"),
@@ -263,6 +267,7 @@ fn map_rules(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
     for (name, is_on) in [
         ("history_size", options.history_size > 0),
         ("snapshot", options.snapshot),
+        ("interest", !options.interest.is_empty()),
         ("delivery", options.delivery.starts_with("sampled")),
     ] {
         if is_on {

@@ -152,6 +152,11 @@ fn rules_of_what_channels_keep() {
     let cases = [
         ("[channel.without_namespace]\nforce_recovery_mode = \"cache\"".to_owned(), "is \"cache\" without history"),
         (format!("{stream}auto_cache_recover = true"), "write force_recovery_mode = \"cache\""),
+        (
+            format!("{stream}interest = \"keys\""),
+            "\"keys\" is no interest; write \"key\" or \"tag:\" and the name of a tag",
+        ),
+        (format!("{map}interest = \"key\""), "interest: is for streams"),
         (format!("{stream}delivery = \"newest\""), "\"newest\" is no delivery; write \"all\", \"latest\""),
         (format!("{stream}delivery = \"sampled:0\""), "N from 1 to 1000"),
         (

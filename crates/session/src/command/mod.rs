@@ -4,6 +4,7 @@ mod admission;
 mod answer;
 pub(crate) mod connect;
 pub(crate) mod history;
+mod interest;
 mod map;
 mod message;
 mod presence;
@@ -40,6 +41,7 @@ pub(crate) fn run(session: &mut Session, id: u32, request: Request<'_>, turn: &m
         Request::Publish(publish) => publish::run(session, id, &publish, turn),
         Request::Refresh(token) => refresh::run(session, &token, turn),
         Request::Rpc(rpc) if rpc.method == answer::METHOD => answer::run(&rpc, turn),
+        Request::Rpc(rpc) if rpc.method == interest::METHOD => interest::run(session, id, &rpc, turn),
         Request::Rpc(rpc) => rpc::run(session, id, &rpc, turn),
         Request::Send(data) => message::run(session, id, data, turn),
         Request::Subscribe(subscribe) => subscribe::run(session, id, &subscribe, turn),
