@@ -8,6 +8,8 @@
 //!
 //! So a publication costs one lock, and a delivery costs none: no lock, no wake, no allocation, no copy.
 
+pub mod aggregate;
+mod aggregator;
 mod bans;
 mod broker;
 mod census;
@@ -38,6 +40,7 @@ mod shard;
 mod stream;
 mod subscribe;
 mod subscribers;
+mod tally;
 mod tap;
 mod undelivered;
 

@@ -266,6 +266,8 @@ pub struct Options {
     pub delta_publish: bool,
     /// Clients may filter by tags.
     pub tags_filter: bool,
+    /// Clients may have figures reckoned instead of hearing publications.
+    pub aggregates: bool,
     /// Subscribers hear what has a key of theirs, and what has none.
     pub interest: Option<InterestBy>,
     /// What becomes of publications that a reader cannot take.
@@ -332,6 +334,7 @@ impl Default for Options {
             delta: false,
             delta_publish: false,
             tags_filter: false,
+            aggregates: false,
             interest: None,
             delivery: Delivery::All,
             format: Format::Any,

@@ -9,6 +9,7 @@ use hashbrown::hash_map::Entry;
 use jackfield_model::Millis;
 use jackfield_model::client::Push;
 
+use crate::aggregate::Aggregate;
 use crate::directory::Joined;
 use crate::filter::Filter;
 use crate::interest::Interest;
@@ -36,6 +37,8 @@ pub struct Seat {
     pub delta: bool,
     /// It has the latest value of every key, so that it can read deltas from the first one on.
     pub has_values: bool,
+    /// It hears figures of windows instead of publications.
+    pub aggregate: Option<Arc<Aggregate>>,
 }
 
 /// The subscriber tables of one worker. Pure: no lock, no clock, no socket.
@@ -54,17 +57,21 @@ const WORDLESS: u32 = u32::MAX - 1;
 impl Shard {
     /// Lets a connection listen. Mail up to `joined.sequence` was before its time and is not delivered to it.
     pub fn join(&mut self, joined: &Joined, seat: Seat) {
-        let Seat { slot, encoding, hears_members, filter, interest, delivery, delta, has_values } = seat;
+        let Seat { slot, encoding, hears_members, filter, interest, delivery, delta, has_values, aggregate } = seat;
         let base = Subscriber { from: joined.sequence, slot, encoding, hears_members };
         let subscribers = self.channels.entry(joined.key).or_default();
         subscribers.is_gentle |= delivery != Delivery::All || joined.options.delivery != Delivery::All;
         let is_sampled = matches!(delivery, Delivery::Sampled(_));
         // A delivery that is the namespace's own needs no word about it, but for one that keeps time.
         let hears_all = filter.is_none() && interest.is_none();
-        if hears_all && !delta && !is_sampled && delivery == joined.options.delivery {
+        if hears_all && !delta && !is_sampled && delivery == joined.options.delivery && aggregate.is_none() {
             return subscribers.plain.insert(base);
         }
-        subscribers.insert_special(Special { base, filter, interest, delivery, delta, primed: has_values, stirs: 0 });
+        let special = Special { base, filter, interest, delivery, delta, primed: has_values, stirs: 0 };
+        match aggregate {
+            Some(aggregate) => subscribers.insert_reckoned(special, &aggregate, &joined.name),
+            None => subscribers.insert_special(special),
+        }
     }
 
     /// A subscriber wants to hear something else from now on. Returns what it wanted before, and its filter; `None` if it
@@ -161,6 +168,19 @@ impl Shard {
             }
             self.due.extend(sampler.next_due().map(|due| (due, key)));
         }
+        for aggregator in &mut more.aggregators {
+            let Some(publication) = parcel.content() else {
+                delivered += aggregator
+                    .listeners
+                    .as_mut_slice()
+                    .iter_mut()
+                    .filter_map(|one| round.serve(one).then_some(()))
+                    .count();
+                continue;
+            };
+            aggregator.take(sequence, publication, now);
+            self.due.extend(aggregator.next_due().map(|due| (due, key)));
+        }
         delivered
     }
 
@@ -186,6 +206,16 @@ impl Shard {
                     }
                 }
                 self.due.extend(sampler.next_due().map(|due| (due, key)));
+            }
+            for aggregator in &mut more.aggregators {
+                if let Some(parcel) = aggregator.release(now) {
+                    let mut round = Round { sequence: u64::MAX, parcel: &parcel, outbox, encoder, made: Vec::new() };
+                    for special in aggregator.listeners.as_slice() {
+                        // Neither filter nor interest: these were asked of what was reckoned.
+                        delivered += usize::from(round.send(special, Shape::Bare));
+                    }
+                }
+                self.due.extend(aggregator.next_due().map(|due| (due, key)));
             }
         }
         delivered

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::aggregate::Aggregate;
+use crate::aggregator::Aggregator;
 use crate::filter::Filter;
 use crate::interest::Interest;
 use crate::namespace::Delivery;
@@ -150,12 +152,21 @@ pub(crate) struct Wishful {
     pub(crate) specials: Dense<Special>,
     /// Those who hear so many a second, by that number and what they want to hear.
     pub(crate) samplers: Vec<Sampler>,
+    /// Those who hear figures instead, by what they want reckoned.
+    pub(crate) aggregators: Vec<Aggregator>,
+}
+
+impl Wishful {
+    fn lists(&self) -> impl Iterator<Item = &Dense<Special>> {
+        let sampled = self.samplers.iter().map(|sampler| &sampler.listeners);
+        let reckoned = self.aggregators.iter().map(|aggregator| &aggregator.listeners);
+        std::iter::once(&self.specials).chain(sampled).chain(reckoned)
+    }
 }
 
 impl Subscribers {
     pub(crate) fn len(&self) -> usize {
-        let sampled = |more: &Wishful| more.samplers.iter().map(|sampler| sampler.listeners.len()).sum::<usize>();
-        self.plain.len() + self.more.as_ref().map_or(0, |more| more.specials.len() + sampled(more))
+        self.plain.len() + self.more.as_ref().map_or(0, |more| more.lists().map(Dense::len).sum())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -166,8 +177,7 @@ impl Subscribers {
     pub(crate) fn slots(&self) -> Vec<u32> {
         let mut slots: Vec<u32> = self.plain.as_slice().iter().map(|one| one.slot).collect();
         if let Some(more) = &self.more {
-            slots.extend(more.specials.as_slice().iter().map(InSlot::slot));
-            slots.extend(more.samplers.iter().flat_map(|one| one.listeners.as_slice()).map(InSlot::slot));
+            slots.extend(more.lists().flat_map(Dense::as_slice).map(InSlot::slot));
         }
         slots
     }
@@ -182,6 +192,21 @@ impl Subscribers {
                 let mut sampler = Sampler::new(rate, special.filter.clone());
                 sampler.listeners.insert(special);
                 more.samplers.push(sampler);
+            }
+        }
+    }
+
+    /// Lets one in that hears figures instead of publications.
+    pub(crate) fn insert_reckoned(&mut self, special: Special, aggregate: &Arc<Aggregate>, channel: &Arc<str>) {
+        let aggregators = &mut self.more.get_or_insert_default().aggregators;
+        let is_same = |one: &&mut Aggregator| one.aggregate == *aggregate && one.filter == special.filter;
+        match aggregators.iter_mut().find(is_same) {
+            Some(aggregator) => aggregator.listeners.insert(special),
+            None => {
+                let place = (Arc::clone(channel), special.base.from);
+                let mut aggregator = Aggregator::new(Arc::clone(aggregate), special.filter.clone(), place);
+                aggregator.listeners.insert(special);
+                aggregators.push(aggregator);
             }
         }
     }
@@ -204,8 +229,12 @@ impl Subscribers {
                 sampler.listeners.remove(slot);
             }
             more.samplers.retain(|sampler| !sampler.listeners.is_empty());
+            for aggregator in &mut more.aggregators {
+                aggregator.listeners.remove(slot);
+            }
+            more.aggregators.retain(|aggregator| !aggregator.listeners.is_empty());
         }
-        if more.specials.is_empty() && more.samplers.is_empty() {
+        if more.specials.is_empty() && more.samplers.is_empty() && more.aggregators.is_empty() {
             self.more = None;
         }
     }

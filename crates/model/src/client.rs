@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::subscription::AggregateWish;
+
 use crate::{ClientError, ClientId, ClientInfo, Disconnect, FilterNode, Millis, Payload, Position, Publication};
 
 /// One command of a client, borrowed from the bytes it came in.
@@ -123,6 +125,8 @@ pub struct Subscribe<'a> {
     /// A gentler delivery than the namespace's (ours: JSON `delivery`, Protobuf 101): `latest`, `drop_oldest`, or
     /// `sampled:N` for N a second and key.
     pub delivery: Cow<'a, str>,
+    /// What it wants reckoned (ours: `aggregate` in its data, where the namespace allows it).
+    pub aggregate: Option<Box<AggregateWish>>,
     /// Bits of what it understands beyond the protocol, as [`ERROR_IF_UNRECOVERED`].
     pub flag: i64,
 }
@@ -149,6 +153,7 @@ impl Subscribe<'_> {
             filter: self.filter.clone(),
             data: None,
             delivery: own(&self.delivery),
+            aggregate: self.aggregate.clone(),
             flag: self.flag,
         }
     }

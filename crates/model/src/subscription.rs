@@ -1,6 +1,7 @@
 //! What a subscription may be told beside the options of its namespace, whoever grants it: a token, the application, or
 //! the server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +37,19 @@ pub struct Grant {
     pub expire_at: Option<u64>,
     /// What differs from the namespace's options.
     pub overrides: Overrides,
+}
+
+/// What a subscriber wants reckoned instead of hearing publications, unread.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct AggregateWish {
+    /// The length of a window in milliseconds.
+    pub every: u64,
+    /// Figures by name: `count`, or `sum`, `avg`, `min`, `max`, `last`, `pN` with `:` and a path.
+    pub figures: BTreeMap<String, String>,
+    /// The path of what groups; empty: nothing does.
+    pub by: String,
+    /// Paths, and what a publication must have there to count.
+    pub only: BTreeMap<String, String>,
 }
 
 /// Which publications a subscriber wants to hear, by their tags. `op` empty: a leaf that compares one tag.

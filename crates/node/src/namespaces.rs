@@ -81,6 +81,7 @@ fn options(name: &str, from: &NamespaceOptions, (channel, routes): (&config::Cha
         delta: from.allowed_delta_types.iter().any(|format| format == "fossil"),
         delta_publish: from.delta_publish,
         tags_filter: from.allow_tags_filter,
+        aggregates: from.allow_aggregates,
         // The rules have refused what is no interest, no delivery, and no pattern.
         interest: InterestBy::parse(&from.interest),
         delivery: Delivery::parse(&from.delivery).unwrap_or_default(),

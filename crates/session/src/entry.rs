@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jackfield_hub::aggregate::Aggregate;
 use jackfield_hub::filter::Filter;
 use jackfield_hub::namespace::{Delivery, Options};
 use jackfield_hub::{Interest, Joined, Membership, Seat, Since};
 use jackfield_model::client::{ERROR_IF_UNRECOVERED, Subscribe, Subscribed};
 use jackfield_model::{ClientError, ClientInfo, Grant, Publication};
 
+use crate::aggregate;
 use crate::extras;
 use crate::session::{Session, bad};
 use crate::subscription::{More, Subscription, announced, counted};
@@ -37,6 +39,7 @@ pub(crate) struct Place {
     /// The keys it wants to hear: none, until it says which.
     pub(crate) interest: Option<Arc<Interest>>,
     pub(crate) delivery: Delivery,
+    pub(crate) aggregate: Option<Arc<Aggregate>>,
     pub(crate) delta: bool,
     pub(crate) hears_members: bool,
     pub(crate) more: More,
@@ -53,10 +56,12 @@ impl Place {
         turn: &Turn<'_>,
     ) -> Result<Self, ClientError> {
         let delivery = delivery(wish, options)?;
+        let aggregate = aggregate::of(wish, options)?;
         let filter = filter(wish, options)?;
         let interest = options.interest.as_ref().map(|_| Arc::default());
         // What passes a filter has gaps: no deltas there.
-        let delta = !wish.delta.is_empty() && options.delta && filter.is_none() && interest.is_none();
+        let delta =
+            !wish.delta.is_empty() && options.delta && filter.is_none() && interest.is_none() && aggregate.is_none();
         let info = grant
             .info
             .as_ref()
@@ -73,7 +78,7 @@ impl Place {
         let forced = grant.overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave);
         let hears_members = announced(Some(&more), Some(options)) && (forced || wish.join_leave);
         let who = info.unwrap_or_else(|| Arc::clone(&session.who));
-        Ok(Self { who, filter, interest, delivery, delta, hears_members, more, ttl })
+        Ok(Self { who, filter, interest, delivery, aggregate, delta, hears_members, more, ttl })
     }
 
     pub(crate) fn member(&self, options: &Options, turn: &Turn<'_>) -> Membership<'_> {
@@ -99,6 +104,7 @@ impl Place {
             delivery: self.delivery,
             delta: self.delta,
             has_values,
+            aggregate: self.aggregate,
         };
         turn.shard.join(joined, seat);
         let more = (self.more != More::default()).then(|| Box::new(self.more));
@@ -177,7 +183,11 @@ pub(crate) fn enter(
         return Err(bad("a map is entered by a client's own subscribe command"));
     }
     let place = Place::of(session, (wish, options), (grant, door), turn)?;
-    let positions = Positions::of(session, (wish, options), (grant, place.delivery), turn);
+    let positions = match place.aggregate {
+        // A figure has no place in the history.
+        Some(_) => Positions::default(),
+        None => Positions::of(session, (wish, options), (grant, place.delivery), turn),
+    };
     let since = Since {
         position: &wish.since,
         or_nothing: wish.flag & ERROR_IF_UNRECOVERED != 0,
@@ -186,6 +196,9 @@ pub(crate) fn enter(
     let since = positions.recovers.then_some(since);
     let mut joined = turn.hub.subscribe(&wish.channel, place.member(options, turn), since, turn.now.millis)?;
     let mut recovery = joined.recovery.take().unwrap_or_default();
+    if place.aggregate.is_some() {
+        recovery.publications.clear();
+    }
     place.sift(&mut recovery.publications);
     if let (Some(interest), Some(by)) = (&place.interest, &options.interest) {
         recovery.publications.retain(|publication| interest.wants(by, publication));

@@ -5,6 +5,7 @@
 //! the application is an effect with a call number, and [`Session::resume`] goes on with its answer; pings and other
 //! commands are never held up by one. Time comes in with the turn; there is no clock, socket or thread here.
 
+mod aggregate;
 mod calls;
 mod command;
 mod commands;

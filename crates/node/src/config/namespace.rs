@@ -61,6 +61,8 @@ pub(crate) struct NamespaceOptions {
     pub(crate) delta_publish: bool,
     /// Subscribers may choose publications by their tags.
     pub(crate) allow_tags_filter: bool,
+    /// Subscribers may have figures reckoned of the publications of each window of time, instead of hearing them.
+    pub(crate) allow_aggregates: bool,
     /// Subscribers hear only what they say they want just now, by the rpc `jackfield.interest`: publications whose key (`key`) or
     /// whose tag (`tag:NAME`) is among their interest keys, and those that have none. Empty: they hear all.
     pub(crate) interest: String,
@@ -148,6 +150,7 @@ impl Default for NamespaceOptions {
             allowed_delta_types: Vec::new(),
             delta_publish: false,
             allow_tags_filter: false,
+            allow_aggregates: false,
             interest: String::new(),
             delivery: "all".to_owned(),
             publication_data_format: String::new(),
@@ -250,6 +253,7 @@ pub(super) const OPTIONS: [Key; 49] = [
     Key::new("allowed_delta_types", DELTA_TYPES),
     Key::new("delta_publish", Kind::Bool),
     Key::new("allow_tags_filter", Kind::Bool),
+    Key::new("allow_aggregates", Kind::Bool),
     Key::new("interest", Kind::Text),
     Key::new("delivery", Kind::Text),
     Key::new("publication_data_format", FORMAT),

@@ -268,6 +268,7 @@ fn map_rules(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
         ("history_size", options.history_size > 0),
         ("snapshot", options.snapshot),
         ("interest", !options.interest.is_empty()),
+        ("allow_aggregates", options.allow_aggregates),
         ("delivery", options.delivery.starts_with("sampled")),
     ] {
         if is_on {

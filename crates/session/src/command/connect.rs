@@ -10,6 +10,7 @@ use jackfield_model::subscription::Granted;
 use jackfield_model::{ClientError, ClientInfo, Disconnect, Grant, Millis, Payload, Position};
 
 use super::{Outcome, Refusal, subscribe};
+use crate::aggregate;
 use crate::calls::PendingKind;
 use crate::endpoint::{Dialect, Keepalive};
 use crate::entry::{self, Door};
@@ -86,19 +87,22 @@ pub(super) fn run(session: &mut Session, id: u32, connect: &Connect<'_>, turn: &
         }
     };
     let has_token = !connect.token.is_empty() && settings.verifier.is_some();
-    let wanted = wanted(connect, turn.settings.channel_limit);
+    let wanted = wanted(connect, turn);
     let welcome_by = Welcome { claims, notice: Some(data), has_token, wanted, ..Welcome::default() };
     welcome(session, id, welcome_by, turn);
     Ok(None)
 }
 
 /// The channels that a client named along with `connect`, kept beyond the frame they came in.
-fn wanted(connect: &Connect<'_>, limit: usize) -> Vec<Subscribe<'static>> {
-    let own = |(channel, wanted): &(Cow<'_, str>, Subscribe<'_>)| Subscribe {
-        channel: Cow::Owned(channel.clone().into_owned()),
-        ..wanted.to_owned()
+fn wanted(connect: &Connect<'_>, turn: &Turn<'_>) -> Vec<Subscribe<'static>> {
+    let own = |(channel, wanted): &(Cow<'_, str>, Subscribe<'_>)| {
+        let options = turn.hub.namespaces().of(channel);
+        // One that makes no sense is one that cannot be granted: it is passed over in silence.
+        let read = options.map(|options| aggregate::read(wanted, options));
+        let wanted = read.unwrap_or(Ok(Cow::Borrowed(wanted))).ok()?;
+        Some(Subscribe { channel: Cow::Owned(channel.clone().into_owned()), ..Subscribe::to_owned(&wanted) })
     };
-    connect.subs.iter().take(limit).map(own).collect()
+    connect.subs.iter().take(turn.settings.channel_limit).filter_map(own).collect()
 }
 
 /// The application decides.
@@ -115,7 +119,7 @@ fn ask(session: &mut Session, id: u32, connect: &Connect<'_>, with: (Payload, &m
     }));
     session.state = State::Connecting;
     if !connect.subs.is_empty() {
-        session.extras.get_or_insert_default().wanted = wanted(connect, turn.settings.channel_limit);
+        session.extras.get_or_insert_default().wanted = wanted(connect, turn);
     }
     session.ask(event, id, PendingKind::Connect(turn.now.millis), turn);
     Ok(None)

@@ -9,6 +9,7 @@ use jackfield_model::{ClientError, Grant, Payload};
 
 use super::admission::{self, Admission, Refusal};
 use super::{Outcome, map, refused};
+use crate::aggregate;
 use crate::calls::PendingKind;
 use crate::entry::{self, Door};
 use crate::session::{Session, bad_request};
@@ -29,6 +30,7 @@ fn begin(
     turn: &mut Turn<'_>,
 ) -> Result<Option<Subscribed>, Refusal> {
     let options = admission::sense(session, subscribe, turn)?;
+    let subscribe = &*aggregate::read(subscribe, options).map_err(Refusal::Error)?;
     if options.is_map() {
         // Later pages go by the leave that was given to the first.
         if let Some(subscribed) = map::go_on(session, subscribe, options, turn)? {

@@ -138,6 +138,17 @@ impl House {
         client
     }
 
+    /// Time goes by: what waited for its moment is delivered. Returns to how many.
+    pub(crate) fn wait(&mut self, millis: u64) -> usize {
+        self.now.millis += millis;
+        self.shard.keep_time(self.now.millis, (&mut self.outbox, &Wires::default()))
+    }
+
+    /// Whether anything waits for its moment.
+    pub(crate) fn waits(&self) -> bool {
+        self.shard.next_due().is_some()
+    }
+
     /// The orders that lie in the mailbox; other mail is thrown away.
     pub(crate) fn orders(&self) -> Vec<SessionOrder> {
         let mut mail = Vec::new();

@@ -348,6 +348,7 @@ impl<'a> From<SubscribeFields<'a>> for Subscribe<'a> {
             filter: fields.filter,
             data: fields.data.map(json),
             delivery: fields.delivery.0,
+            aggregate: None,
             flag: fields.flag.unwrap_or(0),
         }
     }
