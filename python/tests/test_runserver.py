@@ -7,6 +7,7 @@ import socket as sockets
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -34,8 +35,20 @@ def url(site, host="127.0.0.1"):
 
 
 def fetch(site, path, host="127.0.0.1"):
-    with urlopen(f"http://{host}:{site.port}/{path}", timeout=30) as answer:
-        return json.loads(answer.read())
+    """What a page says; a child that was just reloaded has its worker before it has its port."""
+    answers = []
+
+    def answered():
+        try:
+            with urlopen(f"http://{host}:{site.port}/{path}", timeout=30) as answer:
+                answers.append(json.loads(answer.read()))
+        except URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+        return answers
+
+    until(answered, what=f"the page {path!r}")
+    return answers[0]
 
 
 def connected(site, host="localhost"):
