@@ -11,7 +11,7 @@ from django_jackfield.aliases import brokers
 from django_jackfield.namespaces import access
 from django_jackfield.registry import discovered_quietly
 from django_jackfield.tokens import token as signed_token
-from django_jackfield.views import TokenView
+from django_jackfield.views import TokenView, subject_of
 
 CONFIG_ID = "jackfield-config"
 
@@ -26,7 +26,7 @@ def page_config(
     """
     config = brokers[via].config
     page: dict[str, Any] = {
-        "url": config.public_url,
+        "url": config.url_for(request),
         "token_url": token_url(),
         "token": None,
     }
@@ -50,7 +50,7 @@ def first_token(request: HttpRequest, info: Any, via: str) -> str:
     """The token that the token view would give, by the methods that the project has overridden."""
     view = _token_view(request)
     return signed_token(
-        request if hasattr(request, "user") else _nobody(),
+        subject_of(request),
         info=view.token_info(request) if info is None else info,
         channels=view.token_channels(request),
         capabilities=view.token_capabilities(request),
@@ -83,9 +83,3 @@ def _token_view(request: HttpRequest) -> TokenView:
     view: TokenView = found() if found and issubclass(found, TokenView) else TokenView()
     view.setup(request)
     return view
-
-
-def _nobody() -> Any:
-    from django.contrib.auth.models import AnonymousUser
-
-    return AnonymousUser()
