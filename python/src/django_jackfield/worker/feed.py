@@ -41,6 +41,9 @@ class Delivery:
 class Sink(Protocol):
     """Where a feed puts what it reads."""
 
+    max_attempts: int
+    """So often an event may be begun."""
+
     def submit(self, delivery: Delivery, timeout: float) -> bool:
         """Takes a delivery; False if there was no room within `timeout` seconds."""
 
