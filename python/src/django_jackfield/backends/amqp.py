@@ -51,11 +51,6 @@ class Topology:
         """The exchange, and the queue, of dead letters."""
         return f"{self.prefix}.dead"
 
-    @property
-    def workers(self) -> str:
-        """The exclusive queue that a worker has while it gets into line for events."""
-        return f"{self.prefix}.workers"
-
     def declare(self, channel: BlockingChannel) -> None:
         """Declares all of it. Both sides do, with the same arguments, so either may come first."""
         quorum: dict[str, Any] = {"x-queue-type": "quorum"}

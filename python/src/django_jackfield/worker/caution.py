@@ -1,37 +1,33 @@
-"""What the broker's count of deliveries says of an event, and which of the suspected may begin."""
+"""Which events may be what ends the workers, by the broker's count of deliveries in vain."""
 
 from __future__ import annotations
 
 import random
+from collections import deque
 
 from django_jackfield.worker.feed import Delivery
 
-LIMIT = 20
-"""`x-delivery-limit` of the events' queues: the broker buries what was delivered more often."""
-
 
 class Caution:
-    """Keeps an event that ends its process apart from those that are only delivered with it.
+    """Lets an event that may be the one that ends its process begin without others like it.
 
     Why: RabbitMQ counts deliveries, not beginnings. Whatever a worker holds when it is killed is
-    counted, so a few kills say nothing yet. After a fifth of the tries an event is delivered with
-    none of its partition behind it. After two fifths it also begins alone: of the events so
-    suspected one is handled at a time, drawn by lot, so that each of the others is sooner or
-    later done before the one that kills.
+    counted, so a few kills say nothing yet. After a fifth of the tries an event is suspected, and
+    of all that are suspected one is handled at a time. From which partition is drawn by lot: each
+    of the others is sooner or later done before the one that kills, which alone comes to the end
+    of its tries. Within a partition the order stays.
     """
 
-    def __init__(self, max_attempts: int) -> None:
-        tries = min(max_attempts, LIMIT)
-        self.careful_from = max(1, tries // 5)
-        self.alone_from = max(1, tries * 2 // 5)
-        self._waiting: list[Delivery] = []
+    def __init__(self, tries: int) -> None:
+        self.trusted_attempts = max(1, tries // 5)
+        self._waiting: dict[str, deque[Delivery]] = {}
         self._begun: Delivery | None = None
 
-    def suspects(self, delivery: Delivery) -> bool:
-        """Whether it may only begin when it is drawn. It is then kept here until that."""
-        if delivery.attempt <= self.alone_from:
+    def keeps(self, delivery: Delivery, partition: str) -> bool:
+        """Whether it has to wait: it is suspected, or one before it in its partition waits."""
+        if self._trusts(delivery) and partition not in self._waiting:
             return False
-        self._waiting.append(delivery)
+        self._waiting.setdefault(partition, deque()).append(delivery)
         return True
 
     @property
@@ -39,18 +35,29 @@ class Caution:
         """Whether some wait and none of them is being handled."""
         return bool(self._waiting) and self._begun is None
 
-    def draw(self) -> Delivery:
-        """The one that begins. Until it is settled there is no other."""
-        place = random.randrange(len(self._waiting))  # noqa: S311 (no secret)
-        self._begun = self._waiting.pop(place)
-        return self._begun
+    def draw(self) -> list[Delivery]:
+        """The one that begins, and those behind it that only waited for it."""
+        partition = random.choice(list(self._waiting))  # noqa: S311 (no secret)
+        waiting = self._waiting[partition]
+        self._begun = waiting.popleft()
+        drawn = [self._begun]
+        while waiting and self._trusts(waiting[0]):
+            drawn.append(waiting.popleft())
+        if not waiting:
+            del self._waiting[partition]
+        return drawn
 
-    def settled(self, delivery: Delivery) -> None:
-        """Something is done; perhaps the one that was drawn."""
-        if delivery is self._begun:
+    def clear(self, delivery: Delivery) -> bool:
+        """Told when an event is settled, or was survived for long; whether the lot was its."""
+        drawn = delivery is self._begun
+        if drawn:
             self._begun = None
+        return drawn
 
     def forget(self) -> None:
         """The connection is gone, and all that was delivered over it comes again."""
         self._waiting.clear()
         self._begun = None
+
+    def _trusts(self, delivery: Delivery) -> bool:
+        return delivery.attempt <= self.trusted_attempts

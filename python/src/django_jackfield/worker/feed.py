@@ -52,6 +52,8 @@ class Feed(Protocol):
     """Reads events in threads of its own. Survives outages of the queue by itself."""
 
     capacity: int | None
+    most_attempts: int | None
+    """So often the queue can bear that an event is begun in vain; None if it has no limit."""
 
     def describe(self) -> str:
         """What it reads, in words."""

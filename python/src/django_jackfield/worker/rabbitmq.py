@@ -6,9 +6,10 @@ import logging
 import queue
 import random
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pika
@@ -27,13 +28,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_jackfield.worker")
 
 PREFETCH = 8
-"""Of each partition whose first event is above suspicion. RabbitMQ counts what it hands out, not
-what is begun: what waits here while workers are killed comes nearer to the delivery limit."""
-CAREFUL, WIDE = "careful", "wide"
-RESOURCE_LOCKED = 405
-LOCKED_SECONDS = 0.05
-DRAW_SECONDS = 0.2
+"""Of each partition. RabbitMQ counts what it hands out, not what is begun: what waits here while
+workers are killed one after the other comes nearer to the delivery limit with each of them.
+
+Why the same for all: a quorum queue puts what is given back behind what was given back before.
+Who took fewer than the last one had would take them in another order.
+"""
+MOST_ATTEMPTS = 15
+"""The queues' own limit is 20. What waited behind an event that ends each worker was delivered as
+often as that; the rest is for it."""
+DRAW_SECONDS = 0.02
 """So long the others that are suspected have to arrive before one of them is drawn."""
+ALONE_SECONDS = 5.0
+"""Who was drawn and has not ended the process until then holds up no other."""
 HEARTBEAT_SECONDS = 15
 ROUND_SECONDS = 1.0
 REMEMBERED = 10_000
@@ -43,18 +50,13 @@ GATHER_SECONDS = 0.003
 class RabbitMQFeed:
     """Consumes every partition; the single active consumer of each queue is its lease.
 
-    Two consumers stand for a worker in the line of each queue, a careful one with a prefetch of
-    one, and right behind it a wide one. The careful one is cancelled when an event has come that
-    was not delivered in vain time and again (`caution.py`); the broker then goes on with the next
-    in line. The event stays in hand, so nothing is delivered twice, and nothing of another worker
-    can come between.
-
     A broken connection gives all that was not acknowledged back to the broker. What waits in a
     lane is then dropped, it comes again in order; what a handler was running when it happened is
     remembered in `_finished` with its outcome, and acknowledged when it comes again.
     """
 
     capacity: int | None = None
+    most_attempts: int | None = MOST_ATTEMPTS
 
     def __init__(self, backend: RabbitMQBackend, sink: Sink, partitions: Sequence[int]) -> None:
         self.backend = backend
@@ -71,9 +73,9 @@ class RabbitMQFeed:
         self._awake = False
         self._generation = 0
         self._tags: list[str] = []
-        self._trusted: list[str] = []
-        self._caution = Caution(sink.max_attempts)
+        self._caution = Caution(min(sink.max_attempts, MOST_ATTEMPTS))
         self._drawing = False
+        self._in_hand: Counter[str] = Counter()
 
     def describe(self) -> str:
         return f"{self.backend.where}, partitions {ranges(self.numbers)}"
@@ -90,8 +92,9 @@ class RabbitMQFeed:
         return outcome is None
 
     def attempt(self, delivery: Delivery) -> int:
-        """RabbitMQ counts deliveries: what waited behind others may have been tried less often."""
-        return delivery.attempt
+        """RabbitMQ counts deliveries. Who was behind another when it came is not at its end."""
+        _, _, _, behind = delivery.tag
+        return min(delivery.attempt, self.sink.max_attempts) if behind else delivery.attempt
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._settled.put((delivery, outcome))
@@ -137,39 +140,16 @@ class RabbitMQFeed:
     def _consume(self, link: Link) -> BlockingChannel:
         link.declare(self.backend.topology)
         channel = link.connection.channel()
-        self._tags, self._trusted, self._drawing = [], [], False
+        channel.basic_qos(prefetch_count=PREFETCH)
+        self._tags, self._drawing = [], False
         self._caution.forget()
-        # Whoever is killed soon and often shall not begin with the same partitions each time.
-        numbers = random.sample(self.numbers, len(self.numbers))
-        with self._undisturbed(link):
-            for kind, prefetch in ((CAREFUL, 1), (WIDE, PREFETCH)):
-                channel.basic_qos(prefetch_count=prefetch)
-                for number in [] if self.stopping.is_set() else numbers:
-                    queue_name = f"{self.backend.topology.events}.{number}"
-                    tag = f"{kind}.{number}"
-                    channel.basic_consume(queue_name, self._arrived, consumer_tag=tag)
-                    self._tags.append(tag)
+        self._in_hand.clear()
+        if not self.stopping.is_set():
+            # Whoever is killed soon and often shall not begin with the same ones each time.
+            for number in random.sample(self.numbers, len(self.numbers)):
+                queue_name = f"{self.backend.topology.events}.{number}"
+                self._tags.append(channel.basic_consume(queue_name, self._arrived))
         return channel
-
-    @contextmanager
-    def _undisturbed(self, link: Link) -> Iterator[None]:
-        """While one worker gets into line no other does, so each stands there in one piece.
-
-        An exclusive queue is the lock: it is gone with the connection, however that ends.
-        """
-        name = self.backend.topology.workers
-        while True:
-            channel = link.connection.channel()
-            try:
-                channel.queue_declare(name, exclusive=True)
-                break
-            except exceptions.ChannelClosedByBroker as error:
-                if error.reply_code != RESOURCE_LOCKED:
-                    raise
-                link.connection.sleep(LOCKED_SECONDS)
-        yield
-        channel.queue_delete(name)
-        channel.close()
 
     def _arrived(
         self, _channel: BlockingChannel, method: Any, properties: Any, body: bytes
@@ -188,10 +168,11 @@ class RabbitMQFeed:
         attempt = 1 + (returned if isinstance(returned, int) else 0)
         if method.redelivered:
             attempt = max(attempt, 2)
-        delivery = Delivery(fields, attempt, (self._generation, method.delivery_tag))
-        if attempt <= self._caution.careful_from and method.consumer_tag.startswith(CAREFUL):
-            self._trusted.append(method.consumer_tag)
-        if not self._caution.suspects(delivery):
+        partition = method.routing_key
+        tag = (self._generation, method.delivery_tag, partition, self._in_hand[partition] > 0)
+        self._in_hand[partition] += 1
+        delivery = Delivery(fields, attempt, tag)
+        if not self._caution.keeps(delivery, partition):
             self.sink.submit(delivery, timeout=0.0)
 
     def _serve(self, link: Link, channel: BlockingChannel) -> None:
@@ -201,31 +182,24 @@ class RabbitMQFeed:
             turn(link.connection, 0.0 if last else ROUND_SECONDS)
             self._settle_all(link, channel)
             if self.stopping.is_set():
-                self._leave(channel)
-            while self._trusted:
-                self._cancel(channel, self._trusted.pop())
-            if self._caution.may_draw and not self._drawing:
+                for tag in self._tags:
+                    channel.basic_cancel(tag)
+                self._tags = []
+            elif self._caution.may_draw and not self._drawing:
                 self._drawing = True
-                link.connection.call_later(DRAW_SECONDS, self._draw)
+                link.connection.call_later(DRAW_SECONDS, partial(self._draw, link))
             if last:
                 self._link = None
                 link.close()
                 return
 
-    def _leave(self, channel: BlockingChannel) -> None:
-        """Gets out of line, from the end: nothing may move up meanwhile."""
-        while self._tags:
-            self._cancel(channel, self._tags[-1])
-
-    def _cancel(self, channel: BlockingChannel, tag: str) -> None:
-        if tag in self._tags:
-            self._tags.remove(tag)
-            channel.basic_cancel(tag)
-
-    def _draw(self) -> None:
+    def _draw(self, link: Link) -> None:
         self._drawing = False
         if self._caution.may_draw and not self.stopping.is_set():
-            self.sink.submit(self._caution.draw(), timeout=0.0)
+            drawn = self._caution.draw()
+            link.connection.call_later(ALONE_SECONDS, partial(self._caution.clear, drawn[0]))
+            for delivery in drawn:
+                self.sink.submit(delivery, timeout=0.0)
 
     def _settle_all(self, link: Link, channel: BlockingChannel) -> None:
         if self._awake and not self.closing.is_set():
@@ -260,8 +234,11 @@ class RabbitMQFeed:
             channel.basic_publish("", reply_to, outcome.answer, properties)
         if outcome.dead:
             link.publish(self.backend.topology.dead, "", *_letter(delivery, outcome))
-        channel.basic_ack(delivery.tag[1])
-        self._caution.settled(delivery)
+        _, number, partition, _ = delivery.tag
+        channel.basic_ack(number)
+        self._in_hand[partition] -= 1
+        if self._caution.clear(delivery):
+            self._draw(link)
 
     def _remember(self, delivery: Delivery, outcome: Outcome) -> None:
         """Keeps the outcome of an event that could not be acknowledged and will come again."""
