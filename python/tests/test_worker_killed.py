@@ -36,9 +36,11 @@ def client_of(partition):
 
 
 def innocent():
-    """Events in all partitions that end nothing."""
+    """Events in all partitions that end nothing, and are not done before another has."""
     return [
-        say(client_of(partition), 100 + n) for n in range(PER_PARTITION) for partition in range(8)
+        say(client_of(partition), 100 + n, wait=0.05)
+        for n in range(PER_PARTITION)
+        for partition in range(8)
     ]
 
 

@@ -13,9 +13,10 @@ class Caution:
 
     Why: RabbitMQ counts deliveries, not beginnings. Whatever a worker holds when it is killed is
     counted, so a few kills say nothing yet. After a fifth of the tries an event is suspected, and
-    of all that are suspected one is handled at a time. From which partition is drawn by lot: each
-    of the others is sooner or later done before the one that kills, which alone comes to the end
-    of its tries. Within a partition the order stays.
+    of all that are suspected one is handled at a time. Partitions take turns in an order that is
+    another one after every second kill, and the same backwards in between: who was behind the one
+    that kills is before it the next time, so it alone comes to the end of its tries. Within a
+    partition the order stays.
     """
 
     def __init__(self, tries: int) -> None:
@@ -37,7 +38,7 @@ class Caution:
 
     def draw(self) -> list[Delivery]:
         """The one that begins, and those behind it that only waited for it."""
-        partition = random.choice(list(self._waiting))  # noqa: S311 (no secret)
+        partition = self._partition()
         waiting = self._waiting[partition]
         self._begun = waiting.popleft()
         drawn = [self._begun]
@@ -58,6 +59,16 @@ class Caution:
         """The connection is gone, and all that was delivered over it comes again."""
         self._waiting.clear()
         self._begun = None
+
+    def _partition(self) -> str:
+        """Whose turn it is. The one that kills was there each time: its count is the highest."""
+        kills = max(waiting[0].attempt for waiting in self._waiting.values())
+
+        def turn(partition: str) -> float:
+            # The same in every process: the next one has to know which order this one had.
+            return random.Random(f"{partition} of {kills // 2}").random()  # noqa: S311
+
+        return (max if kills % 2 else min)(self._waiting, key=turn)
 
     def _trusts(self, delivery: Delivery) -> bool:
         return delivery.attempt <= self.trusted_attempts
