@@ -18,16 +18,15 @@ def live(window, attempt, kills):
     caution = Caution(TRIES)
     for partition, names in window.items():
         for name in names:
-            assert caution.keeps(delivery(attempt, name), partition)
+            caution.take(delivery(attempt, name), partition)
     done = []
-    while caution.may_draw:
-        drawn = caution.draw()
-        assert not caution.may_draw
-        for one in drawn:
-            if one.fields["id"] in kills:
-                return done
-            done.append(one.fields["id"])
-        assert caution.clear(drawn[0])
+    while ready := caution.ready():
+        (begun,) = ready
+        assert not caution.ready()
+        if begun.fields["id"] in kills:
+            return done
+        done.append(begun.fields["id"])
+        assert caution.clear(begun)
     return done
 
 
@@ -47,25 +46,28 @@ def test_all_others_are_done_before_the_one_that_kills_is_given_up(killer):
     assert window == {killer: [poison, *behind]}
 
 
-def test_what_is_trusted_waits_only_behind_what_is_not():
+def test_what_is_suspected_comes_first_and_alone():
     caution = Caution(TRIES)
-    known, fresh = delivery(4), delivery(1)
-    assert not caution.keeps(delivery(3), "0")
-    assert caution.keeps(known, "1")
-    assert not caution.keeps(fresh, "0")
-    assert caution.keeps(fresh, "1")
-    assert caution.draw() == [known, fresh]
-    assert not caution.keeps(delivery(1), "1")
-    assert not caution.clear(fresh)
-    assert caution.clear(known)
-    assert not caution.may_draw
+    known, later, fresh, beside = delivery(9), delivery(8), delivery(1), delivery(2)
+    caution.take(beside, "0")
+    assert caution.ready() == [beside]
+    for one in (known, later, fresh):
+        caution.take(one, "1")
+    caution.take(beside, "0")
+    for one in (known, later):
+        assert caution.ready() == [one]
+        assert caution.ready() == []
+        assert not caution.clear(fresh)
+        assert caution.clear(one)
+    assert caution.ready() == [fresh, beside]
+    assert caution.ready() == []
 
 
 def test_what_a_connection_delivered_is_forgotten_with_it():
     caution = Caution(TRIES)
-    assert caution.keeps(delivery(5), "0")
-    assert caution.keeps(delivery(5), "1")
-    drawn = caution.draw()[0]
+    caution.take(delivery(9), "0")
+    caution.take(delivery(9), "1")
+    (begun,) = caution.ready()
     caution.forget()
-    assert not caution.may_draw
-    assert not caution.clear(drawn)
+    assert caution.ready() == []
+    assert not caution.clear(begun)

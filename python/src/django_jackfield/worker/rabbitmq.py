@@ -37,10 +37,8 @@ Who took fewer than the last one had would take them in another order.
 MOST_ATTEMPTS = 15
 """The queues' own limit is 20. What waited behind an event that ends each worker was delivered as
 often as that; the rest is for it."""
-DRAW_SECONDS = 0.02
-"""So long the others that are suspected have to arrive before one of them is drawn."""
 ALONE_SECONDS = 5.0
-"""Who was drawn and has not ended the process until then holds up no other."""
+"""Who began alone and has not ended the process until then holds up no other."""
 HEARTBEAT_SECONDS = 15
 ROUND_SECONDS = 1.0
 REMEMBERED = 10_000
@@ -74,7 +72,6 @@ class RabbitMQFeed:
         self._generation = 0
         self._tags: list[str] = []
         self._caution = Caution(min(sink.max_attempts, MOST_ATTEMPTS))
-        self._drawing = False
         self._in_hand: Counter[str] = Counter()
 
     def describe(self) -> str:
@@ -141,7 +138,7 @@ class RabbitMQFeed:
         link.declare(self.backend.topology)
         channel = link.connection.channel()
         channel.basic_qos(prefetch_count=PREFETCH)
-        self._tags, self._drawing = [], False
+        self._tags = []
         self._caution.forget()
         self._in_hand.clear()
         if not self.stopping.is_set():
@@ -171,35 +168,32 @@ class RabbitMQFeed:
         partition = method.routing_key
         tag = (self._generation, method.delivery_tag, partition, self._in_hand[partition] > 0)
         self._in_hand[partition] += 1
-        delivery = Delivery(fields, attempt, tag)
-        if not self._caution.keeps(delivery, partition):
-            self.sink.submit(delivery, timeout=0.0)
+        self._caution.take(Delivery(fields, attempt, tag), partition)
 
     def _serve(self, link: Link, channel: BlockingChannel) -> None:
         """Rounds of input and output until closed. Every call on the connection happens here."""
         while True:
             last = self.closing.is_set()
             turn(link.connection, 0.0 if last else ROUND_SECONDS)
+            self._begin(link)
             self._settle_all(link, channel)
             if self.stopping.is_set():
                 for tag in self._tags:
                     channel.basic_cancel(tag)
                 self._tags = []
-            elif self._caution.may_draw and not self._drawing:
-                self._drawing = True
-                link.connection.call_later(DRAW_SECONDS, partial(self._draw, link))
+            self._begin(link)
             if last:
                 self._link = None
                 link.close()
                 return
 
-    def _draw(self, link: Link) -> None:
-        self._drawing = False
-        if self._caution.may_draw and not self.stopping.is_set():
-            drawn = self._caution.draw()
-            link.connection.call_later(ALONE_SECONDS, partial(self._caution.clear, drawn[0]))
-            for delivery in drawn:
-                self.sink.submit(delivery, timeout=0.0)
+    def _begin(self, link: Link) -> None:
+        """Hands over what may begin."""
+        ready = self._caution.ready()
+        if ready and ready[0].attempt > self._caution.trusted_attempts:
+            link.connection.call_later(ALONE_SECONDS, partial(self._caution.clear, ready[0]))
+        for delivery in ready:
+            self.sink.submit(delivery, timeout=0.0)
 
     def _settle_all(self, link: Link, channel: BlockingChannel) -> None:
         if self._awake and not self.closing.is_set():
@@ -237,8 +231,7 @@ class RabbitMQFeed:
         _, number, partition, _ = delivery.tag
         channel.basic_ack(number)
         self._in_hand[partition] -= 1
-        if self._caution.clear(delivery):
-            self._draw(link)
+        self._caution.clear(delivery)
 
     def _remember(self, delivery: Delivery, outcome: Outcome) -> None:
         """Keeps the outcome of an event that could not be acknowledged and will come again."""
