@@ -1,0 +1,315 @@
+"""Cookies that log sockets in: the real server, Django over HTTP, and websockets."""
+
+import json
+import os
+import shutil
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import include, path
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from django_jackfield import Channel, brokers, connections, token
+from django_jackfield.project_file import project_file
+from django_jackfield.registry import isolated
+from django_jackfield.views import TokenView
+from servers import until
+
+BINARY = os.environ.get("JACKFIELD_BIN") or shutil.which("jackfield")
+KEY = "a-key-of-the-live-tests-that-is-long-enough"
+NOBODY = {"code": 101, "message": "unauthorized"}
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not BINARY, reason="no jackfield: set JACKFIELD_BIN"),
+]
+
+
+@pytest.fixture(autouse=True)
+def registry():
+    with isolated() as empty:
+
+        class News(Channel):
+            pattern = "news"
+            access = "public"
+
+        yield empty
+
+
+class Site:
+    """A server with the file that the project makes for it."""
+
+    def __init__(self, settings, registry, django):
+        os.environ.setdefault("JACKFIELD_BIN", BINARY)
+        sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+        from serving import Server
+
+        self.settings, self.registry, self.django = settings, registry, django
+        self.server, self.stack = Server(), ExitStack()
+
+    def start(self, *, auth="session", origins=None, secret=None, **more):
+        self.settings.JACKFIELD = {
+            "default": {
+                "OPTIONS": {"port": self.server.embedded},
+                "KEYS": [KEY],
+                "PUBLIC_URL": self.server.url,
+                "TIMEOUT": 10.0,
+                "AUTH": auth,
+                "CONNECT_URL": f"{self.django}/jackfield/connect/",
+            }
+            | more
+        }
+        file = project_file(self.registry)
+        if secret:
+            file.secrets["JACKFIELD_CLIENT_PROXY_CONNECT_SECRET"] = secret
+        client = file.document["client"]
+        client["expired_close_delay"] = "100ms"
+        client["allowed_origins"] = origins or client["allowed_origins"]
+        self.server.config = file.text(keys=True)
+        self.stack.enter_context(self.server)
+        return self
+
+    def page(self, browser=None, *, cookies=None, origin=True, **said):
+        """A socket of a browser's page."""
+        if browser is not None:
+            cookies = {name: one.value for name, one in browser.cookies.items()}
+        headers = {}
+        if cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        told = self.django if origin is True else origin
+        socket = self.stack.enter_context(
+            connect(self.server.url, additional_headers=headers, origin=told)
+        )
+        return Page(socket, said)
+
+
+class Page:
+    """An open page, and what became of its `connect`."""
+
+    def __init__(self, socket, said):
+        self.socket = socket
+        socket.send(json.dumps({"id": 1, "connect": said}))
+        self.reply = self.read(1)
+
+    def read(self, id=None):
+        """The reply with this id, or the code with which the server closed."""
+        try:
+            while True:
+                for line in self.socket.recv(30).splitlines():
+                    message = json.loads(line)
+                    if message == {}:
+                        self.socket.send("{}")
+                    elif message.get("id") == id:
+                        return message
+        except ConnectionClosed as error:
+            return error.rcvd.code
+
+    @property
+    def user(self):
+        """As whom it is in, None if it is not."""
+        said = self.reply.get("connect") if isinstance(self.reply, dict) else None
+        return said and said["data"]["user"]
+
+    @property
+    def error(self):
+        return self.reply.get("error") if isinstance(self.reply, dict) else self.reply
+
+    def closed(self):
+        code = self.read()
+        assert isinstance(code, int)
+        return code
+
+    def is_open(self):
+        self.socket.send(json.dumps({"id": 2, "subscribe": {"channel": "news"}}))
+        return isinstance(self.read(2), dict)
+
+
+@pytest.fixture
+def site(settings, registry, live_server):
+    settings.SESSION_ENGINE = "django_jackfield.sessions.db"
+    made = Site(settings, registry, live_server.url)
+    yield made
+    made.stack.close()
+    brokers.close_all()
+
+
+@pytest.fixture
+def ann():
+    return User.objects.create_user("ann", password="old")
+
+
+def browser_of(user):
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+def test_a_cookie_logs_in_and_nothing_else_does(site, ann):
+    site.start()
+    browser = browser_of(ann)
+    page = site.page(browser)
+    assert page.user == str(ann.pk)
+    assert [one.user_id for one in connections()] == [str(ann.pk)]
+    assert site.page().error == NOBODY
+    assert site.page(cookies={"sessionid": "x" * 32}).error == NOBODY
+    # No page: a program with a cookie of its own.
+    assert site.page(browser, origin=None).user == str(ann.pk)
+    assert site.page(browser, data={"user": "another"}).error == NOBODY
+
+
+def test_a_logout_ends_its_sockets_and_voids_the_cookie(site, ann):
+    site.start()
+    here, there = browser_of(ann), browser_of(ann)
+    cookies = {"sessionid": here.cookies["sessionid"].value}
+    pages = [site.page(here), site.page(here), site.page(there)]
+    row = Session.objects.get(pk=cookies["sessionid"])
+    here.logout()
+    assert [one.closed() for one in pages[:2]] == [3500, 3500]
+    assert pages[2].is_open()
+    assert site.page(cookies=cookies).error == NOBODY
+    # A request that began before the logout may save the session once more: the view would let
+    # it in, the server remembers better.
+    row.save(force_insert=True)
+    assert site.page(cookies=cookies).error == 3500
+    assert site.page(browser_of(ann)).user == str(ann.pk)
+
+
+def test_a_session_that_is_deleted_elsewhere(site, ann):
+    from django_jackfield.sessions.db import SessionStore
+
+    site.start()
+    here, there = browser_of(ann), browser_of(ann)
+    pages = [site.page(here), site.page(there)]
+    SessionStore().delete(there.session.session_key)
+    assert pages[1].closed() == 3500
+    assert site.page(there).error == NOBODY
+    assert pages[0].is_open()
+
+
+def test_a_new_password_leaves_only_the_session_that_has_it(site, ann):
+    site.start()
+    here, there = browser_of(ann), browser_of(ann)
+    pages = [site.page(here), site.page(there)]
+    request = RequestFactory().get("/")
+    request.session, request.user = here.session, ann
+    ann.set_password("new")
+    ann.save()
+    update_session_auth_hash(request, ann)
+    request.session.save()
+    here.cookies["sessionid"] = request.session.session_key
+    assert [one.closed() for one in pages] == [4001, 4001]
+    assert site.page(here).user == str(ann.pk)
+    assert site.page(there).error == NOBODY
+
+
+def test_with_both_tokens_and_cookies_count(site, ann):
+    site.start(auth="both")
+    bob = User.objects.create_user("bob")
+    browser = browser_of(ann)
+    assert site.page(browser).user == str(ann.pk)
+    tokened = site.page(token=token(bob))
+    assert tokened.reply["connect"]["client"]
+    # Who brings a token is judged by it alone.
+    site.page(browser, token=token(bob))
+    assert sorted(one.user_id for one in connections()) == sorted(
+        [str(ann.pk), str(bob.pk), str(bob.pk)]
+    )
+    assert site.page(browser, token="x.y.z").error == 3500
+    assert site.page().error == NOBODY
+
+
+def test_a_foreign_page_gets_in_by_no_cookie(site, ann):
+    site.start()
+    with pytest.raises(InvalidStatus) as caught:
+        site.page(browser_of(ann), origin="https://evil.test")
+    assert caught.value.response.status_code == 403
+
+
+def test_a_foreign_page_gets_no_further_where_the_server_lets_all_in(site, ann):
+    site.start(origins=["*"])
+    browser = browser_of(ann)
+    assert site.page(browser, origin="https://evil.test").error == NOBODY
+    assert site.page(browser, origin="null").error == NOBODY
+    assert site.page(browser).user == str(ann.pk)
+
+
+def test_visitors(site, ann):
+    site.start(ANONYMOUS=True)
+    browser = Client()
+    browser.get("/jackfield/token/")
+    assert site.page(browser).user == ""
+    session = browser.session
+    session["basket"] = 1
+    session.save()
+    page = site.page(browser)
+    assert page.user == ""
+    browser.force_login(ann)
+    # The page comes back as the user's.
+    assert page.closed() == 3005
+    page = site.page(browser)
+    assert page.user == str(ann.pk)
+    browser.logout()
+    assert page.closed() == 3005
+    assert site.page(browser).user == ""
+
+
+def test_an_engine_that_tells_nothing_is_asked_again(site, ann, settings):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+    site.start(TOKEN_TTL=1)
+    browser = browser_of(ann)
+    page = site.page(browser)
+    assert page.user == str(ann.pk)
+    assert page.closed() == 3005
+    Session.objects.all().delete()
+    assert site.page(browser).error == NOBODY
+
+
+class NamedView(TokenView):
+    def token_info(self, request):
+        return {"name": request.user.get_username()}
+
+    def token_channels(self, request):
+        return ["news"]
+
+
+class NamedUrls:
+    urlpatterns = [
+        path("jackfield/token/", NamedView.as_view()),
+        path("jackfield/", include("django_jackfield.urls")),
+    ]
+
+
+def gate(request):
+    """A middleware that wants a second factor first."""
+    return HttpResponse(status=302, headers={"Location": "/second-factor/"})
+
+
+class GateUrls:
+    urlpatterns = [path("jackfield/connect/", gate), *NamedUrls.urlpatterns]
+
+
+def test_what_the_token_view_says_of_a_user(site, ann, settings):
+    settings.ROOT_URLCONF = NamedUrls
+    site.start()
+    assert list(site.page(browser_of(ann)).reply["connect"]["subs"]) == ["news"]
+
+
+def test_a_redirect_of_a_middleware_is_a_refusal(site, ann, settings):
+    settings.ROOT_URLCONF = GateUrls
+    site.start()
+    assert site.page(browser_of(ann)).error == NOBODY
+
+
+def test_a_server_with_another_secret_is_told_nothing(site, ann, caplog):
+    site.start(secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    error = site.page(browser_of(ann)).error
+    assert (error["code"], error["temporary"]) == (100, True)
+    until(lambda: "none of ours" in caplog.text, what="a word in Django's log")
