@@ -11,13 +11,16 @@ import pytest
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from django_jackfield import Channel, brokers, connections, token
+from django_jackfield.doctor import cookies
 from django_jackfield.project_file import project_file
 from django_jackfield.registry import isolated
 from django_jackfield.views import TokenView
@@ -313,3 +316,90 @@ def test_a_server_with_another_secret_is_told_nothing(site, ann, caplog):
     error = site.page(browser_of(ann)).error
     assert (error["code"], error["temporary"]) == (100, True)
     until(lambda: "none of ours" in caplog.text, what="a word in Django's log")
+
+
+# What the doctor says.
+
+
+def redirected(request):
+    return HttpResponse(status=301, headers={"Location": f"https://shop.test{request.path}"})
+
+
+def refused(request):
+    raise SuspiciousOperation("not by this name")
+
+
+def other(request):
+    return HttpResponse("hello")
+
+
+def routed(view):
+    class Urls:
+        urlpatterns = [path("jackfield/connect/", csrf_exempt(view)), *NamedUrls.urlpatterns]
+
+    return Urls
+
+
+def findings(site):
+    config = brokers["default"].config
+    found = [*cookies.view(config), *cookies.asking(site.server.url, config)]
+    return {one.subject: (one.state, f"{one.text} {one.remedy}") for one in found}
+
+
+def test_the_doctor_finds_all_well(site):
+    site.start()
+    assert {name: state for name, (state, _) in findings(site).items()} == {
+        "connect view": "ok",
+        "cookies": "ok",
+    }
+
+
+def test_the_doctor_looks_at_cookies_only_where_they_count(site):
+    site.start(auth="token")
+    assert findings(site) == {}
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        (redirected, "SECURE_REDIRECT_EXEMPT = ['^jackfield/connect/$']"),
+        (gate, "middleware turns everybody away"),
+        (refused, "to ALLOWED_HOSTS"),
+        (other, "is no JSON"),
+    ],
+)
+def test_the_doctor_says_who_turns_the_server_away(site, settings, view, said):
+    settings.ROOT_URLCONF = routed(view)
+    site.start()
+    state, text = findings(site)["connect view"]
+    assert state == "problem"
+    assert said in text
+
+
+def test_the_doctor_says_where_django_is_not(site, settings):
+    site.start()
+    there = settings.JACKFIELD["default"]
+    for url, said in (
+        (f"{site.django}/elsewhere/", "is not there"),
+        ("http://127.0.0.1:1/", "cannot be reached"),
+        ("", "CONNECT_URL is not set"),
+    ):
+        settings.JACKFIELD = {"default": there | {"CONNECT_URL": url or None}}
+        assert said in findings(site)["connect view"][1]
+
+
+def test_the_doctor_says_what_the_server_lacks(site):
+    site.start(secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", origins=["*"])
+    config = brokers["default"].config
+    first, second = cookies.asking(site.server.url, config)
+    assert (first.state, second.state) == ("problem", "problem")
+    assert "gets no answer from Django: 100" in first.text
+    assert "takes sockets of any page" in second.text
+
+
+def test_the_doctor_says_that_the_server_does_not_ask(site, settings):
+    site.start(auth="token")
+    settings.JACKFIELD = {"default": settings.JACKFIELD["default"] | {"AUTH": "both"}}
+    state, text = findings(site)["cookies"]
+    assert state == "problem"
+    assert "[client.proxy.connect]" in text
