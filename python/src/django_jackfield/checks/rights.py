@@ -60,8 +60,8 @@ def check_sessions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"SESSION_ENGINE {engine} does not tell when a session is deleted by something other "
-            f"than a logout ('sign out my other devices'). Its sockets stay open; a copied token "
-            f"is refused when it expires, at most TOKEN_TTL later.",
+            f"than a logout ('sign out my other devices'). Its sockets stay open, those that came "
+            f"by a cookie for TOKEN_TTL; a copied token is refused when it expires, as late.",
             hint=f"Set SESSION_ENGINE to {own!r}: the same engine, which tells."
             if known
             else "Call disconnect(session=...) where you delete sessions, and silence this.",
