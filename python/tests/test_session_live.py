@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -75,6 +76,7 @@ class Site:
             file.secrets["JACKFIELD_CLIENT_PROXY_CONNECT_SECRET"] = secret
         client = file.document["client"]
         client["expired_close_delay"] = "100ms"
+        file.document["http_stream"] = {"enabled": True}
         client["allowed_origins"] = origins or client["allowed_origins"]
         self.server.config = file.text(keys=True)
         self.stack.enter_context(self.server)
@@ -309,6 +311,58 @@ def test_a_redirect_of_a_middleware_is_a_refusal(site, ann, settings):
     settings.ROOT_URLCONF = GateUrls
     site.start()
     assert site.page(browser_of(ann)).error == NOBODY
+
+
+heard = []
+
+
+def hears(request):
+    heard.append(request.headers)
+    return HttpResponse(json.dumps({"error": NOBODY}))
+
+
+class HearingUrls:
+    urlpatterns = [path("jackfield/connect/", csrf_exempt(hears)), *NamedUrls.urlpatterns]
+
+
+def test_what_the_view_is_told_of_the_browser(site, settings):
+    settings.ROOT_URLCONF = HearingUrls
+    site.start()
+    heard.clear()
+    made_up = {
+        "User-Agent": "Netscape/4",
+        "Accept-Language": "de",
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Real-IP": "203.0.113.9",
+        "Authorization": "Basic eDp5",
+        "Webhook-Id": "mine",
+        "Host": site.server.url.split("/")[2],
+    }
+    cookies = "sessionid=s; theme=dark"
+    with socket.create_connection(("127.0.0.1", site.server.port), 30) as raw:
+        headers = made_up | {"Cookie": cookies, "Origin": site.django, "Content-Type": "text/plain"}
+        body = '{"id":1,"connect":{}}'
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        raw.sendall(
+            f"POST /connection/http_stream HTTP/1.1\r\n{lines}"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        until(lambda: heard, what="the server's question")
+        raw.settimeout(30)
+        answer = b""
+        while b"unauthorized" not in answer:
+            more = raw.recv(4096)
+            assert more, answer
+            answer += more
+    told = heard[0]
+    assert told["Cookie"] == cookies
+    assert told["Origin"] == site.django
+    assert (told["User-Agent"], told["Accept-Language"]) == ("Netscape/4", "de")
+    # The client's address is what the server has seen, and nothing else of its head goes along.
+    assert told["X-Forwarded-For"] == "127.0.0.1"
+    assert told["Host"] == site.django.removeprefix("http://")
+    assert told["Webhook-Id"] != "mine"
+    assert not {"Authorization", "X-Real-Ip"} & set(told)
 
 
 def test_a_server_with_another_secret_is_told_nothing(site, ann, caplog):
