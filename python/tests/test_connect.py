@@ -331,6 +331,10 @@ def test_pages_of_runserver_are_ours(settings):
     assert is_own_page("http://127.0.0.1:8000", config)
     assert is_own_page("http://[::1]:8000", config)
     assert not is_own_page("http://example.com:8000", config)
+    settings.ALLOWED_HOSTS = ["*"]
+    assert is_own_page("http://192.168.1.5:8000", config)
+    settings.DEBUG = False
+    assert not is_own_page("http://192.168.1.5:8000", config)
 
 
 def test_the_headers_of_the_package_are_those_it_verifies():

@@ -19,6 +19,8 @@ from serving import RawWebSocket, Server, wait_for
 sys.path.insert(0, str(Path(__file__).parents[2] / "python" / "tests"))
 
 KEY = "test-key"
+# Pings: how soon a client knows that its node stands still; and how long all threads of this process together may be kept
+# from answering. Recovery: what came while a client was away is all there, however fast it came.
 CONFIG = """
 [http_api]
 key = "test-key"
@@ -26,8 +28,10 @@ key = "test-key"
 [client]
 insecure = true
 message_rate_limit = 0
-ping_interval = "1s"
-pong_timeout = "900ms"
+ping_interval = "2s"
+pong_timeout = "1900ms"
+recovery_max_publication_limit = 20000
+queue_max_size = 16777216
 
 [sse]
 enabled = true
@@ -212,8 +216,8 @@ class Listener(threading.Thread):
             while connection.waiting:
                 if not self.take(connection.waiting.pop(0)):
                     self.subscribe(connection)
-            # A server that is silent for three pings is none.
-            messages = connection.messages(3.0)
+            # A server that is silent for two pings is none.
+            messages = connection.messages(4.5)
             if not messages:
                 return
             if {} in messages:

@@ -329,7 +329,7 @@ Stories = dict[str, Future[dict[str, Counts | Exception]]]
 
 
 def of(stories: Stories, kind: str, fault: str) -> Counts:
-    counts = stories[f"queue {kind}"].result(300)[fault]
+    counts = stories[f"queue {kind}"].result(600)[fault]
     if isinstance(counts, Exception):
         raise counts
     return counts

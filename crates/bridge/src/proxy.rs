@@ -86,7 +86,14 @@ impl Proxy {
     /// Asks, and waits so long.
     pub(crate) async fn ask(&self, event: &Event, now: Millis, limit: Duration) -> Result<Response, FetchError> {
         let body = body::of(event, &self.options);
-        let mut headers = self.options.headers.clone();
+        let mut headers = HeaderMap::new();
+        for (name, value) in event.hello.iter().flat_map(|hello| &hello.headers) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(&**name), HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        }
+        // Behind what the client wrote: what the configuration says stays so.
+        headers.extend(self.options.headers.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let address = event.origin.remote.parse::<SocketAddr>().ok();
         if let Some(value) = address.and_then(|address| HeaderValue::from_str(&address.ip().to_string()).ok()) {

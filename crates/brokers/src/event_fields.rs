@@ -175,7 +175,8 @@ mod tests {
             hello: matches!(kind, EventKind::Connect | EventKind::Subscribe).then(|| {
                 let channels: Vec<Arc<str>> =
                     fields.get("channels").map(|list| serde_json::from_str(list).unwrap()).unwrap_or_default();
-                Box::new(Hello { token: field("token"), name: field("name"), version: field("version"), channels })
+                let (token, name, version) = (field("token"), field("name"), field("version"));
+                Box::new(Hello { token, name, version, channels, headers: Vec::new() })
             }),
         }
     }

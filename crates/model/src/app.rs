@@ -454,7 +454,12 @@ pub struct Hello {
     pub version: String,
     /// Channels it wants to be in from the start.
     pub channels: Vec<Arc<str>>,
+    /// Headers of the request that it came by: those that an endpoint is to be told.
+    pub headers: Vec<Header>,
 }
+
+/// A header of a client's request: its name as the configuration has it, its value as the client wrote it.
+pub type Header = (Arc<str>, String);
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq)]
@@ -498,6 +503,8 @@ pub struct ConnectAnswer {
     pub expire_at: Option<u64>,
     /// Channels it is put into.
     pub subs: Vec<Granted>,
+    /// What the client came by, as a token has its `jti`: when it is revoked, the connection ends.
+    pub token_id: Option<Arc<str>>,
 }
 
 /// `result` of a publish call.

@@ -8,7 +8,7 @@ use jackfield_bridge::{Carrier, Proxy, ProxyOptions, Routes, Way, Ways};
 use jackfield_fetch::{HeaderMap, HeaderName, HeaderValue, Url};
 use jackfield_model::{ClientError, Disconnect};
 
-use crate::config::{self, APP, Config, DEFAULT, NamespaceOptions};
+use crate::config::{self, APP, Config, DEFAULT, NamespaceOptions, is_address_header};
 
 /// The ways of all calls, and the endpoints that some of them lead to.
 #[derive(Debug, Default)]
@@ -136,6 +136,7 @@ fn options(name: &str, proxy: &config::Proxy) -> anyhow::Result<ProxyOptions> {
         address_headers: proxy
             .http_headers
             .iter()
+            .filter(|name| is_address_header(name))
             .map(|name| HeaderName::try_from(name.as_str()))
             .collect::<Result<_, _>>()?,
         binary_encoding: proxy.binary_encoding,

@@ -137,6 +137,7 @@ fn http_door(config: &Config, beside: &Beside<'_>, trusted: &Arc<[IpNet]>) -> an
             Forwarded::XForwardedFor => Some(ForwardedHeader::XForwardedFor),
         },
         trusted: Arc::clone(trusted),
+        told: config.client.proxy.connect.told(),
         challenges: beside.certificates.challenges.clone().map(Challenges),
         hand_over: beside.hand_over.clone(),
     })

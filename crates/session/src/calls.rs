@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jackfield_model::app::{self, Event, EventKind, Hello, Origin};
 use jackfield_model::client::{Answer, Subscribe, Unsubscribed};
-use jackfield_model::{ClientError, ClientInfo, Disconnect, Payload};
+use jackfield_model::{ClientError, ClientInfo, Disconnect, Millis, Payload};
 
 use crate::command;
 use crate::command::publish::Draft;
@@ -26,7 +26,8 @@ pub(crate) struct Pending {
 pub(crate) enum PendingKind {
     /// A channel is read from the broker; then this is done.
     Channel(Waiting),
-    Connect,
+    /// May the client come in? Asked at this time.
+    Connect(Millis),
     /// Other nodes are asked who is in a channel.
     Members,
     Publish,
@@ -110,7 +111,7 @@ impl Session {
         if self.state == State::Ended {
             return;
         }
-        let is_connect = matches!(pending.kind, PendingKind::Connect | PendingKind::Channel(Waiting::Welcome(_)));
+        let is_connect = matches!(pending.kind, PendingKind::Connect(_) | PendingKind::Channel(Waiting::Welcome(_)));
         self.settle(pending, answer, turn);
         if is_connect && self.state == State::Connected {
             let held = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.held)).unwrap_or_default();
@@ -130,8 +131,8 @@ impl Session {
             (app::Answer::Disconnect(disconnect), _) => self.close(disconnect, turn),
             (app::Answer::Error(error), PendingKind::Channel(what)) => self.give_up(id, &what, error, turn),
             (app::Answer::Error(error), kind) => self.failed(id, &kind, error, turn),
-            (app::Answer::Connect(answer), PendingKind::Connect) => {
-                command::connect::welcome(self, id, command::connect::Welcome::from(answer), turn);
+            (app::Answer::Connect(answer), PendingKind::Connect(asked)) => {
+                command::connect::welcome(self, id, command::connect::Welcome::answered(answer, asked), turn);
             }
             (app::Answer::Published, PendingKind::Channel(what)) => self.go_on(id, what, turn),
             (app::Answer::Members(members), PendingKind::Members) => reply(turn, id, Ok(Answer::Presence(members))),
@@ -164,7 +165,7 @@ impl Session {
 
     fn failed(&mut self, id: u32, kind: &PendingKind, error: ClientError, turn: &mut Turn<'_>) {
         match kind {
-            PendingKind::Connect => {
+            PendingKind::Connect(_) => {
                 self.state = State::Refused;
                 self.refuse(id, error, turn);
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jackfield_model::app::Header;
 use jackfield_model::client::Subscribe;
 use jackfield_model::{Grant, Position, Uuid};
 
@@ -31,8 +32,10 @@ pub(crate) struct Extras {
 pub(crate) struct Rare {
     /// What its token allows beyond the options of namespaces.
     pub(crate) caps: Option<Caps>,
-    /// The name of its token.
+    /// The name of its token, or of what the application let it in by.
     pub(crate) token_id: Option<Arc<str>>,
+    /// Headers of its request, until it is in.
+    pub(crate) headers: Vec<Header>,
     /// Maps that it reads page by page, before it is in.
     pub(crate) flows: Vec<Flow>,
     /// How fast it subscribes, where a namespace limits that.

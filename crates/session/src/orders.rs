@@ -34,7 +34,7 @@ impl Session {
                 self.stop_entering(&order.channel);
                 self.unsubscribe(&order.channel, order.unsubscribed.clone(), turn);
             }
-            SessionOrder::VoidToken if self.has_token => {
+            SessionOrder::VoidToken if self.is_revocable => {
                 if let Some(void) = self.void(turn) {
                     self.close(revoked(void), turn);
                 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use jackfield_dialects::centrifugo::json;
+use jackfield_model::app::Header;
 use jackfield_model::client::{Answer, Command, Reply, Request};
 use jackfield_model::{ClientError, ClientId, ClientInfo, Disconnect, Uuid};
 
@@ -11,7 +12,7 @@ use crate::calls::Pending;
 use crate::command;
 use crate::commands::Commands;
 use crate::endpoint::{Dialect, Endpoint, Keepalive};
-use crate::extras::Extras;
+use crate::extras::{Extras, Rare};
 use crate::limits::{Rate, Verdict};
 use crate::subscription::Subscription;
 use crate::turn::{Effect, Tick, Turn};
@@ -58,6 +59,8 @@ pub struct Visitor {
     pub identity: Option<Arc<str>>,
     /// Emulated transports: a secret by which its requests find it.
     pub uplink: Option<Uuid>,
+    /// Headers of its request that the application is told when it is asked whether the client may come in.
+    pub headers: Vec<Header>,
 }
 
 /// One client.
@@ -90,14 +93,14 @@ pub struct Session {
     pub(crate) issued_at: u32,
     /// And the part of the second.
     pub(crate) issued_at_millis: u16,
-    /// It came by a token.
-    pub(crate) has_token: bool,
+    /// It came by a token, or by something of the application's that can be revoked like one.
+    pub(crate) is_revocable: bool,
 }
 
 impl Session {
     /// A client that has just come. A raw one is connected and in its channel at once.
     pub fn open(endpoint: &Arc<Endpoint>, visitor: Visitor, turn: &mut Turn<'_>) -> Self {
-        let Visitor { id, remote, channel, identity, uplink } = visitor;
+        let Visitor { id, remote, channel, identity, uplink, headers } = visitor;
         let identity = identity.filter(|_| endpoint.user_from_certificate);
         let mut who = ClientInfo { client: id, ..ClientInfo::default() };
         if endpoint.dialect.needs_no_connect()
@@ -108,8 +111,9 @@ impl Session {
         if let Some(uplink) = uplink {
             turn.hub.open_uplink(uplink, turn.address);
         }
-        let extras = (identity.is_some() || uplink.is_some())
-            .then(|| Box::new(Extras { uplink, identity, ..Extras::default() }));
+        let rare = (!headers.is_empty()).then(|| Box::new(Rare { headers, ..Rare::default() }));
+        let extras = (identity.is_some() || uplink.is_some() || rare.is_some())
+            .then(|| Box::new(Extras { uplink, identity, rare, ..Extras::default() }));
         let mut session = Self {
             endpoint: Arc::clone(endpoint),
             who: Arc::new(who),
@@ -129,7 +133,7 @@ impl Session {
             subscription_due: 0,
             issued_at: 0,
             issued_at_millis: 0,
-            has_token: false,
+            is_revocable: false,
         };
         if endpoint.dialect.needs_no_connect() {
             session.open_raw(turn);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jackfield_framing::http::{self, BodyKind, CONTINUE, Head};
 use jackfield_framing::{WebSocket, proxy};
 use jackfield_model::Uuid;
+use jackfield_model::app::Header;
 use jackfield_session::{Endpoint, Session, Tick, Visitor};
 
 use crate::connection::{Arrival, Connection, Phase, Stage};
@@ -168,7 +169,10 @@ impl Floor {
             }
             Way::Open { answer, endpoint, channel, first } => {
                 self.outbox.send(slot as u32, answer.into());
-                self.open(slot, connection, &endpoint, (id, remote, channel));
+                // A raw one is never asked about.
+                let is_asked = !endpoint.dialect.needs_no_connect();
+                let headers = if is_asked { door.told(&head) } else { Vec::new() };
+                self.open(slot, connection, &endpoint, (id, remote, channel, headers));
                 if let Phase::Open(session, _) = &mut connection.phase
                     && !first.is_empty()
                 {
@@ -220,7 +224,7 @@ impl Floor {
         let id = Uuid::new_v4();
         let visit = Visit { remote, client: id.to_string(), query: None };
         match binding.map(|binding| binding.0(&visit)).transpose() {
-            Ok(channel) => self.open(slot, connection, endpoint, (id, remote, channel)),
+            Ok(channel) => self.open(slot, connection, endpoint, (id, remote, channel, Vec::new())),
             Err(what) => {
                 tracing::warn!(listener = %endpoint.listener, %what, "a client cannot be bound to a channel");
                 self.part(slot, connection, None);
@@ -233,7 +237,7 @@ impl Floor {
         slot: usize,
         connection: &mut Connection,
         endpoint: &Arc<Endpoint>,
-        (id, remote, channel): (Uuid, SocketAddr, Option<Arc<str>>),
+        (id, remote, channel, headers): (Uuid, SocketAddr, Option<Arc<str>>, Vec<Header>),
     ) {
         let identity = connection.pipe.tls.as_ref().filter(|_| endpoint.user_from_certificate);
         let visitor = Visitor {
@@ -242,6 +246,7 @@ impl Floor {
             channel,
             identity: identity.and_then(|tls| tls.identity()).map(|identity| identity.name().into()),
             uplink: endpoint.is_emulated().then(Uuid::new_v4),
+            headers,
         };
         let session = Session::open(endpoint, visitor, &mut self.turn(slot, connection.generation));
         connection.phase = Phase::Open(Box::new(session), WebSocket::new());

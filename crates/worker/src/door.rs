@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use jackfield_framing::forwarded::{self, ForwardedHeader};
 use jackfield_framing::http::{BodyError, Head};
 use jackfield_hub::Hub;
+use jackfield_model::app::Header;
 use jackfield_tls::Handed;
 
 /// Largest request head in bytes.
@@ -64,6 +65,9 @@ pub struct HttpDoor {
     pub forwarded: Option<ForwardedHeader>,
     /// Whose word about addresses counts.
     pub trusted: Arc<[IpNet]>,
+    /// Headers of a client's request that the application is told when it is asked whether the client may come in; none,
+    /// no header is kept of any.
+    pub told: Arc<[Arc<str>]>,
     /// Who answers certificate authorities.
     pub challenges: Option<Challenges>,
     /// Who answers all other requests; without it they are 404.
@@ -77,6 +81,12 @@ impl HttpDoor {
             Some(which) => forwarded::client_address(head, peer, which, &self.trusted),
             None => peer,
         }
+    }
+
+    /// The headers of a request that the application is to be told.
+    pub(crate) fn told(&self, head: &Head<'_>) -> Vec<Header> {
+        let found = self.told.iter().filter_map(|name| Some((Arc::clone(name), head.header(name)?.to_owned())));
+        found.collect()
     }
 
     /// How many bytes of body a request may have; `None` where its body is not read here.

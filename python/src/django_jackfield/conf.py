@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
+from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 EMBEDDED = "django_jackfield.backends.embedded.EmbeddedBackend"
 DEVELOPMENT_URL = "ws://127.0.0.1:8400/connection/websocket"
 URL_VARIABLE = "DJANGO_JACKFIELD_URL"
-"""Where `runserver` tells its child which server pages shall use."""
+"""Where `runserver` tells its child which server pages shall use.
+
+A host of `ANY_HOST` in it means the host by which the page was asked for.
+"""
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
+"""Every address of this machine, and the one that it has for itself."""
 
 DEFAULTS: dict[str, Any] = {
     "BACKEND": EMBEDDED,
@@ -71,6 +79,20 @@ class Config:
         pytest touches the backends of test modules before that, when it collects.
         """
         return _public_url(self.configured_url)
+
+    def url_for(self, request: HttpRequest) -> str | None:
+        """What the page of this request is told: a server that listens on every address of a
+        development machine is reached by the name that the page was reached by.
+        """
+        told = _told()
+        # A page over https came through a proxy, on whose host nobody listens at this port.
+        if told is None or urlsplit(told).hostname not in ANY_HOST or request.is_secure():
+            return self.public_url
+        try:
+            host = request.get_host()
+        except DisallowedHost:
+            return self.public_url
+        return _with_host(told, re.sub(r":\d+$", "", host))
 
     @property
     def signing_key(self) -> str:
@@ -181,7 +203,22 @@ def in_development() -> bool:
 def _public_url(given: str | None) -> str | None:
     if not in_development():
         return given
-    return os.environ.get(URL_VARIABLE) or given or DEVELOPMENT_URL
+    told = _told()
+    if told is None:
+        return given or DEVELOPMENT_URL
+    own = ANY_HOST.get(urlsplit(told).hostname or "")
+    return _with_host(told, own) if own else told
+
+
+def _told() -> str | None:
+    """What `runserver` says."""
+    return (os.environ.get(URL_VARIABLE) or None) if in_development() else None
+
+
+def _with_host(url: str, host: str) -> str:
+    """The URL with another host, and its port."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host))
 
 
 def _positive(value: Any) -> bool:

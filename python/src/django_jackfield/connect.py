@@ -140,7 +140,8 @@ def is_own_page(origin: str, config: Config) -> bool:
             parts.netloc.lower(), trusted.netloc.lower().lstrip("*")
         ):
             return True
-    known = [name for name in settings.ALLOWED_HOSTS if name != "*"]
+    # '*' names no page; a developer's machine has no others, by whatever name it is called.
+    known = [name for name in settings.ALLOWED_HOSTS if name != "*" or settings.DEBUG]
     if settings.DEBUG and not known:
         known += LOCAL_HOSTS
     socket_host, _ = split_domain_port(urlsplit(config.public_url or "").netloc.lower())

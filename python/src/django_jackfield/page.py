@@ -16,7 +16,7 @@ from django_jackfield.namespaces import access
 from django_jackfield.registry import discovered_quietly
 from django_jackfield.sid import token_session_id
 from django_jackfield.tokens import token as signed_token
-from django_jackfield.views import TokenView
+from django_jackfield.views import TokenView, subject_of
 
 CONFIG_ID = "jackfield-config"
 LOOPBACK = {"localhost", "127.0.0.1"}
@@ -39,8 +39,9 @@ def page_config(
             f"JACKFIELD[{via!r}]: AUTH is 'session', so that a page has no token that could carry "
             "info: override token_info of the token view, which is asked when a socket opens."
         )
+    url = config.url_for(request)
     page: dict[str, Any] = {
-        "url": _near(request, config.public_url) if is_by_cookie else config.public_url,
+        "url": _near(request, url) if is_by_cookie else url,
         "token_url": token_url(),
         "token": None,
     }
@@ -67,7 +68,7 @@ def first_token(request: HttpRequest, info: Any, via: str) -> str:
     """The token that the token view would give, by the methods that the project has overridden."""
     view = token_view(request)
     return signed_token(
-        request if hasattr(request, "user") else _nobody(),
+        subject_of(request),
         info=view.token_info(request) if info is None else info,
         channels=view.token_channels(request),
         capabilities=view.token_capabilities(request),
@@ -118,9 +119,3 @@ def _near(request: HttpRequest, url: str | None) -> str | None:
     if not {host, parts.hostname} <= LOOPBACK or parts.port is None:
         return url
     return parts._replace(netloc=f"{host}:{parts.port}").geturl()
-
-
-def _nobody() -> Any:
-    from django.contrib.auth.models import AnonymousUser
-
-    return AnonymousUser()

@@ -57,7 +57,7 @@ class TokenView(View):
             {
                 "token": signed(payload, self.via),
                 "expires": payload["exp"],
-                "url": config.public_url,
+                "url": config.url_for(request),
             }
         )
 

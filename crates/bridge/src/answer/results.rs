@@ -34,6 +34,8 @@ struct ConnectFields<'a> {
     channels: Option<Vec<String>>,
     #[serde(default, borrow)]
     subs: Option<BTreeMap<String, &'a RawValue>>,
+    #[serde(default)]
+    token_id: String,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +135,7 @@ fn connect(json: &[u8]) -> Result<Answer, String> {
         meta: fields.meta.map(copied),
         expire_at: expiry(fields.expire_at),
         subs: granted(fields.channels.unwrap_or_default(), fields.subs)?,
+        token_id: (!fields.token_id.is_empty()).then(|| fields.token_id.into()),
     }))
 }
 

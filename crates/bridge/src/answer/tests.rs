@@ -61,7 +61,7 @@ fn results_by_kind() {
 #[test]
 fn a_connect_names_channels_and_what_they_grant() {
     let json = r#"{"user":"1","b64info":"eyJhIjoxfQ==","b64data":"AA==","expire_at":0,"channels":["b","a"],
-        "subs":{"a":{"data":{"x":1},"expire_at":9,"override":{"presence":{"value":false}}},"c":{}}}"#;
+        "subs":{"a":{"data":{"x":1},"expire_at":9,"override":{"presence":{"value":false}}},"c":{}},"token_id":"s"}"#;
     let a = Grant {
         data: Some(Payload::json(r#"{"x":1}"#)),
         expire_at: Some(9),
@@ -75,6 +75,7 @@ fn a_connect_names_channels_and_what_they_grant() {
         meta: None,
         expire_at: None,
         subs: vec![("a".into(), a), ("b".into(), Grant::default()), ("c".into(), Grant::default())],
+        token_id: Some("s".into()),
     };
     assert_eq!(result(json, EventKind::Connect), Ok(Answer::Connect(expected)));
 }

@@ -148,8 +148,13 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_fields() {
-        let hello =
-            Hello { token: "t".to_owned(), name: "js".to_owned(), version: "1".to_owned(), channels: vec!["a".into()] };
+        let hello = Hello {
+            token: "t".to_owned(),
+            name: "js".to_owned(),
+            version: "1".to_owned(),
+            channels: vec!["a".into()],
+            ..Hello::default()
+        };
         let data = Payload::json(r#"{"b": 1,  "a":2}"#);
         let connect = Event { hello: Some(Box::new(hello)), data: data.clone(), ..event(EventKind::Connect) };
         let expected = json!({"encoding": "json", "token": "t", "name": "js", "version": "1", "channels": ["a"],

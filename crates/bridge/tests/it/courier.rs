@@ -6,7 +6,9 @@ use jackfield_bridge::proxy::{Secret, Transform, TransformTo};
 use jackfield_bridge::{BridgeOptions, Carrier, Proxy, ProxyOptions, Request, Routes, Way, Ways};
 use jackfield_fetch::{HeaderMap, HeaderName, HeaderValue, Url, header};
 use jackfield_hub::control;
-use jackfield_model::app::{Answer, Command, ConnectAnswer, Ejection, EventKind, PublishAnswer, RefreshAnswer, Target};
+use jackfield_model::app::{
+    Answer, Command, ConnectAnswer, Ejection, EventKind, Hello, PublishAnswer, RefreshAnswer, Target,
+};
 use jackfield_model::{ClientError, Disconnect, Grant, Payload};
 
 use crate::fake::{Rig, call, count};
@@ -191,6 +193,10 @@ async fn requests_are_signed_and_carry_what_was_configured() {
     let options = ProxyOptions { secret: Some(secret), headers, address_headers, ..options(&site, "/yes") };
     let mut request = rpc(1, "a:m");
     request.event.origin.remote = "[2001:db8::1]:50000".to_owned();
+    // What the configuration says counts more than what the client wrote.
+    let said = [("Cookie", "sessionid=1; a=b"), ("Authorization", "Bearer forged"), ("X-Real-IP", "192.0.2.66")];
+    let headers = said.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect();
+    request.event.hello = Some(Box::new(Hello { headers, ..Hello::default() }));
     answer(&rig(vec![(options, LONG)]), request).await;
     let asked = site.asked().remove(0);
     let line = |name: &str| {
@@ -201,6 +207,7 @@ async fn requests_are_signed_and_carry_what_was_configured() {
     assert_eq!(line("content-type"), "application/json");
     assert_eq!(line("x-real-ip"), "2001:db8::1");
     assert_eq!(line("authorization"), "Bearer x");
+    assert_eq!(line("cookie"), "sessionid=1; a=b");
     assert_eq!(line("webhook-id"), rpc(1, "a:m").event.id.to_string());
     assert!(line("webhook-signature").starts_with("v1,"));
     assert!(line("webhook-timestamp").parse::<u64>().unwrap() > 1_700_000_000);

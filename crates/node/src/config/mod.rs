@@ -72,7 +72,7 @@ pub(crate) use map::{ClientKey, MapMode, MapOptions};
 pub(crate) use namespace::{NamespaceOptions, PublishTo, RecoveryMode, SubscriptionType};
 pub(crate) use plain::{DataForm, Feed, RawDialect, RawEndpoint, TcpDialect, TcpFraming, TcpListener};
 pub(crate) use process::{Log, LogFormat, LogLevel, Node, Shutdown, Sockets};
-pub(crate) use proxy::{NamedProxy, Proxy, StatusTransform};
+pub(crate) use proxy::{NamedProxy, Proxy, StatusTransform, is_address_header};
 pub(crate) use rules_connectors::Engine;
 pub(crate) use rules_doors::ip_address;
 pub(crate) use rules_proxy::{APP, DEFAULT};

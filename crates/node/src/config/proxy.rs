@@ -1,6 +1,7 @@
 //! Who answers the application's calls: HTTP endpoints, or whoever reads the app link.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,8 @@ pub(crate) struct Proxy {
     pub(crate) timeout: Duration,
     /// Signs each request as Standard Webhooks does: `whsec_` and base64 of 24 bytes or more; empty, none is signed.
     pub(crate) secret: Secret,
-    /// Headers sent along about the client: `X-Real-IP`, `X-Forwarded-For`. Others are not kept of a client's request.
+    /// Headers sent along about the client: `X-Real-IP`, `X-Forwarded-For`; with `client.proxy.connect` also those of its
+    /// request, such as `Cookie`.
     pub(crate) http_headers: Vec<String>,
     /// Data travels in base64, as `b64data`.
     pub(crate) binary_encoding: bool,
@@ -125,6 +127,19 @@ pub(crate) struct SwitchedProxy {
     /// How it is asked.
     #[serde(flatten)]
     pub(crate) proxy: Proxy,
+}
+
+impl SwitchedProxy {
+    /// The headers of a client's request that its endpoint is told.
+    pub(crate) fn told(&self) -> Arc<[Arc<str>]> {
+        let names = self.proxy.http_headers.iter().filter(|_| self.enabled && !self.proxy.endpoint.is_empty());
+        names.filter(|name| !is_address_header(name)).map(|name| Arc::from(name.as_str())).collect()
+    }
+}
+
+/// Whether a header tells the address of the client, which is known without its request.
+pub(crate) fn is_address_header(name: &str) -> bool {
+    ["x-real-ip", "x-forwarded-for"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// What the application is asked about clients.

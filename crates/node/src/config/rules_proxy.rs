@@ -6,7 +6,7 @@ use jackfield_bridge::proxy::Secret as Signing;
 use jackfield_fetch::{HeaderName, HeaderValue, Url};
 
 use super::fault::nearest;
-use super::proxy::{Proxy, StatusTransform};
+use super::proxy::{Proxy, StatusTransform, is_address_header};
 use super::rules::Faults;
 use super::{Config, NamespaceOptions};
 
@@ -14,8 +14,20 @@ use super::{Config, NamespaceOptions};
 pub(crate) const DEFAULT: &str = "default";
 pub(crate) const APP: &str = "app";
 
-/// What is known of a client without its request.
-const ADDRESS_HEADERS: [&str; 2] = ["x-real-ip", "x-forwarded-for"];
+/// Headers that speak of one connection or one message, and those that the server writes itself.
+const OF_ONE_HOP: [&str; 10] = [
+    "connection",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-",
+    "proxy-",
+];
+const OWN: [&str; 2] = ["sec-websocket-", "webhook-"];
 
 impl Config {
     /// The rules of everything that answers calls.
@@ -23,17 +35,17 @@ impl Config {
         let client = &self.client.proxy;
         for (name, switched) in [("connect", &client.connect), ("refresh", &client.refresh)] {
             let above = format!("client.proxy.{name}");
-            endpoint(&above, &switched.proxy, faults);
+            endpoint(&above, &switched.proxy, name == "connect", faults);
             if switched.enabled && switched.proxy.endpoint.is_empty() {
                 self.needs_app(&format!("{above}.enabled"), "is on", faults);
             }
         }
-        endpoint("rpc.proxy", &self.rpc.proxy, faults);
+        endpoint("rpc.proxy", &self.rpc.proxy, false, faults);
         let channel = &self.channel.proxy;
         for (name, proxy) in
             [("subscribe", &channel.subscribe), ("publish", &channel.publish), ("sub_refresh", &channel.sub_refresh)]
         {
-            endpoint(&format!("channel.proxy.{name}"), proxy, faults);
+            endpoint(&format!("channel.proxy.{name}"), proxy, false, faults);
         }
         self.named_proxies(faults);
         self.methods(faults);
@@ -60,7 +72,7 @@ impl Config {
                     "is empty; write an address such as \"https://example.com/calls\"",
                 );
             }
-            endpoint(&above, &named.proxy, faults);
+            endpoint(&above, &named.proxy, false, faults);
         }
     }
 
@@ -113,8 +125,8 @@ impl Config {
     }
 }
 
-/// The rules of one proxy.
-fn endpoint(above: &str, proxy: &Proxy, faults: &mut Faults) {
+/// The rules of one proxy; `comes_in`: it is asked while the client's request is still there.
+fn endpoint(above: &str, proxy: &Proxy, comes_in: bool, faults: &mut Faults) {
     let text = &proxy.endpoint;
     if text.starts_with("grpc://") {
         faults.add(
@@ -135,11 +147,10 @@ fn endpoint(above: &str, proxy: &Proxy, faults: &mut Faults) {
         faults.add(format!("{above}.secret"), error.to_string());
     }
     for (index, name) in proxy.http_headers.iter().enumerate() {
-        if !ADDRESS_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-            let text = format!(
-                "{name:?} is not kept of a client's request; write \"X-Real-IP\" or \"X-Forwarded-For\", and let clients send \
-                 the rest in the data of their connect command"
-            );
+        if is_address_header(name) {
+            continue;
+        }
+        if let Some(text) = header_fault(name, comes_in && !proxy.endpoint.is_empty()) {
             faults.add(format!("{above}.http_headers[{index}]"), text);
         }
     }
@@ -160,6 +171,26 @@ fn endpoint(above: &str, proxy: &Proxy, faults: &mut Faults) {
             faults.add(&key, format!("status_code {} is that of the entry {first} too", transform.status_code));
         }
     }
+}
+
+/// What is wrong with a header that is to be told of a client's request.
+fn header_fault(name: &str, is_kept: bool) -> Option<String> {
+    let lower = name.to_ascii_lowercase();
+    if !is_kept {
+        return Some(format!(
+            "{name:?} is not kept of a client's request; write \"X-Real-IP\" or \"X-Forwarded-For\", name it in \
+             client.proxy.connect.http_headers beside an endpoint, or let clients send the rest in the data of their \
+             connect command"
+        ));
+    }
+    if HeaderName::try_from(name).is_err() {
+        return Some(format!("{name:?} is no name of a header; it has letters, digits and -"));
+    }
+    let is_of_a_hop = OF_ONE_HOP.iter().chain(&OWN).any(|known| match known.ends_with('-') {
+        true => lower.starts_with(known),
+        false => lower == *known,
+    });
+    is_of_a_hop.then(|| format!("{name:?} is not the client's to say to the application; take it out"))
 }
 
 fn transform_fault(transform: &StatusTransform) -> Option<String> {

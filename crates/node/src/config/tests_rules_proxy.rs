@@ -27,6 +27,22 @@ fn endpoints_are_addresses_of_http() {
             "rpc.proxy.http_headers = [\"Cookie\"]",
             "rpc.proxy.http_headers[0]: \"Cookie\" is not kept of a client's request",
         ),
+        (
+            "client.proxy.connect.http_headers = [\"Cookie\"]",
+            "client.proxy.connect.http_headers[0]: \"Cookie\" is not kept of a client's request",
+        ),
+        (
+            "client.proxy.connect = {endpoint = \"http://localhost\", http_headers = [\"Cookie\", \"a b\"]}",
+            "client.proxy.connect.http_headers[1]: \"a b\" is no name of a header",
+        ),
+        (
+            "client.proxy.connect = {endpoint = \"http://localhost\", http_headers = [\"Content-Length\"]}",
+            "client.proxy.connect.http_headers[0]: \"Content-Length\" is not the client's to say",
+        ),
+        (
+            "client.proxy.connect = {endpoint = \"http://localhost\", http_headers = [\"Webhook-Signature\"]}",
+            "is not the client's to say to the application; take it out",
+        ),
         ("rpc.proxy.http.static_headers = {\"a b\" = \"hunter2\"}", "\"a b\" is no name of a header"),
         ("rpc.proxy.http.static_headers = {\"a\" = \"hunter2\\n\"}", "the value of \"a\" holds a control character"),
         ("rpc.proxy.http.static_headers = {\"a\" = 1}", "rpc.proxy.http.static_headers.a: the value is no text"),

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use jackfield_hub::{TokenMarks, Void};
-use jackfield_model::app::{ConnectAnswer, Ejection, EventKind, Hello, Target};
+use jackfield_model::app::{ConnectAnswer, Ejection, EventKind, Header, Hello, Target};
 use jackfield_model::client::{Answer, Connect, Connected, Subscribe, Subscribed};
 use jackfield_model::subscription::Granted;
-use jackfield_model::{ClientError, ClientInfo, Disconnect, Grant, Payload, Position};
+use jackfield_model::{ClientError, ClientInfo, Disconnect, Grant, Millis, Payload, Position};
 
 use super::{Outcome, Refusal, subscribe};
 use crate::calls::PendingKind;
@@ -15,7 +15,7 @@ use crate::endpoint::{Dialect, Keepalive};
 use crate::entry::{self, Door};
 use crate::orders::revoked;
 use crate::session::{Session, State, bad_request, reply};
-use crate::token::{Claims, TokenError};
+use crate::token::{Claims, MoreClaims, TokenError};
 use crate::turn::Turn;
 use crate::waiting::Waiting;
 
@@ -36,10 +36,13 @@ pub(crate) struct Welcome {
     seen_far: Vec<String>,
 }
 
-impl From<ConnectAnswer> for Welcome {
-    fn from(answer: ConnectAnswer) -> Self {
-        let ConnectAnswer { user, info, data, meta, expire_at, subs } = answer;
-        let claims = Claims { user, info, meta, expire_at, ..Claims::default() };
+impl Welcome {
+    /// By the answer to a question of that time: what became void since then was not known to who answered.
+    pub(crate) fn answered(answer: ConnectAnswer, asked: Millis) -> Self {
+        let ConnectAnswer { user, info, data, meta, expire_at, subs, token_id } = answer;
+        let issued_at = token_id.is_some().then_some(asked);
+        let more = token_id.is_some().then(|| Box::new(MoreClaims { token_id, ..MoreClaims::default() }));
+        let claims = Claims { user, info, meta, expire_at, issued_at, more, ..Claims::default() };
         Self { claims, data, granted: subs, ..Self::default() }
     }
 }
@@ -108,12 +111,13 @@ fn ask(session: &mut Session, id: u32, connect: &Connect<'_>, with: (Payload, &m
         name: connect.name.clone().into_owned(),
         version: connect.version.clone().into_owned(),
         channels: connect.subs.iter().map(|(channel, _)| Arc::from(&**channel)).collect(),
+        headers: session.take_headers(),
     }));
     session.state = State::Connecting;
     if !connect.subs.is_empty() {
         session.extras.get_or_insert_default().wanted = wanted(connect, turn.settings.channel_limit);
     }
-    session.ask(event, id, PendingKind::Connect, turn);
+    session.ask(event, id, PendingKind::Connect(turn.now.millis), turn);
     Ok(None)
 }
 
@@ -203,10 +207,10 @@ fn stands(claims: &Claims, has_token: bool, turn: &Turn<'_>) -> Result<(), Refus
     }
     let uid = claims.more.as_ref().and_then(|more| more.token_id.as_deref()).unwrap_or_default();
     let marks = TokenMarks { uid, issued_at: claims.issued_at };
-    match turn.hub.void(&claims.user, marks, turn.now.millis).filter(|_| has_token) {
+    match turn.hub.void(&claims.user, marks, turn.now.millis).filter(|_| has_token || !uid.is_empty()) {
         None => Ok(()),
         // It has a client fetch a new one, as if this had run out.
-        Some(Void::Renew) => Err(Refusal::Error(ClientError::TOKEN_EXPIRED)),
+        Some(Void::Renew) if has_token => Err(Refusal::Error(ClientError::TOKEN_EXPIRED)),
         Some(void) => Err(Refusal::Close(revoked(void))),
     }
 }
@@ -247,8 +251,10 @@ fn admit(session: &mut Session, welcome: &mut Welcome, turn: &Turn<'_>) -> Resul
         return Err(refusal);
     }
     session.who = Arc::new(who);
-    session.has_token = *has_token;
+    session.is_revocable = *has_token || claims.more.as_ref().is_some_and(|more| more.token_id.is_some());
     session.remember_token(claims);
+    // Nobody is told of them any more.
+    session.take_headers();
     if claims.meta.is_some() {
         session.extras.get_or_insert_default().meta = claims.meta.take();
     }
@@ -336,6 +342,12 @@ fn session_name(session: &Session) -> Option<String> {
 }
 
 impl Session {
+    /// The headers of its request, if they are still there.
+    fn take_headers(&mut self) -> Vec<Header> {
+        let rare = self.extras.as_mut().and_then(|extras| extras.rare.as_mut());
+        rare.map(|rare| std::mem::take(&mut rare.headers)).unwrap_or_default()
+    }
+
     /// Keeps what a token says beyond who the client is.
     pub(crate) fn remember_token(&mut self, claims: &Claims) {
         let issued_at = claims.issued_at.unwrap_or_default();

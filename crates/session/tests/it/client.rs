@@ -106,7 +106,7 @@ impl House {
         let remote = "192.0.2.1:5000".parse().unwrap();
         let session = {
             let mut turn = turn(self, address, &mut effects);
-            let visitor = Visitor { id, remote, channel: None, identity: None, uplink: None };
+            let visitor = Visitor { id, remote, channel: None, identity: None, uplink: None, headers: Vec::new() };
             Session::open(endpoint, who(visitor), &mut turn)
         };
         let mut client = Client { session, address, heard: Heard::default() };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod asked;
+mod by_session;
 mod called;
 mod calls;
 mod client;

@@ -162,6 +162,8 @@ pub async fn answers(bench: &mut Bench<'_>) {
         name: "js".to_owned(),
         version: "1".to_owned(),
         channels: vec!["news".into(), "a,\"b".into()],
+        // What came by HTTP is for HTTP: no queue carries cookies.
+        headers: vec![("Cookie".into(), "sessionid=1".to_owned())],
     }));
     let results = soon("send", queue.send(&calls)).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");

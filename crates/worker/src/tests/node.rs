@@ -154,7 +154,7 @@ impl Node {
         worker.outbox.open(address.slot);
         let identity = (!guest.user.is_empty()).then(|| Arc::from(guest.user));
         let remote = std::net::SocketAddr::from(([192, 0, 2, 1], 5000));
-        let visitor = Visitor { id: guest.id, remote, channel: None, identity, uplink: None };
+        let visitor = Visitor { id: guest.id, remote, channel: None, identity, uplink: None, headers: Vec::new() };
         let door = &self.doors[usize::from(guest.carrier == Carrier::WebSocket)];
         let mut turn = Turn {
             now: self.now,

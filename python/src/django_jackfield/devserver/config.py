@@ -76,9 +76,8 @@ def origins(address: str, port: int | str) -> list[str]:
 
 
 def public_url(address: str, port: int) -> str:
-    """What pages are told."""
-    host = "127.0.0.1" if address in WILDCARDS else _bracketed(address)
-    return f"ws://{host}:{port}/connection/websocket"
+    """What pages are told; of a wildcard, `conf` makes the host of the page."""
+    return f"ws://{_bracketed(_listening(address))}:{port}/connection/websocket"
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def _local(config: Config, address: str, port: int, pages: list[str]) -> dict[st
     }
     full: dict[str, Any] = {
         "http_server": {
-            "address": "0.0.0.0" if address in WILDCARDS else address,  # noqa: S104
+            "address": _listening(address),
             "port": port,
             "internal_address": "127.0.0.1",
             "internal_port": internal_port(config),
@@ -143,6 +142,11 @@ def _link_url(config: Config) -> str:
         return parts.geturl()
     login = f"{quote(user or '', safe='')}:{quote(password, safe='')}"
     return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc}"))
+
+
+def _listening(address: str) -> str:
+    """An address as the server takes it, which knows no short form."""
+    return "0.0.0.0" if address in {"", "0"} else address  # noqa: S104
 
 
 def _bracketed(host: str) -> str:

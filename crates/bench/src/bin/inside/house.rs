@@ -120,6 +120,7 @@ impl Worker {
             channel: None,
             identity: Some(user.into()),
             uplink: None,
+            headers: Vec::new(),
         };
         let mut session = self.with(slot, |turn| Session::open(&door, visitor, turn))?;
         self.say(&mut session, slot, r#"{"id":1,"connect":{}}"#)?;

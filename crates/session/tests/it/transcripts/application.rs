@@ -181,6 +181,7 @@ fn result(kind: EventKind, mut bag: Bag) -> Answer {
             data: data(&mut bag),
             meta: None,
             expire_at: bag.number("expire_at"),
+            token_id: None,
             subs: bag
                 .pairs("subs")
                 .into_iter()

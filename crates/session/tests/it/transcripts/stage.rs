@@ -162,6 +162,7 @@ impl<'t> Stage<'t> {
             channel: None,
             identity: None,
             uplink: endpoint.is_emulated().then(|| id(u128::from(number) + 0x100)),
+            headers: Vec::new(),
         };
         let mut effects = Vec::new();
         let session = {

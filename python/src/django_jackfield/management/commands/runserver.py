@@ -23,7 +23,7 @@ from django.core.management.base import CommandParser
 from django.utils import autoreload
 
 from django_jackfield.aliases import InvalidAlias, brokers
-from django_jackfield.conf import URL_VARIABLE, raw_aliases
+from django_jackfield.conf import ANY_HOST, URL_VARIABLE, raw_aliases
 from django_jackfield.devserver import binary, config
 from django_jackfield.devserver.server import CannotStart, LocalServer, write_config
 from django_jackfield.devserver.worker import start_worker, watch
@@ -128,6 +128,8 @@ class Command(next_command()):  # type: ignore[misc]
         )
         queue = config.driver_of(setting)
         told = brokers["default"].config.public_url
+        if full["http_server"]["address"] in ANY_HOST:
+            told = f"{told}, and at every other address of this machine"
         self._say(f"Jackfield server at {told} (queue: {queue}; --nojackfield leaves it out)")
 
     def _renew_server(self, state: dict[str, Any]) -> None:
