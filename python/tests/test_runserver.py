@@ -15,7 +15,7 @@ import pytest
 from django_jackfield.devserver.binary import find_binary
 from django_jackfield.doctor.websocket import Closed, WebSocket
 from servers import until
-from sites import REALTIME, Site
+from sites import REALTIME, Site, findings
 
 pytestmark = [
     pytest.mark.skipif(find_binary() is None, reason="no server binary: set JACKFIELD_BIN"),
@@ -81,6 +81,30 @@ def test_an_edited_handler_is_in_force_while_the_connection_stays(site):
         fetch(site, "hit")
         socket.wait_for_publication("book:1")
     assert site.output().count("Jackfield server at") == 1
+
+
+def test_cookies_log_in_where_the_setting_says_so(site):
+    more = """
+INSTALLED_APPS += ["django.contrib." + name for name in ("auth", "contenttypes", "sessions")]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+MIDDLEWARE = [
+    "django.middleware.common.CommonMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+JACKFIELD["default"]["AUTH"] = "session"
+"""
+    settings = (site.folder / "site_settings.py").read_text() + more
+    site.write("site_settings.py", settings)
+    site.runserver()
+    site.said("Quit the server")
+    # The server has been told of the view, and asks it: visitors may come in.
+    with WebSocket(url(site), origin=f"http://localhost:{site.port}", timeout=30) as socket:
+        assert socket.command(connect={})["connect"]["data"] == {"user": ""}
+    own = {"DJANGO_JACKFIELD_URL": url(site)}
+    found, code = findings(site, "--origin", f"http://localhost:{site.port}", **own)
+    assert (found["cookies"]["state"], found["connect view"]["state"]) == ("ok", "note")
+    assert code == 0, found
 
 
 def test_a_broken_realtime_is_waited_for(site):

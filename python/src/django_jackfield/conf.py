@@ -38,7 +38,12 @@ DEFAULTS: dict[str, Any] = {
     "TIMEOUT": 1.0,
     "BREAKER": (3, 5.0),
     "ANONYMOUS": False,
+    "AUTH": "token",
+    "CONNECT_URL": None,
 }
+
+AUTHS = ("token", "session", "both")
+"""How clients say who they are: by a token, by the session's cookie, by either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,13 @@ class Config:
     timeout: float
     breaker: tuple[int, float]
     anonymous: bool
+    auth: str = "token"
+    connect_url: str | None = None
+
+    @property
+    def asks_by_cookie(self) -> bool:
+        """Whether the server asks Django about clients without a token."""
+        return self.auth != "token"
 
     @property
     def public_url(self) -> str | None:
@@ -122,6 +134,8 @@ def load(alias: str, raw: Mapping[str, Any]) -> Config:
         timeout=float(full["TIMEOUT"]),
         breaker=(int(limit), float(pause_seconds)),
         anonymous=full["ANONYMOUS"],
+        auth=full["AUTH"],
+        connect_url=full["CONNECT_URL"],
     )
 
 
@@ -152,6 +166,7 @@ def bad_values(alias: str, raw: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"JACKFIELD[{alias!r}]: {name} must be {wanted}, not {raw[name]!r}."
+        f"{suggestion(raw[name], AUTHS) if name == 'AUTH' else ''}"
         for name, (valid, wanted) in _VALUES.items()
         if name in raw and not valid(raw[name])
     ]
@@ -250,4 +265,9 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "(failures, seconds)",
     ),
     "ANONYMOUS": (lambda value: isinstance(value, bool), "True or False"),
+    "AUTH": (lambda value: value in AUTHS, '"token", "session" or "both"'),
+    "CONNECT_URL": (
+        lambda value: value is None or (_text(value) and value.startswith(("http://", "https://"))),
+        "an http:// or https:// URL of the connect view",
+    ),
 }

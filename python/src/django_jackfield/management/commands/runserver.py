@@ -166,7 +166,8 @@ class Command(next_command()):  # type: ignore[misc]
     def _config(self, port: int, declared: Registry) -> dict[str, Any]:
         address = self._address()
         pages = config.origins(address, self.port)
-        return config.local_config(brokers["default"].config, declared, address, port, pages)
+        site = config.site_url(address, self.port)
+        return config.local_config(brokers["default"].config, declared, address, port, pages, site)
 
     def _address(self) -> str:
         """The address as a number: the server takes no names."""
