@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("django_jackfield.worker")
 
-PREFETCH = 8
+PREFETCH = 4
 """Of each partition. RabbitMQ counts what it hands out, not what is begun: what waits here while
 workers are killed one after the other comes nearer to the delivery limit with each of them.
 
