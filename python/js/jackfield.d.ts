@@ -63,7 +63,15 @@ export interface Jackfield {
   connect(): void;
   disconnect(): void;
   /** Where no template tag printed the config. */
-  configure(config: { url: string; token_url?: string; token?: string | null; user?: string | null; token_channels?: string[] }): void;
+  configure(config: {
+    url: string;
+    token_url?: string;
+    token?: string | null;
+    user?: string | null;
+    token_channels?: string[];
+    /** No token is fetched: the cookie of the session logs in. */
+    auth?: "session";
+  }): void;
 }
 
 export const jackfield: Jackfield;

@@ -10,6 +10,7 @@ import { connectionToken } from "./tokens.js";
 
 const OWN = new Set(["state", "connecting", "connected", "disconnected", "signedout", "error"]);
 const UNAUTHORIZED = 1;
+const NOBODY = 101; // what the server says where Django knows no user by the cookie
 const INVALID_TOKEN = 3500;
 const PAUSES_MS = [100, 300, 900, 2700];
 
@@ -119,14 +120,18 @@ export class Page {
 
   #opened() {
     const config = this.config;
+    const isByCookie = config.auth === "session";
     const client = new Centrifuge(socketUrl(config.url), {
       name: "jackfield.js",
-      token: config.token ?? "",
-      getToken: () => connectionToken(config),
+      // The browser sends its cookie by itself; Django hears whose page it is, which is all that it does not know.
+      ...(isByCookie
+        ? { getData: async () => (config.user ? { user: config.user } : null) }
+        : { token: config.token ?? "", getToken: () => connectionToken(config) }),
     });
     client.on("connecting", (said) => this.#move("connecting", said));
     client.on("connected", (said) => {
       this.#revocations = 0;
+      if (isByCookie) config.user ||= said.data?.user; // as a token tells it
       this.#move("connected", { client: said.client, data: said.data });
     });
     client.on("disconnected", (said) => this.#disconnected(said));
@@ -137,7 +142,7 @@ export class Page {
   }
 
   #disconnected({ code, reason }) {
-    if (code === UNAUTHORIZED) return this.#move("signedout", { code, reason });
+    if (code === UNAUTHORIZED || code === NOBODY) return this.#move("signedout", { code, reason });
     const pause = code === INVALID_TOKEN ? PAUSES_MS[this.#revocations++] : undefined;
     if (pause !== undefined) {
       // The token was revoked: Django says whether its user is still logged in. It may be about to log the user

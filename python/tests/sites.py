@@ -28,12 +28,20 @@ URLS = """
 from django.http import JsonResponse
 from django.urls import include, path
 from django_jackfield import brokers, publish
+from django_jackfield.page import page_config
 
 def hit(request):
     publish("book:1", {"event": "hit", "data": 1})
     return JsonResponse({"url": brokers["default"].config.public_url})
 
-urlpatterns = [path("jackfield/", include("django_jackfield.urls")), path("hit", hit)]
+def page(request):
+    return JsonResponse(page_config(request))
+
+urlpatterns = [
+    path("jackfield/", include("django_jackfield.urls")),
+    path("hit", hit),
+    path("page", page),
+]
 """
 
 REALTIME = """
@@ -88,11 +96,12 @@ class Site:
             check=False,
         )
 
-    def runserver(self, *arguments, **more):
+    def runserver(self, *arguments, address="", **more):
         """Starts it; `said` waits for what it prints."""
+        place = f"{address}:{self.port}" if address else str(self.port)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "django", "runserver", str(self.port), *arguments],
+                [sys.executable, "-m", "django", "runserver", place, *arguments],
                 env=self.environment(**more),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

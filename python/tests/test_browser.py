@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from django_jackfield import conf
+from django_jackfield.connect_call import USUAL_PATH, table
+from django_jackfield.toml import toml
+from django_jackfield.webhook import secret_of
 from servers import Server, free_port, until
 
 HERE = Path(__file__).resolve().parent
@@ -115,16 +119,24 @@ class Process(Server):
         return (self.folder / "out.log").read_text(errors="replace")
 
 
+def asked_by_cookie(site):
+    """What the server needs to ask Django about cookies."""
+    secret = secret_of(conf.load("default", {"KEYS": [KEY]}))
+    asked = table(f"{site}{USUAL_PATH}") | {"secret": secret}
+    return "\n" + toml({"client": {"proxy": {"connect": asked}}})
+
+
 class Site:
     """A socket server, Django and a worker with ports of their own."""
 
-    def __init__(self, folder, token_ttl=300, anonymous=False):
+    def __init__(self, folder, token_ttl=300, anonymous=False, auth="token"):
         port, queue, web = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{web}"
         config = folder / "jackfield.toml"
-        config.write_text(
-            CONFIG.format(port=port, internal=free_port(), queue=queue, site=self.url, key=KEY)
-        )
+        text = CONFIG.format(port=port, internal=free_port(), queue=queue, site=self.url, key=KEY)
+        if auth != "token":
+            text += asked_by_cookie(self.url)
+        config.write_text(text)
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith("JACKFIELD")
         }
@@ -138,6 +150,8 @@ class Site:
             "SITE_SOCKET_URL": f"ws://127.0.0.1:{port}/connection/websocket",
             "SITE_TOKEN_TTL": str(token_ttl),
             "SITE_ANONYMOUS": "1" if anonymous else "",
+            "SITE_AUTH": auth,
+            "SITE_CONNECT_URL": f"{self.url}{USUAL_PATH}",
         }
         gunicorn = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{web}", "--threads", "8"]
         self.processes = [
@@ -218,8 +232,24 @@ def test_a_visitor_becomes_a_user(tmp_path):
         site.drive("visitors")
 
 
-def test_logout_in_one_tab_closes_the_sockets_of_the_others(site, capsys):
-    told = site.drive("logout")
+@pytest.fixture(scope="module")
+def cookie_site(tmp_path_factory):
+    with Site(tmp_path_factory.mktemp("cookies"), auth="session", token_ttl=2) as started:
+        yield started
+
+
+def test_a_page_whose_cookie_logs_it_in_needs_no_token(cookie_site):
+    cookie_site.drive("cookies")
+
+
+def test_a_page_stays_that_of_its_user(cookie_site):
+    cookie_site.drive("strangers")
+
+
+@pytest.mark.parametrize("mode", ["token", "session"])
+def test_logout_in_one_tab_closes_the_sockets_of_the_others(request, mode, capsys):
+    name = "site" if mode == "token" else "cookie_site"
+    told = request.getfixturevalue(name).drive("logout")
     with capsys.disabled():
         sys.stdout.write(
             f"\nafter the click in one tab: answered {told['response_ms']} ms, "

@@ -5,6 +5,7 @@ import sys
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, Permission, User
+from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 
 import django_jackfield.registry as registry_module
@@ -255,6 +256,34 @@ def test_a_broken_realtime_is_a_check_error_and_no_storm(broken_app, caplog):
     assert [one.__name__ for one in registry_module.registry.channels] == ["Half"]
     with pytest.raises(CommandError, match="line 4: NameError"):
         call_command("jackfield", "config")
+
+
+def test_a_broken_realtime_is_said_once_by_all_checks(broken_app):
+    found = [one for one in run_checks(tags=["jackfield"]) if "realtime" in one.msg or one.obj]
+    # Half, which it declared before it broke and which says nothing of access, is not blamed too.
+    assert [one.id for one in found] == ["jackfield.E014"]
+
+
+@pytest.mark.parametrize(
+    ("rooms", "said"),
+    [
+        ("limit = 1\nclass Room:\n    size = lmit\n", "rooms.py, line 3: NameError: name 'lmit'"),
+        ("limit = 1\nlimit limit\n", "rooms.py, line 2: SyntaxError: invalid syntax"),
+        ("raise ValueError('first\\nsecond')\n", "rooms.py, line 1: ValueError: first."),
+        ("raise ValueError\n", "rooms.py, line 1: ValueError."),
+        ("def size():\n    return lmit\n", "realtime.py, line 5: NameError: name 'lmit'"),
+    ],
+)
+def test_what_a_realtime_imports_is_named_with_its_line(broken_app, tmp_path, rooms, said):
+    """Where the file breaks in a call, the line of the call is what its author looks for."""
+    (tmp_path / "broken_app" / "rooms.py").write_text(rooms)
+    file = tmp_path / "broken_app" / "realtime.py"
+    lines = file.read_text().replace("nothing_of_this_name()", "from broken_app import rooms")
+    file.write_text(f"{lines}size = rooms.size()\n")
+    (found,) = check_declarations(None)
+    assert f"{said}" in f"{found.msg}."
+    if said.startswith("rooms"):
+        assert "realtime.py, line 4, which imports " in found.msg
 
 
 @pytest.mark.django_db

@@ -23,6 +23,7 @@ class MemoryFeed:
     """Hands over what a test gives it, and remembers what became of it."""
 
     capacity = 1000
+    most_attempts = None
 
     def __init__(self, sink):
         self.sink = sink

@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import User
+from websockets.sync.client import connect
 
 from django_jackfield import publish, send
 from django_jackfield.test import CallError, Disconnected, SubscribeDenied
@@ -34,6 +35,26 @@ def test_more_configuration(jackfield_live):
     client.subscribe("free")
     publish("free", {"n": 1})
     assert [one.data for one in client.wait_for(1, "free")] == [{"n": 1}]
+
+
+@pytest.fixture
+def by_cookie(settings):
+    settings.JACKFIELD = {"default": {"AUTH": "session", "CONNECT_URL": "http://elsewhere.test/"}}
+
+
+def test_cookies_log_in_at_the_live_server(by_cookie, live_server, jackfield_live, client):
+    ann = User.objects.create_user("ann")
+    client.force_login(ann)
+    cookies = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+    for headers, said in ((cookies, f'"user":"{ann.pk}"'), ({}, "unauthorized")):
+        with connect(
+            jackfield_live.url, origin=live_server.url, additional_headers=headers
+        ) as socket:
+            socket.send('{"id":1,"connect":{}}')
+            assert said in socket.recv(30).replace(" ", "")
+    # Tokens count as ever.
+    with jackfield_live.connect(ann) as one:
+        assert one.call("whoami") == str(ann.pk)
 
 
 def test_without_a_binary_it_is_skipped(pytester_free, monkeypatch):

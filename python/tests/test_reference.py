@@ -29,7 +29,9 @@ SETTINGS = {
     "OUTBOX": 'whether they are a row until the queue has them; `"strict"`: a relay sends them in order. See [the outbox](django-outbox.md)',
     "TIMEOUT": "seconds that an outage of the queue may cost a request",
     "BREAKER": "after so many failures in a row nothing is tried for so many seconds",
-    "ANONYMOUS": "whether the token view serves visitors who are not logged in",
+    "ANONYMOUS": "whether visitors who are not logged in may connect",
+    "AUTH": 'how clients say who they are: by `"token"`, by the `"session"` cookie, or by `"both"`. See [rights](django-rights.md#the-session-cookie)',
+    "CONNECT_URL": 'where the server reaches the connect view, for `AUTH` other than `"token"`; in development that of `runserver`',
 }
 
 CHECKS = {
@@ -38,6 +40,8 @@ CHECKS = {
     "E003": "`KEYS` is missing, or is `SECRET_KEY`, and `DEBUG` is off",
     "E005": "another app's `runserver` stands before ours",
     "E006": "a value of `JACKFIELD` that cannot be used",
+    "E007": "`AUTH` lacks something: `CONNECT_URL`, a middleware, the route of the connect view",
+    "E008": "a `@connecting` function that is never asked, because cookies log in",
     "E010": "a channel does not say who may come in, or says two things",
     "E011": "two patterns take the same name; it shows one",
     "E012": "a handler or a hook does not take the values of the pattern",
@@ -52,10 +56,13 @@ CHECKS = {
     "W002": "the token view is not routed",
     "W003": "the content security policy does not let pages connect",
     "W004": "the session engine tells of logouts only (`--deploy`)",
+    "W005": "cookies log in, and that of the session does not go to the host or path of `PUBLIC_URL`",
     "W007": "Channels or Daphne are installed, too",
     "W008": "`TOKEN_TTL` is longer than an hour",
     "W009": "the history of a channel is durable and `OUTBOX` is off (`--deploy`)",
     "W010": "handlers of a channel that get nothing",
+    "W011": "Django turns away what the server asks at `CONNECT_URL`: `ALLOWED_HOSTS`, `SECURE_SSL_REDIRECT`",
+    "W012": "cookies log in, and no setting names a page that may open sockets",
 }
 
 

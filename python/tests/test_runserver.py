@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket as sockets
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from django_jackfield.devserver.binary import find_binary
 from django_jackfield.doctor.websocket import Closed, WebSocket
 from servers import until
-from sites import REALTIME, Site
+from sites import REALTIME, Site, findings
 
 pytestmark = [
     pytest.mark.skipif(find_binary() is None, reason="no server binary: set JACKFIELD_BIN"),
@@ -28,21 +30,33 @@ def site():
     made.remove()
 
 
-def url(site):
-    return f"ws://127.0.0.1:{site.server_port}/connection/websocket"
+def url(site, host="127.0.0.1"):
+    return f"ws://{host}:{site.server_port}/connection/websocket"
 
 
-def fetch(site, path):
-    with urlopen(f"http://127.0.0.1:{site.port}/{path}", timeout=30) as answer:
-        return json.loads(answer.read())
+def fetch(site, path, host="127.0.0.1"):
+    """What a page says; a child that was just reloaded has its worker before it has its port."""
+    answers = []
+
+    def answered():
+        try:
+            with urlopen(f"http://{host}:{site.port}/{path}", timeout=30) as answer:
+                answers.append(json.loads(answer.read()))
+        except URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+        return answers
+
+    until(answered, what=f"the page {path!r}")
+    return answers[0]
 
 
-def connected(site):
-    token = fetch(site, "jackfield/token/")["token"]
+def connected(site, host="localhost"):
+    told = fetch(site, "jackfield/token/", "127.0.0.1" if host == "localhost" else host)
     with ExitStack() as stack:
-        origin = f"http://localhost:{site.port}"
-        socket = stack.enter_context(WebSocket(url(site), origin=origin, timeout=30))
-        reply = socket.command(connect={"token": token})
+        origin = f"http://{host}:{site.port}"
+        socket = stack.enter_context(WebSocket(told["url"], origin=origin, timeout=30))
+        reply = socket.command(connect={"token": told["token"]})
         assert "connect" in reply, reply
         stack.pop_all()
     return socket
@@ -67,6 +81,30 @@ def test_an_edited_handler_is_in_force_while_the_connection_stays(site):
         fetch(site, "hit")
         socket.wait_for_publication("book:1")
     assert site.output().count("Jackfield server at") == 1
+
+
+def test_cookies_log_in_where_the_setting_says_so(site):
+    more = """
+INSTALLED_APPS += ["django.contrib." + name for name in ("auth", "contenttypes", "sessions")]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+MIDDLEWARE = [
+    "django.middleware.common.CommonMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+JACKFIELD["default"]["AUTH"] = "session"
+"""
+    settings = (site.folder / "site_settings.py").read_text() + more
+    site.write("site_settings.py", settings)
+    site.runserver()
+    site.said("Quit the server")
+    # The server has been told of the view, and asks it: visitors may come in.
+    with WebSocket(url(site), origin=f"http://localhost:{site.port}", timeout=30) as socket:
+        assert socket.command(connect={})["connect"]["data"] == {"user": ""}
+    own = {"DJANGO_JACKFIELD_URL": url(site)}
+    found, code = findings(site, "--origin", f"http://localhost:{site.port}", **own)
+    assert (found["cookies"]["state"], found["connect view"]["state"]) == ("ok", "note")
+    assert code == 0, found
 
 
 def test_a_broken_realtime_is_waited_for(site):
@@ -149,9 +187,59 @@ def test_another_server_by_its_url(site):
     assert "leash.py" not in " ".join(site.processes().values())
 
 
-def test_a_taken_port_is_told(site):
-    from servers import socket as sockets
+@pytest.mark.parametrize(
+    ("address", "hosts"),
+    # 127.0.0.2 stands for the address that a phone uses: loopback, and yet another one.
+    [("0.0.0.0", ["127.0.0.1", "127.0.0.2"]), ("0", ["127.0.0.2"]), ("[::]", ["[::1]"])],
+)
+def test_a_page_is_told_the_host_it_was_asked_for(site, address, hosts):
+    if ":" in address and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    allow_every_host(site)
+    site.runserver(address=address)
+    site.said("Quit the server")
+    assert "at every other address of this machine" in site.output()
+    for host in hosts:
+        assert fetch(site, "page", host)["url"] == url(site, host)
+        assert fetch(site, "jackfield/token/", host)["url"] == url(site, host)
+        with connected(site, host) as socket:
+            assert "error" not in socket.command(subscribe={"channel": "book:1"})
 
+
+def test_without_an_address_nobody_else_is_let_in(site):
+    allow_every_host(site)
+    site.runserver()
+    site.said("Quit the server")
+    assert "every other address" not in site.output()
+    with (
+        pytest.raises(OSError, match="refused"),
+        sockets.create_connection(("127.0.0.2", site.server_port), 5),
+    ):
+        pass
+
+
+def test_a_configured_url_is_told_whatever_the_host(site):
+    allow_every_host(site, '"PUBLIC_URL": "wss://socket.example.com/connection/websocket", ')
+    site.runserver(address="0.0.0.0")
+    site.said("Quit the server")
+    told = fetch(site, "page", "127.0.0.2")["url"]
+    assert told == "wss://socket.example.com/connection/websocket"
+
+
+def allow_every_host(site, more=""):
+    text = (site.folder / "site_settings.py").read_text()
+    text = text.replace('{"default": {', '{"default": {' + more)
+    site.write("site_settings.py", f'{text}\nALLOWED_HOSTS = ["*"]\n')
+
+
+def has_ipv6():
+    with sockets.socket(sockets.AF_INET6) as probe, suppress(OSError):
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
+def test_a_taken_port_is_told(site):
     with sockets.socket() as other:
         other.bind(("127.0.0.1", site.server_port))
         other.listen()

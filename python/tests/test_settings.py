@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 
 from django_jackfield import broker, brokers, conf
 from django_jackfield.aliases import InvalidAlias
@@ -23,6 +23,40 @@ def found(check, setting):
 @pytest.fixture
 def production(monkeypatch):
     monkeypatch.setattr(conf, "in_development", lambda: False)
+
+
+EVERYWHERE = "ws://0.0.0.0:8001/connection/websocket"
+
+
+@pytest.mark.parametrize(
+    ("told", "host", "secure", "url"),
+    [
+        (EVERYWHERE, "192.0.2.7:8000", False, "ws://192.0.2.7:8001/connection/websocket"),
+        (EVERYWHERE, "laptop.local", False, "ws://laptop.local:8001/connection/websocket"),
+        (EVERYWHERE, "[2001:db8::7]:8000", False, "ws://[2001:db8::7]:8001/connection/websocket"),
+        (EVERYWHERE, "refused.example:8000", False, "ws://127.0.0.1:8001/connection/websocket"),
+        (EVERYWHERE, "192.0.2.7", True, "ws://127.0.0.1:8001/connection/websocket"),
+        ("ws://[::]:8001/x", "[2001:db8::7]:8000", False, "ws://[2001:db8::7]:8001/x"),
+        ("ws://[::]:8001/x", "refused.example", False, "ws://[::1]:8001/x"),
+        ("ws://192.0.2.9:8001/x", "192.0.2.7:8000", False, "ws://192.0.2.9:8001/x"),
+        ("", "192.0.2.7:8000", False, "ws://127.0.0.1:8400/connection/websocket"),
+    ],
+)
+def test_a_server_on_every_address_is_told_by_the_host_of_the_page(
+    settings, monkeypatch, told, host, secure, url
+):
+    settings.ALLOWED_HOSTS = ["192.0.2.7", "laptop.local", "[2001:db8::7]"]
+    monkeypatch.setenv(conf.URL_VARIABLE, told)
+    request = RequestFactory().get("/", headers={"host": host}, secure=secure)
+    assert brokers["default"].config.url_for(request) == url
+
+
+def test_the_host_of_the_page_is_nothing_to_a_server_of_production(
+    settings, monkeypatch, production
+):
+    settings.JACKFIELD = {"default": {"PUBLIC_URL": "wss://example.com/x", "KEYS": ["k" * 32]}}
+    monkeypatch.setenv(conf.URL_VARIABLE, EVERYWHERE)
+    assert brokers["default"].config.url_for(RequestFactory().get("/")) == "wss://example.com/x"
 
 
 def test_zero_settings_work_in_development():

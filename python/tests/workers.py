@@ -9,6 +9,7 @@ import sys
 import tempfile
 import uuid
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from servers import until
@@ -136,10 +137,10 @@ class RabbitServerSide:
 
     def backlog(self):
         """Quorum queues count ready messages only: what is delivered shows in the log file."""
-        counts = [
-            self.channel.queue_declare(f"{self.prefix}.events.{p}", passive=True) for p in range(8)
-        ]
-        return sum(one.method.message_count for one in counts)
+        return sum(self.waiting(f"{self.prefix}.events.{p}") for p in range(8))
+
+    def waiting(self, name):
+        return self.channel.queue_declare(name, passive=True).method.message_count
 
     def dead(self, count):
         def letters():
@@ -173,7 +174,7 @@ class WorkerProcess:
         self.folder = Path(tempfile.mkdtemp(prefix="jackfield-worker-"))
         self.log = self.folder / "handled.jsonl"
         self.output = self.folder / "output"
-        self.arguments = arguments
+        self.command = [sys.executable, "-m", "django", "jackfield", "worker", *arguments]
         self.env = os.environ | {
             "DJANGO_SETTINGS_MODULE": "project.settings",
             "PYTHONPATH": str(HERE),
@@ -189,7 +190,7 @@ class WorkerProcess:
     def start(self):
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "django", "jackfield", "worker", *self.arguments],
+                self.command,
                 env=self.env,
                 stdout=output,
                 stderr=output,
@@ -242,6 +243,24 @@ class WorkerProcess:
         if self.process is not None and self.process.poll() is None:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Lives(WorkerProcess):
+    """A worker that is killed by what it handles, and lives again at once, so many times."""
+
+    def __init__(self, queue, most, *arguments):
+        super().__init__(queue)
+        self.command = [sys.executable, str(HERE / "lives.py"), str(most), *arguments]
+
+    def pids(self):
+        """The process ids of all lives."""
+        return [int(one) for one in self.log.with_suffix(".pids").read_text().split()]
+
+    def end(self):
+        self.kill()
+        with suppress(ProcessLookupError):
+            os.kill(self.pids()[-1], signal.SIGKILL)
+        super().end()
 
 
 def assert_in_order(handled):

@@ -56,6 +56,19 @@ class Pool:
         return server
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark is known also where pytest-xdist is not installed."""
+    config.addinivalue_line("markers", "xdist_group(name): tests that one process of `-n` runs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What `-n ... --dist loadgroup` keeps together: the tests of a file on one queue, which may share a stage."""
+    for item in items:
+        values = getattr(item, "callspec", None)
+        queue = next(iter(values.params.values())) if values else "all"
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{queue}"))
+
+
 @pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
     pool = Pool()

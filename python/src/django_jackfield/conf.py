@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
+from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
 EMBEDDED = "django_jackfield.backends.embedded.EmbeddedBackend"
 DEVELOPMENT_URL = "ws://127.0.0.1:8400/connection/websocket"
 URL_VARIABLE = "DJANGO_JACKFIELD_URL"
-"""Where `runserver` tells its child which server pages shall use."""
+"""Where `runserver` tells its child which server pages shall use.
+
+A host of `ANY_HOST` in it means the host by which the page was asked for.
+"""
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
+"""Every address of this machine, and the one that it has for itself."""
 
 DEFAULTS: dict[str, Any] = {
     "BACKEND": EMBEDDED,
@@ -30,7 +38,12 @@ DEFAULTS: dict[str, Any] = {
     "TIMEOUT": 1.0,
     "BREAKER": (3, 5.0),
     "ANONYMOUS": False,
+    "AUTH": "token",
+    "CONNECT_URL": None,
 }
+
+AUTHS = ("token", "session", "both")
+"""How clients say who they are: by a token, by the session's cookie, by either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,13 @@ class Config:
     timeout: float
     breaker: tuple[int, float]
     anonymous: bool
+    auth: str = "token"
+    connect_url: str | None = None
+
+    @property
+    def asks_by_cookie(self) -> bool:
+        """Whether the server asks Django about clients without a token."""
+        return self.auth != "token"
 
     @property
     def public_url(self) -> str | None:
@@ -59,6 +79,20 @@ class Config:
         pytest touches the backends of test modules before that, when it collects.
         """
         return _public_url(self.configured_url)
+
+    def url_for(self, request: HttpRequest) -> str | None:
+        """What the page of this request is told: a server that listens on every address of a
+        development machine is reached by the name that the page was reached by.
+        """
+        told = _told()
+        # A page over https came through a proxy, on whose host nobody listens at this port.
+        if told is None or urlsplit(told).hostname not in ANY_HOST or request.is_secure():
+            return self.public_url
+        try:
+            host = request.get_host()
+        except DisallowedHost:
+            return self.public_url
+        return _with_host(told, re.sub(r":\d+$", "", host))
 
     @property
     def signing_key(self) -> str:
@@ -100,6 +134,8 @@ def load(alias: str, raw: Mapping[str, Any]) -> Config:
         timeout=float(full["TIMEOUT"]),
         breaker=(int(limit), float(pause_seconds)),
         anonymous=full["ANONYMOUS"],
+        auth=full["AUTH"],
+        connect_url=full["CONNECT_URL"],
     )
 
 
@@ -130,6 +166,7 @@ def bad_values(alias: str, raw: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"JACKFIELD[{alias!r}]: {name} must be {wanted}, not {raw[name]!r}."
+        f"{suggestion(raw[name], AUTHS) if name == 'AUTH' else ''}"
         for name, (valid, wanted) in _VALUES.items()
         if name in raw and not valid(raw[name])
     ]
@@ -166,7 +203,22 @@ def in_development() -> bool:
 def _public_url(given: str | None) -> str | None:
     if not in_development():
         return given
-    return os.environ.get(URL_VARIABLE) or given or DEVELOPMENT_URL
+    told = _told()
+    if told is None:
+        return given or DEVELOPMENT_URL
+    own = ANY_HOST.get(urlsplit(told).hostname or "")
+    return _with_host(told, own) if own else told
+
+
+def _told() -> str | None:
+    """What `runserver` says."""
+    return (os.environ.get(URL_VARIABLE) or None) if in_development() else None
+
+
+def _with_host(url: str, host: str) -> str:
+    """The URL with another host, and its port."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host))
 
 
 def _positive(value: Any) -> bool:
@@ -213,4 +265,9 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "(failures, seconds)",
     ),
     "ANONYMOUS": (lambda value: isinstance(value, bool), "True or False"),
+    "AUTH": (lambda value: value in AUTHS, '"token", "session" or "both"'),
+    "CONNECT_URL": (
+        lambda value: value is None or (_text(value) and value.startswith(("http://", "https://"))),
+        "an http:// or https:// URL of the connect view",
+    ),
 }

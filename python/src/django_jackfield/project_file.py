@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from django_jackfield import connect_call
 from django_jackfield import options as option
 from django_jackfield.aliases import brokers
 from django_jackfield.backends.base import BaseBackend
@@ -20,10 +21,13 @@ from django_jackfield.conf import Config, in_development
 from django_jackfield.namespaces import server_config
 from django_jackfield.registry import Registry
 from django_jackfield.toml import toml
+from django_jackfield.webhook import secret_of
 
 KEY = "JACKFIELD_CLIENT_TOKEN_HMAC_SECRET_KEY"
 PREVIOUS_KEY = "JACKFIELD_CLIENT_TOKEN_HMAC_PREVIOUS_SECRET_KEY"
+CONNECT_SECRET = "JACKFIELD_CLIENT_PROXY_CONNECT_SECRET"  # noqa: S105
 URL = "JACKFIELD_APP_LINK_URL"
+RUNSERVER = "http://127.0.0.1:8000"
 ANY_PORT = ("http://localhost:*", "http://127.0.0.1:*")
 
 
@@ -55,11 +59,13 @@ class ProjectFile:
 
 
 URL_PATH = ("app_link", "url")
-_OPERATORS = {URL_PATH, ("history", "path")}
+CONNECT_PATH = ("client", "proxy", "connect")
+_OPERATORS = {URL_PATH, ("history", "path"), (*CONNECT_PATH, "timeout")}
 """What may differ: the server has a user of its own at the queue, and another name for its host."""
 _PATHS = {
     KEY: ("client", "token", "hmac_secret_key"),
     PREVIOUS_KEY: ("client", "token", "hmac_previous_secret_key"),
+    CONNECT_SECRET: (*CONNECT_PATH, "secret"),
     URL: URL_PATH,
 }
 
@@ -76,6 +82,11 @@ def project_file(registry: Registry, via: str = "default") -> ProjectFile:
         file.secrets[PREVIOUS_KEY] = config.keys[1]
     if len(config.keys) > 2:
         file.remarks.append("The server takes two keys; those after the second of KEYS are void.")
+    if config.asks_by_cookie:
+        site = RUNSERVER if in_development() else ""
+        table = connect_call.table(connect_call.endpoint(config, site))
+        client.setdefault("proxy", {})["connect"] = table
+        file.secrets[CONNECT_SECRET] = secret_of(config)
     _link(file, backend, config)
     order = ("client", "channel", "rpc", "history", "app_link", "embedded")
     file.document = {name: file.document[name] for name in order if file.document.get(name)}
@@ -113,6 +124,12 @@ def differences(wanted: ProjectFile, found: Mapping[str, Any]) -> Iterator[str]:
         if path not in _OPERATORS or (there is None and path != URL_PATH):
             yield from _difference(".".join(path), value, there)
     yield from _rpc_differences(wanted.document.get("rpc", {}), found.get("rpc", {}))
+    allowed = _at(found, ("client", "allowed_origins")) or ()
+    if CONNECT_SECRET in wanted.secrets and "*" in allowed:
+        yield (
+            'client.allowed_origins has "*", and cookies log in: pages of any site may open '
+            "sockets as whoever looks at them. Name your own pages."
+        )
     for name, value in wanted.secrets.items():
         there = _at(found, _PATHS[name])
         if name != URL and there is not None and there != value:
@@ -217,7 +234,10 @@ def _rpc_differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Ite
 
 
 def _difference(name: str, wanted: Any, found: Any) -> Iterator[str]:
-    if isinstance(wanted, list):
+    if isinstance(wanted, list) and not all(isinstance(one, str) for one in wanted):
+        if found != wanted:
+            yield f"{name} is not what the project needs: {_said(wanted)}."
+    elif isinstance(wanted, list):
         missing = sorted(set(wanted) - set(found or ()))
         if missing and found != ["*"]:
             yield f"{name} lacks {', '.join(map(_said, missing))}."

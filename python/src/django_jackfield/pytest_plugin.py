@@ -85,7 +85,8 @@ def jackfield_live(request: pytest.FixtureRequest, transactional_db: None) -> It
     """A real server on loopback with a worker: `.url`, `.token(user)`, `.connect(user)`.
 
     The database is that of `transactional_db`, because worker and page are not in the transaction
-    of the test. Skipped where there is no binary. `@pytest.mark.jackfield_config({...})` adds to
+    of the test. Where `live_server` is used too, the server asks it about cookies, if AUTH says
+    so. Skipped where there is no binary. `@pytest.mark.jackfield_config({...})` adds to
     the server's configuration.
     """
     from django_jackfield.testing.live import LiveServer, binary
@@ -93,7 +94,9 @@ def jackfield_live(request: pytest.FixtureRequest, transactional_db: None) -> It
     if binary() is None:
         pytest.skip("no jackfield binary: install `jackfield`, or name one by JACKFIELD_BIN")
     marker = request.node.get_closest_marker("jackfield_config")
-    with LiveServer(config=marker.args[0] if marker else None) as live:
+    has_site = "live_server" in request.fixturenames
+    site = request.getfixturevalue("live_server").url if has_site else ""
+    with LiveServer(config=marker.args[0] if marker else None, site=site) as live:
         yield live
 
 

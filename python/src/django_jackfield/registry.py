@@ -124,15 +124,21 @@ def discovered_quietly() -> Registry:
 
 
 def _last_words(error: Exception) -> str:
-    """Where a realtime.py broke, and on what."""
+    """Where a realtime.py broke, or what it imports, and on what."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename.endswith("realtime.py")] or list(frames)
+    own = [frame for frame in frames if frame.filename.endswith("realtime.py")]
+    # The last file that was being imported; what it calls is not where the fault lies.
+    imported = [frame.filename for frame in frames if frame.name == "<module>"][-1:]
+    last = [frame for frame in frames if frame.filename in imported] or own
+    places = [f"{frame.filename}, line {frame.lineno}" for frame in (*own[-1:], *last[-1:])]
+    words = str(error)
     if isinstance(error, SyntaxError) and error.filename:
-        place = f"{error.filename}, line {error.lineno}"
-    else:
-        place = f"{own[-1].filename}, line {own[-1].lineno}" if own else "realtime.py"
-    words = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    return f"{place}: {words}"
+        places.append(f"{error.filename}, line {error.lineno}")
+        words = error.msg
+    place = ", which imports ".join(dict.fromkeys(places)) or "realtime.py"
+    # Of a message of many lines, the first says what it is about.
+    first = words.strip().partition("\n")[0]
+    return f"{place}: {type(error).__name__}{': ' if first else ''}{first}"
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """The name that ties tokens to a Django session.
 
 It lies inside the session's data: `cycle_key()` copies it (a login, a password change), `flush()`
-takes it away. Tokens carry it as `jti`, so one command voids all tokens of a session.
+takes it away. Tokens carry it as `jti`, answers of the connect view as `token_id`, so one command
+voids all that a session let in.
 """
 
 from __future__ import annotations
 
 import secrets
+from importlib import import_module
 from typing import Any
 
 SESSION_FIELD = "_jackfield_sid"
@@ -50,3 +52,28 @@ def token_session_id(request: Any) -> str | None:
     if getattr(session, "session_key", None):
         return ensured_session_id(session, is_visitor=True)
     return None
+
+
+def tells_its_end(engine: str) -> bool:
+    """Whether sessions of this engine tell their end: ours, and what is made of ours."""
+    from django_jackfield.sessions._base import Telling
+
+    try:
+        store = getattr(import_module(engine), "SessionStore", None)
+    except ImportError:
+        return True  # Django's own checks say more of it.
+    return isinstance(store, type) and issubclass(store, Telling)
+
+
+def stored_end(session: Any) -> int | None:
+    """When a session ends by itself, in seconds since 1970; None where nobody knows.
+
+    `get_expiry_date()` counts from now. What is stored counts from when it was saved, but only
+    engines with a table can be asked for that.
+    """
+    model = getattr(session, "model", None)
+    if model is None:
+        return None
+    rows = model._default_manager.filter(session_key=session.session_key)
+    end = rows.values_list("expire_date", flat=True).first()
+    return None if end is None else int(end.timestamp())

@@ -46,7 +46,7 @@ class TokenView(View):
         if channel is not None:
             return self.open_channel(request, channel)
         payload = claims(
-            _subject(request),
+            subject_of(request),
             self.token_info(request),
             None,
             self.via,
@@ -57,7 +57,7 @@ class TokenView(View):
             {
                 "token": signed(payload, self.via),
                 "expires": payload["exp"],
-                "url": config.public_url,
+                "url": config.url_for(request),
             }
         )
 
@@ -66,7 +66,7 @@ class TokenView(View):
         match = discover().match(channel)
         said: Any = None
         if match is not None:
-            subject = _subject(request)
+            subject = subject_of(request)
             try:
                 said = decide_for(match, channel, subject.user, via=self.via)
             except _NO:
@@ -74,7 +74,7 @@ class TokenView(View):
         if said is not True and not isinstance(said, Subscription):
             return JsonResponse({"error": "permission denied"}, status=403)
         grant = said if isinstance(said, Subscription) else None
-        payload = subscription_claims(_subject(request), channel, grant, None, self.via)
+        payload = subscription_claims(subject_of(request), channel, grant, None, self.via)
         return JsonResponse(
             {"token": signed(payload, self.via), "expires": payload["exp"], "channel": channel}
         )
@@ -92,7 +92,7 @@ class TokenView(View):
         return None
 
 
-def _subject(request: HttpRequest) -> Any:
+def subject_of(request: HttpRequest) -> Any:
     """The request; or a nobody, where no middleware has put a user into it."""
     if hasattr(request, "user"):
         return request

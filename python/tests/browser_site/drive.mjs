@@ -217,6 +217,39 @@ const scenarios = {
     assert.equal(ann.tokenRequests.length, asked, "who is signed out does not ask again");
   },
 
+  /** The cookie logs in: no token is fetched, the page goes on when its time is up, and nobody stays nobody. */
+  async cookies({ visitor, browser }) {
+    const [ann, bob] = [await visitor("ann"), await visitor("bob", "/page/cached/")];
+    const config = await ann.$eval("#jackfield-config", (element) => JSON.parse(element.textContent));
+    assert.deepEqual([config.token, config.auth, config.user], [null, "session", ann.user]);
+    await listen(ann, "room:7", "said");
+    await listen(bob, "room:7", "said");
+    await ann.evaluate(() => window.jackfield.channel("room:7").send("say", { text: "hi" }));
+    assert.deepEqual((await heard(bob, (one) => one.event === "said")).data, { text: "hi", by: ann.user });
+    // The session engine of the site tells nothing, so Django is asked again.
+    await until("a second socket", () => ann.sockets.length >= 2);
+    await until("connected again", async () => (await state(ann)) === "connected");
+    assert.deepEqual([ann.tokenRequests.length, bob.tokenRequests.length], [0, 0]);
+    for (const [where, sockets] of [["/", 0], ["/page/cached/", 1]]) {
+      const nobody = await opened(browser, where);
+      await nobody.evaluate(() => window.listen("open:1", "news"));
+      await until("signed out", async () => (await state(nobody)) === "signedout");
+      assert.deepEqual([nobody.tokenRequests.length, nobody.sockets.length], [0, sockets]);
+    }
+  },
+
+  /** Somebody else logs in beside an open page: it ends, rather than go on as that user. */
+  async strangers({ visitor }) {
+    for (const where of ["/", "/page/cached/"]) {
+      const ann = await visitor("ann", where);
+      await listen(ann, "open:1", "news");
+      await ann.request.get(`${BASE}/enter/bob/`);
+      await until("signed out", async () => (await state(ann)) === "signedout");
+      await ann.evaluate(() => window.jackfield.connect());
+      await until("connected as whoever is there now", async () => (await state(ann)) === "connected");
+    }
+  },
+
   /** Logging out in one tab closes the socket of the other. */
   async logout({ visitor }) {
     const ann = await visitor("ann");

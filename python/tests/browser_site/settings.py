@@ -46,6 +46,8 @@ JACKFIELD = {
         "KEYS": [os.environ.get("SITE_KEY", "a-key-of-at-least-32-bytes-for-tests")],
         "PUBLIC_URL": os.environ.get("SITE_SOCKET_URL"),
         "ANONYMOUS": os.environ.get("SITE_ANONYMOUS") == "1",
+        "AUTH": os.environ.get("SITE_AUTH", "token"),
+        "CONNECT_URL": os.environ.get("SITE_CONNECT_URL"),
         "TOKEN_TTL": int(os.environ.get("SITE_TOKEN_TTL", "300")),
     }
 }

@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django_jackfield import conf
 from django_jackfield.checks import TAG
 from django_jackfield.errors import DiscoveryError
+from django_jackfield.sid import tells_its_end
 
 LONG_SECONDS = 3600
 
@@ -52,15 +53,15 @@ def check_access(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_sessions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """W004: the session engine does not tell when something other than a logout ends a session."""
     engine = str(getattr(settings, "SESSION_ENGINE", ""))
-    if not apps.is_installed("django.contrib.sessions") or _tells(engine):
+    if not apps.is_installed("django.contrib.sessions") or tells_its_end(engine):
         return []
     own = f"django_jackfield.sessions.{engine.rpartition('.')[2]}"
     known = engine.startswith("django.contrib.sessions.backends.") and "signed" not in engine
     return [
         Warning(
             f"SESSION_ENGINE {engine} does not tell when a session is deleted by something other "
-            f"than a logout ('sign out my other devices'). Its sockets stay open; a copied token "
-            f"is refused when it expires, at most TOKEN_TTL later.",
+            f"than a logout ('sign out my other devices'). Its sockets stay open, those that came "
+            f"by a cookie for TOKEN_TTL; a copied token is refused when it expires, as late.",
             hint=f"Set SESSION_ENGINE to {own!r}: the same engine, which tells."
             if known
             else "Call disconnect(session=...) where you delete sessions, and silence this.",
@@ -91,16 +92,3 @@ def register_checks() -> None:
     register(check_access, TAG)
     register(check_token_ttl, TAG, Tags.security)
     register(check_sessions, TAG, Tags.security, deploy=True)
-
-
-def _tells(engine: str) -> bool:
-    """Whether sessions of this engine tell their end: ours, and what is made of ours."""
-    from importlib import import_module
-
-    from django_jackfield.sessions._base import Telling
-
-    try:
-        store = getattr(import_module(engine), "SessionStore", None)
-    except ImportError:
-        return True  # Django's own checks say more of it.
-    return isinstance(store, type) and issubclass(store, Telling)

@@ -7,11 +7,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import validate_host
 
-from django_jackfield import conf
+from django_jackfield import conf, connect_call
 from django_jackfield.conf import Config
 from django_jackfield.namespaces import server_config
 from django_jackfield.registry import Registry
+from django_jackfield.webhook import secret_of
 
 EMBEDDED_PORT = 8402
 INTERNAL_PORT = 8401
@@ -39,13 +41,28 @@ def internal_port(config: Config) -> int:
 
 
 def local_config(
-    config: Config, registry: Registry, address: str, port: int, pages: list[str]
+    config: Config, registry: Registry, address: str, port: int, pages: list[str], site: str = ""
 ) -> dict[str, Any]:
     """What a server on this machine is told: who may come, with which key, over which queue.
 
     What the channels of the project say comes first; a fault in it is an ImproperlyConfigured.
+    `site` is where Django is, for the questions about cookies.
     """
-    return merged(server_config(registry), _local(config, address, port, pages))
+    full = merged(server_config(registry), _local(config, address, port, pages))
+    if not config.asks_by_cookie:
+        return full
+    asked = connect_call.table(connect_call.endpoint(config, site))
+    connect = {"connect": asked | {"secret": secret_of(config)}}
+    return merged(full, {"client": {"proxy": connect}})
+
+
+def site_url(address: str, port: int | str) -> str:
+    """Where the server reaches `runserver`, by a name that Django answers to."""
+    host = "127.0.0.1" if address in WILDCARDS else _bracketed(address)
+    known = settings.ALLOWED_HOSTS
+    if host == "127.0.0.1" and known and not validate_host(host, known):
+        host = "localhost"
+    return f"http://{host}:{port}"
 
 
 def origins(address: str, port: int | str) -> list[str]:
@@ -59,9 +76,8 @@ def origins(address: str, port: int | str) -> list[str]:
 
 
 def public_url(address: str, port: int) -> str:
-    """What pages are told."""
-    host = "127.0.0.1" if address in WILDCARDS else _bracketed(address)
-    return f"ws://{host}:{port}/connection/websocket"
+    """What pages are told; of a wildcard, `conf` makes the host of the page."""
+    return f"ws://{_bracketed(_listening(address))}:{port}/connection/websocket"
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +109,7 @@ def _local(config: Config, address: str, port: int, pages: list[str]) -> dict[st
     }
     full: dict[str, Any] = {
         "http_server": {
-            "address": "0.0.0.0" if address in WILDCARDS else address,  # noqa: S104
+            "address": _listening(address),
             "port": port,
             "internal_address": "127.0.0.1",
             "internal_port": internal_port(config),
@@ -126,6 +142,11 @@ def _link_url(config: Config) -> str:
         return parts.geturl()
     login = f"{quote(user or '', safe='')}:{quote(password, safe='')}"
     return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc}"))
+
+
+def _listening(address: str) -> str:
+    """An address as the server takes it, which knows no short form."""
+    return "0.0.0.0" if address in {"", "0"} else address  # noqa: S104
 
 
 def _bracketed(host: str) -> str:

@@ -15,6 +15,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+from django_jackfield.conf import ANY_HOST
+
 START_SECONDS = 20.0
 STOP_SECONDS = 6.0
 LEASH = Path(__file__).with_name("leash.py")
@@ -78,8 +80,8 @@ class LocalServer:
 
     def _healthy(self) -> bool:
         place = self.config["http_server"]
-        host = {"0.0.0.0": "127.0.0.1"}.get(place["address"], place["address"])  # noqa: S104
-        return answers(host, place["port"])
+        host = ANY_HOST.get(place["address"], place["address"])
+        return answers(host.strip("[]"), place["port"])
 
     def _refuse_taken_ports(self) -> None:
         place = self.config["http_server"]

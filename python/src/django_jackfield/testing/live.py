@@ -26,7 +26,12 @@ from django_jackfield.conf import EMBEDDED, raw_aliases
 from django_jackfield.errors import JackfieldError
 from django_jackfield.registry import Registry, discover
 from django_jackfield.testing.live_client import LiveClient
-from django_jackfield.testing.live_config import merged, server_document
+from django_jackfield.testing.live_config import (
+    asked_by_cookie,
+    connect_path,
+    merged,
+    server_document,
+)
 from django_jackfield.tokens import token
 from django_jackfield.worker.worker import Worker
 
@@ -53,6 +58,9 @@ class LiveServer:
     Every alias is switched to the queue inside the server. The worker reads `default` and runs
     the handlers in threads of this process, with database connections of their own: what they are
     to see must have been committed (TransactionTestCase, `transactional_db`).
+
+    With AUTH "session" or "both" the server asks the Django at `site`, the URL of a live server of
+    the test, about cookies.
     """
 
     def __init__(
@@ -61,9 +69,11 @@ class LiveServer:
         config: Mapping[str, Any] | None = None,
         threads: int = 2,
         registry: Registry | None = None,
+        site: str = "",
     ) -> None:
         self.config = config or {}
         self.threads = threads
+        self.site = site
         self.registry = registry or discover()
         self.clients: list[LiveClient] = []
         self.url = ""
@@ -111,7 +121,10 @@ class LiveServer:
         self.url = f"ws://127.0.0.1:{self._ports['public']}/connection/websocket"
         folder = Path(self._ending.enter_context(tempfile.TemporaryDirectory(prefix="jackfield-")))
         self._log = folder / "log"
-        document = server_document(self.registry, self._ports, self._key)
+        document = merged(
+            server_document(self.registry, self._ports, self._key),
+            asked_by_cookie(self._setting()["default"]),
+        )
         (folder / "jackfield.json").write_text(json.dumps(merged(document, self.config)))
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("JACKFIELD_")
@@ -162,6 +175,7 @@ class LiveServer:
             "PARTITIONS": 8,
             # Why: a busy test machine is slower than a server in earnest.
             "TIMEOUT": 10.0,
+            "CONNECT_URL": f"{self.site}{connect_path()}" if self.site else None,
         }
         return {alias: dict(raw) | given for alias, raw in raw_aliases().items()}
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.urls import NoReverseMatch, reverse
+
+from django_jackfield import conf, connect_call
 from django_jackfield.namespaces import server_config
 from django_jackfield.registry import Registry
+from django_jackfield.webhook import secret_of
 
 
 def server_document(registry: Registry, ports: Mapping[str, int], key: str) -> dict[str, Any]:
@@ -27,6 +31,23 @@ def server_document(registry: Registry, ports: Mapping[str, int], key: str) -> d
         "shutdown": {"timeout": "1s"},
     }
     return merged(server_config(registry), ours)
+
+
+def asked_by_cookie(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """What the server needs to ask the Django of the test, if there is one, about cookies."""
+    config = conf.load("default", setting)
+    if not (config.asks_by_cookie and config.connect_url):
+        return {}
+    asked = connect_call.table(config.connect_url) | {"secret": secret_of(config)}
+    return {"client": {"proxy": {"connect": asked}}}
+
+
+def connect_path() -> str:
+    """Where the connect view is on any site of this project."""
+    try:
+        return reverse(connect_call.VIEW)
+    except NoReverseMatch:
+        return connect_call.USUAL_PATH
 
 
 def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,9 @@ class Delivery:
 class Sink(Protocol):
     """Where a feed puts what it reads."""
 
+    max_attempts: int
+    """So often an event may be begun."""
+
     def submit(self, delivery: Delivery, timeout: float) -> bool:
         """Takes a delivery; False if there was no room within `timeout` seconds."""
 
@@ -49,6 +52,8 @@ class Feed(Protocol):
     """Reads events in threads of its own. Survives outages of the queue by itself."""
 
     capacity: int | None
+    most_attempts: int | None
+    """So often the queue can bear that an event is begun in vain; None if it has no limit."""
 
     def describe(self) -> str:
         """What it reads, in words."""

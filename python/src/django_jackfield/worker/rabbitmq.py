@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import queue
+import random
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pika
@@ -16,6 +18,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from django_jackfield.backends.amqp import FAILURES, Link, turn
 from django_jackfield.dispatch import Outcome
+from django_jackfield.worker.caution import Caution
 from django_jackfield.worker.feed import Backoff, Delivery, Outage, Sink
 from django_jackfield.worker.redis import ranges
 
@@ -24,9 +27,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("django_jackfield.worker")
 
-PREFETCH = 8
+PREFETCH = 4
 """Of each partition. RabbitMQ counts what it hands out, not what is begun: what waits here while
-workers are killed one after the other comes nearer to the delivery limit with each of them."""
+workers are killed one after the other comes nearer to the delivery limit with each of them.
+
+Why the same for all: a quorum queue puts what is given back behind what was given back before.
+Who took fewer than the last one had would take them in another order.
+"""
+MOST_ATTEMPTS = 15
+"""The queues' own limit is 20. What waited behind an event that ends each worker was delivered as
+often as that; the rest is for it."""
+ALONE_SECONDS = 5.0
+"""Who began alone and has not ended the process until then holds up no other."""
 HEARTBEAT_SECONDS = 15
 ROUND_SECONDS = 1.0
 REMEMBERED = 10_000
@@ -42,6 +54,7 @@ class RabbitMQFeed:
     """
 
     capacity: int | None = None
+    most_attempts: int | None = MOST_ATTEMPTS
 
     def __init__(self, backend: RabbitMQBackend, sink: Sink, partitions: Sequence[int]) -> None:
         self.backend = backend
@@ -58,6 +71,8 @@ class RabbitMQFeed:
         self._awake = False
         self._generation = 0
         self._tags: list[str] = []
+        self._caution = Caution(min(sink.max_attempts, MOST_ATTEMPTS))
+        self._in_hand: Counter[str] = Counter()
 
     def describe(self) -> str:
         return f"{self.backend.where}, partitions {ranges(self.numbers)}"
@@ -74,8 +89,9 @@ class RabbitMQFeed:
         return outcome is None
 
     def attempt(self, delivery: Delivery) -> int:
-        """RabbitMQ counts deliveries, and buries what was delivered 20 times in vain."""
-        return delivery.attempt
+        """RabbitMQ counts deliveries. Who was behind another when it came is not at its end."""
+        _, _, _, behind = delivery.tag
+        return min(delivery.attempt, self.sink.max_attempts) if behind else delivery.attempt
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self._settled.put((delivery, outcome))
@@ -123,8 +139,11 @@ class RabbitMQFeed:
         channel = link.connection.channel()
         channel.basic_qos(prefetch_count=PREFETCH)
         self._tags = []
+        self._caution.forget()
+        self._in_hand.clear()
         if not self.stopping.is_set():
-            for number in self.numbers:
+            # Whoever is killed soon and often shall not begin with the same ones each time.
+            for number in random.sample(self.numbers, len(self.numbers)):
                 queue_name = f"{self.backend.topology.events}.{number}"
                 self._tags.append(channel.basic_consume(queue_name, self._arrived))
         return channel
@@ -146,23 +165,35 @@ class RabbitMQFeed:
         attempt = 1 + (returned if isinstance(returned, int) else 0)
         if method.redelivered:
             attempt = max(attempt, 2)
-        tag = (self._generation, method.delivery_tag)
-        self.sink.submit(Delivery(fields, attempt, tag), timeout=0.0)
+        partition = method.routing_key
+        tag = (self._generation, method.delivery_tag, partition, self._in_hand[partition] > 0)
+        self._in_hand[partition] += 1
+        self._caution.take(Delivery(fields, attempt, tag), partition)
 
     def _serve(self, link: Link, channel: BlockingChannel) -> None:
         """Rounds of input and output until closed. Every call on the connection happens here."""
         while True:
             last = self.closing.is_set()
             turn(link.connection, 0.0 if last else ROUND_SECONDS)
+            self._begin(link)
             self._settle_all(link, channel)
             if self.stopping.is_set():
                 for tag in self._tags:
                     channel.basic_cancel(tag)
                 self._tags = []
+            self._begin(link)
             if last:
                 self._link = None
                 link.close()
                 return
+
+    def _begin(self, link: Link) -> None:
+        """Hands over what may begin."""
+        ready = self._caution.ready()
+        if ready and ready[0].attempt > self._caution.trusted_attempts:
+            link.connection.call_later(ALONE_SECONDS, partial(self._caution.clear, ready[0]))
+        for delivery in ready:
+            self.sink.submit(delivery, timeout=0.0)
 
     def _settle_all(self, link: Link, channel: BlockingChannel) -> None:
         if self._awake and not self.closing.is_set():
@@ -197,7 +228,10 @@ class RabbitMQFeed:
             channel.basic_publish("", reply_to, outcome.answer, properties)
         if outcome.dead:
             link.publish(self.backend.topology.dead, "", *_letter(delivery, outcome))
-        channel.basic_ack(delivery.tag[1])
+        _, number, partition, _ = delivery.tag
+        channel.basic_ack(number)
+        self._in_hand[partition] -= 1
+        self._caution.clear(delivery)
 
     def _remember(self, delivery: Delivery, outcome: Outcome) -> None:
         """Keeps the outcome of an event that could not be acknowledged and will come again."""

@@ -48,6 +48,7 @@ class RedisFeed:
     """
 
     capacity: int | None = 1024
+    most_attempts: int | None = None
 
     def __init__(self, backend: RedisBackend, sink: Sink, partitions: Sequence[int]) -> None:
         self.backend = backend

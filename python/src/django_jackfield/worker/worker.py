@@ -63,6 +63,7 @@ class Worker:
         self.max_attempts = max_attempts
         self.counts: Counter[str] = Counter()
         self.feed: Feed = backend.feed(self, list(numbers))
+        self.max_attempts = min(max_attempts, self.feed.most_attempts or max_attempts)
         clock = Clock()
         self.lanes = Lanes(threads, self.feed.capacity, self.handle, clock)
         self.watch = Watch(clock, handler_timeout, self.lanes.replace)

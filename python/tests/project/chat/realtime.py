@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -52,6 +53,15 @@ class RoomChannel(Channel):
                 time.sleep(0.02)
         note(ctx, did="say", pk=pk, data=data)
         return ctx.params
+
+    @on("die")
+    def die(self, ctx, data, pk):
+        begun = Path(os.environ["TEST_LOG"]).with_suffix(f".{ctx.id}")
+        with begun.open("a") as file:
+            file.write(f"{ctx.attempt}\n")
+        if len(begun.read_text().splitlines()) <= data["times"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        note(ctx, did="die", pk=pk, data=data)
 
     @on("fail")
     def fail(self, ctx, data, pk):

@@ -23,7 +23,7 @@ from django.core.management.base import CommandParser
 from django.utils import autoreload
 
 from django_jackfield.aliases import InvalidAlias, brokers
-from django_jackfield.conf import URL_VARIABLE, raw_aliases
+from django_jackfield.conf import ANY_HOST, URL_VARIABLE, raw_aliases
 from django_jackfield.devserver import binary, config
 from django_jackfield.devserver.server import CannotStart, LocalServer, write_config
 from django_jackfield.devserver.worker import start_worker, watch
@@ -128,6 +128,8 @@ class Command(next_command()):  # type: ignore[misc]
         )
         queue = config.driver_of(setting)
         told = brokers["default"].config.public_url
+        if full["http_server"]["address"] in ANY_HOST:
+            told = f"{told}, and at every other address of this machine"
         self._say(f"Jackfield server at {told} (queue: {queue}; --nojackfield leaves it out)")
 
     def _renew_server(self, state: dict[str, Any]) -> None:
@@ -164,7 +166,8 @@ class Command(next_command()):  # type: ignore[misc]
     def _config(self, port: int, declared: Registry) -> dict[str, Any]:
         address = self._address()
         pages = config.origins(address, self.port)
-        return config.local_config(brokers["default"].config, declared, address, port, pages)
+        site = config.site_url(address, self.port)
+        return config.local_config(brokers["default"].config, declared, address, port, pages, site)
 
     def _address(self) -> str:
         """The address as a number: the server takes no names."""

@@ -16,8 +16,8 @@ from django_jackfield.aliases import brokers
 from django_jackfield.conf import URL_VARIABLE, in_development, raw_aliases
 from django_jackfield.devserver import config
 from django_jackfield.devserver.server import answers
-from django_jackfield.doctor import django_side, server_side
-from django_jackfield.doctor.finding import PROBLEM, Finding, problem
+from django_jackfield.doctor import cookies, django_side, server_side
+from django_jackfield.doctor.finding import OK, PROBLEM, Finding, problem
 
 TELLS_FAULTS = True
 RUNSERVER_PORT = 8000
@@ -75,7 +75,11 @@ def examine(options: dict[str, Any]) -> Iterator[Finding]:
     assumed = f"http://127.0.0.1:{config.internal_port(backend.config)}" if settings.DEBUG else None
     yield from server_side.internal(options["internal_url"], assumed)
     origins = options["origin"] or server_side.pages()
-    yield from server_side.public(url, origins, options["via"])
+    yield from cookies.view(backend.config)
+    for finding in server_side.public(url, origins, options["via"]):
+        yield finding
+        if url and (finding.subject, finding.state) == ("public URL", OK):
+            yield from cookies.asking(url, backend.config)
 
 
 def _of_runserver(via: str) -> str | None:

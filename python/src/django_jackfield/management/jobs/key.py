@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from django_jackfield.aliases import brokers
 from django_jackfield.management.jobs._keys import print_key
+from django_jackfield.webhook import secret_of
 
 HELP = "print the key that signs tokens, for jackfield.toml"
 
@@ -18,4 +19,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Prints the key in use."""
-    print_key(command, brokers[options["via"]].config.signing_key)
+    config = brokers[options["via"]].config
+    print_key(command, config.signing_key)
+    if config.asks_by_cookie:
+        command.stdout.write(f'[client.proxy.connect]\nsecret = "{secret_of(config)}"')

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_jackfield.aliases import brokers
+from django_jackfield.conf import in_development
 from django_jackfield.devserver import binary, config
 from django_jackfield.devserver.server import clean_environment, write_config
 from django_jackfield.registry import discover
@@ -46,7 +47,8 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         setting = brokers[options["via"]].config
         address, port = options["address"], options["port"]
         pages = options["pages"] or config.origins(address, 8000)
-        full = config.local_config(setting, discover(), address, port, pages)
+        site = config.site_url("127.0.0.1", 8000) if in_development() else ""
+        full = config.local_config(setting, discover(), address, port, pages, site)
         path = Path(tempfile.mkdtemp(prefix="jackfield-"), "jackfield.json")
         write_config(path, config.merged(full, {"log": {"level": "info"}}))
     else:
