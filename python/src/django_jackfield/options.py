@@ -35,6 +35,8 @@ DEFAULTS: dict[str, Any] = {
     "allowed_delta_types": [],
     "delta_publish": False,
     "allow_tags_filter": False,
+    "allow_aggregates": False,
+    "interest": "",
     "delivery": "all",
     "publication_data_format": "",
     "allow_user_limited_channels": False,
