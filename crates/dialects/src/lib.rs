@@ -5,6 +5,7 @@
 //! them. Nothing in this crate panics, whatever the bytes are.
 
 pub mod centrifugo;
+pub mod layout;
 pub mod raw;
 
 mod error;

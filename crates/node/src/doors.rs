@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use ipnet::IpNet;
 use jackfield_dialects::raw::Mode;
+use jackfield_framing::Measured;
 use jackfield_framing::forwarded::ForwardedHeader;
-use jackfield_session::{Dialect, Endpoint, Feed, Framing};
+use jackfield_session::{Declared, Dialect, Endpoint, Feed, Framing, Said};
 use jackfield_worker::{
     Binding, Challenges, Emulation, Face, Gate, HandOver, HttpDoor, Listener, Origins, Page, SocketOptions, StreamKind,
     StreamRoute, WebSocketRoute,
@@ -17,7 +18,7 @@ use jackfield_worker::{
 use crate::activation::Passed;
 use crate::assemble::{address, publish_to, ticks};
 use crate::certificates::Certificates;
-use crate::config::{self, Config, Forwarded, RawDialect, TcpDialect, TcpFraming, Template, Variable};
+use crate::config::{self, Config, Forwarded, RawDialect, TcpDialect, Template, Variable};
 
 /// What doors need that the configuration does not hold.
 pub(crate) struct Beside<'a> {
@@ -87,27 +88,58 @@ fn socket_options(config: &Config) -> SocketOptions {
 
 /// What is spoken at a `[[tcp]]`.
 fn plain(tcp: &config::TcpListener, config: &Config) -> anyhow::Result<(Arc<Endpoint>, Option<Binding>)> {
-    let framing = match tcp.framing {
-        TcpFraming::Lines => Framing::Lines,
-        TcpFraming::Varint => Framing::Varint,
+    let framing = match &*tcp.framing {
+        "varint" => Framing::Varint,
+        other => Measured::parse(other).map_or(Framing::Lines, Framing::Measured),
     };
     let (dialect, feed, binding) = match tcp.dialect {
         TcpDialect::CentrifugoJson => (Dialect::CentrifugoJson, None, None),
         TcpDialect::CentrifugoProtobuf => (Dialect::CentrifugoProtobuf, None, None),
         TcpDialect::Echo => (Dialect::Echo, None, None),
+        TcpDialect::Fields => {
+            let (_, feed) = raw(&tcp.feed);
+            (Dialect::Fields, Some(feed), binding(&tcp.feed.channel, &tcp.name, config)?)
+        }
         TcpDialect::Raw => {
             let (dialect, feed) = raw(&tcp.feed);
             (dialect, Some(feed), binding(&tcp.feed.channel, &tcp.name, config)?)
         }
     };
+    let all = declared(config);
+    let own = declaration(tcp).and_then(|own| Some((u8::try_from(all.iter().position(|one| *one == own)?).ok()?, own)));
     let endpoint = Endpoint {
         message_limit: tcp.message_size_limit,
         feed,
+        declared: own,
         idle_limit: ticks(tcp.idle_timeout),
         user_from_certificate: tcp.user_from_certificate,
         ..Endpoint::new(&tcp.name, dialect, framing)
     };
     Ok((Arc::new(endpoint), binding))
+}
+
+/// What all `[[tcp]]` together declare, each once; a worker knows them by their place.
+pub(crate) fn declared(config: &Config) -> Arc<[Declared]> {
+    let mut all: Vec<Declared> = Vec::new();
+    for own in config.tcp.iter().filter_map(declaration) {
+        if !all.contains(&own) {
+            all.push(own);
+        }
+    }
+    all.into()
+}
+
+/// What a `[[tcp]]` declares, if its framing is no common one.
+fn declaration(tcp: &config::TcpListener) -> Option<Declared> {
+    let framing = Measured::parse(&tcp.framing)?;
+    let said = match tcp.dialect {
+        TcpDialect::Echo => Said::Echo,
+        TcpDialect::Fields => Said::Fields(Arc::new(config::layout(&tcp.messages))),
+        TcpDialect::Raw => Said::Raw(mode(&tcp.feed)),
+        // The rules have refused them.
+        TcpDialect::CentrifugoJson | TcpDialect::CentrifugoProtobuf => return None,
+    };
+    Some(Declared { framing, said })
 }
 
 fn http_door(config: &Config, beside: &Beside<'_>, trusted: &Arc<[IpNet]>) -> anyhow::Result<HttpDoor> {
@@ -214,12 +246,15 @@ fn streams(config: &Config) -> HashMap<String, StreamRoute> {
     streams
 }
 
-fn raw(feed: &config::Feed) -> (Dialect, Feed) {
-    let mode = match feed.data {
+fn mode(feed: &config::Feed) -> Mode {
+    match feed.data {
         config::DataForm::Json => Mode::Json,
         config::DataForm::Text => Mode::Text,
-    };
-    (Dialect::Raw(mode), Feed { event: feed.event.clone(), publish_to: publish_to(feed.publish_to) })
+    }
+}
+
+fn raw(feed: &config::Feed) -> (Dialect, Feed) {
+    (Dialect::Raw(mode(feed)), Feed { event: feed.event.clone(), publish_to: publish_to(feed.publish_to) })
 }
 
 /// The channel of a visit. What clients send fills the blanks, so only harmless characters may come through.

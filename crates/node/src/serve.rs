@@ -20,7 +20,7 @@ use crate::activation::Passed;
 use crate::calls::Calls;
 use crate::certificates::Certificates;
 use crate::cli::say;
-use crate::config::{Config, Driver, ErrorMode, LogFormat, LogLevel, RawDialect, TcpFraming};
+use crate::config::{Config, Driver, ErrorMode, LogFormat, LogLevel, RawDialect};
 use crate::connectors::{Connectors, Running};
 use crate::doors::{self, Beside};
 use crate::history::History;
@@ -104,6 +104,7 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
         address_limit: u32::try_from(config.client.connections_per_address).unwrap_or(u32::MAX),
         trusted: config.client.trusted_networks().into(),
         compression: assemble::compression(config),
+        declared: doors::declared(config),
         hand_over,
         counters,
         seed,
@@ -382,11 +383,13 @@ fn announce(config: &Config, listeners: &[Listener], workers: usize) {
         line("TCP", format!("{reach} ({}, beside HTTP)", tcp.name));
     }
     for (tcp, listener) in config.tcp.iter().filter(|tcp| !tcp.on_public_port).zip(listeners.iter().skip(1)) {
-        let what = match (tcp.framing, tcp.tls.enabled) {
-            (TcpFraming::Lines, false) => "TCP lines",
-            (TcpFraming::Lines, true) => "TLS lines",
-            (TcpFraming::Varint, false) => "TCP varint",
-            (TcpFraming::Varint, true) => "TLS varint",
+        let what = match (&*tcp.framing, tcp.tls.enabled) {
+            ("lines", false) => "TCP lines",
+            ("lines", true) => "TLS lines",
+            ("varint", false) => "TCP varint",
+            ("varint", true) => "TLS varint",
+            (_, false) => "TCP binary",
+            (_, true) => "TLS binary",
         };
         line(what, format!("{} ({})", listener.address(), tcp.name));
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use jackfield_dialects::raw::Mode;
+use jackfield_framing::Measured;
 use jackfield_framing::websocket::deflate::Window;
 use jackfield_hub::EncodingId;
 use jackfield_hub::namespace::PublishTo;
 
+use crate::declared::Declared;
 use crate::turn::Tick;
 use crate::wire;
 
@@ -21,6 +23,8 @@ pub enum Dialect {
     CentrifugoUniJson,
     /// A frame comes back as it came.
     Echo,
+    /// Each frame is a message with declared fields.
+    Fields,
     /// Each frame is a message.
     Raw(Mode),
 }
@@ -34,6 +38,7 @@ impl Dialect {
             Self::CentrifugoProtobuf => "centrifugo-protobuf",
             Self::CentrifugoUniJson => "centrifugo-uni-json",
             Self::Echo => "echo",
+            Self::Fields => "fields",
             Self::Raw(Mode::Json) => "raw-json",
             Self::Raw(Mode::Text) => "raw-text",
         }
@@ -42,7 +47,7 @@ impl Dialect {
     /// Whether a client is in as soon as it is there, without a word.
     #[must_use]
     pub fn needs_no_connect(self) -> bool {
-        matches!(self, Self::Echo | Self::Raw(_))
+        matches!(self, Self::Echo | Self::Fields | Self::Raw(_))
     }
 }
 
@@ -51,6 +56,8 @@ impl Dialect {
 pub enum Framing {
     /// One frame a line.
     Lines,
+    /// By length, as the configuration declares it.
+    Measured(Measured),
     /// Events of `EventSource`; nothing comes in.
     Sse,
     /// The body of an HTTP answer: lines, or for Protobuf frames behind their length; nothing comes in.
@@ -69,7 +76,7 @@ impl Framing {
     #[must_use]
     pub fn transport(self) -> &'static str {
         match self {
-            Self::Lines | Self::Varint => "tcp",
+            Self::Lines | Self::Measured(_) | Self::Varint => "tcp",
             Self::Sse => "sse",
             Self::Stream => "http_stream",
             Self::WebSocket(_) => "websocket",
@@ -121,6 +128,8 @@ pub struct Endpoint {
     pub keepalive: Keepalive,
     /// Raw endpoints: what frames are bound to.
     pub feed: Option<Feed>,
+    /// What the configuration declares of it, and the number of that.
+    pub declared: Option<(u8, Declared)>,
     /// A client that says nothing for so long is closed; 0: it may be silent for ever.
     pub idle_limit: Tick,
     /// A client with a certificate and no token is the user that the certificate names.
@@ -134,9 +143,11 @@ impl Endpoint {
     #[must_use]
     pub fn new(listener: &str, dialect: Dialect, framing: Framing) -> Self {
         let keepalive = match (dialect, framing) {
-            (Dialect::Echo | Dialect::Raw(_), Framing::WebSocket(_)) => Keepalive::Frames,
-            (Dialect::Echo | Dialect::Raw(_), _) => Keepalive::Tcp,
-            (Dialect::CentrifugoUniJson, _) | (_, Framing::Lines | Framing::Varint) => Keepalive::MessagesUnanswered,
+            (Dialect::Echo | Dialect::Fields | Dialect::Raw(_), Framing::WebSocket(_)) => Keepalive::Frames,
+            (Dialect::Echo | Dialect::Fields | Dialect::Raw(_), _) => Keepalive::Tcp,
+            (Dialect::CentrifugoUniJson, _) | (_, Framing::Lines | Framing::Measured(_) | Framing::Varint) => {
+                Keepalive::MessagesUnanswered
+            }
             (Dialect::CentrifugoJson | Dialect::CentrifugoProtobuf, _) => Keepalive::Messages,
         };
         Self {
@@ -146,6 +157,7 @@ impl Endpoint {
             message_limit: 65_536,
             keepalive,
             feed: None,
+            declared: None,
             idle_limit: 0,
             user_from_certificate: false,
             disconnect_push: true,
@@ -155,7 +167,10 @@ impl Endpoint {
     /// The encoding of everything that goes out here.
     #[must_use]
     pub fn encoding(&self) -> EncodingId {
-        wire::encoding(self.dialect, self.framing)
+        match &self.declared {
+            Some((number, _)) => wire::declared(*number),
+            None => wire::encoding(self.dialect, self.framing),
+        }
     }
 
     /// The word for the transport on the app link.

@@ -10,6 +10,7 @@ mod calls;
 mod command;
 mod commands;
 mod deadlines;
+mod declared;
 mod endpoint;
 mod entry;
 mod extras;
@@ -26,6 +27,7 @@ mod turn;
 mod waiting;
 pub mod wire;
 
+pub use declared::{Declared, MAX_DECLARED, Said};
 pub use endpoint::{Dialect, Endpoint, Feed, Framing, Keepalive};
 pub use ids::Ids;
 pub use session::{Hold, Session, Visitor};

@@ -9,6 +9,8 @@ use jackfield_model::app::EventKind;
 use jackfield_model::{Disconnect, Payload};
 
 use crate::calls::PendingKind;
+use crate::declared::{Declared, Said};
+use crate::endpoint::Feed;
 use crate::session::{Session, bad_request};
 use crate::subscription::Subscription;
 use crate::turn::Turn;
@@ -49,6 +51,29 @@ impl Session {
             Err(error) => return self.close(bad_request(&error.to_string()), turn),
         };
         let Some(feed) = self.endpoint.feed.clone() else { return };
+        self.pass_on(feed, data, turn);
+    }
+
+    /// A frame whose fields are declared is the message that they make.
+    pub(crate) fn receive_fields(&mut self, frame: &[u8], turn: &mut Turn<'_>) {
+        self.count(turn);
+        let endpoint = Arc::clone(&self.endpoint);
+        let Some((_, Declared { said: Said::Fields(layout), .. })) = &endpoint.declared else { return };
+        let Some(feed) = &endpoint.feed else { return };
+        match layout.read(frame) {
+            // The application hears the name of the message as that of the event, and its fields.
+            Ok((event, fields)) if feed.publish_to == PublishTo::App => {
+                self.pass_on(Feed { event: event.to_owned(), ..feed.clone() }, Payload::json(fields), turn);
+            }
+            Ok((event, fields)) => {
+                let whole = format!("{{\"event\":{},\"data\":{fields}}}", serde_json::Value::from(event));
+                self.pass_on(feed.clone(), Payload::json(whole), turn);
+            }
+            Err(error) => self.close(bad_request(&error.to_string()), turn),
+        }
+    }
+
+    fn pass_on(&mut self, feed: Feed, data: Payload, turn: &mut Turn<'_>) {
         match (feed.publish_to, self.binding.clone()) {
             (PublishTo::Channel, Some(channel)) => {
                 let publishing = Publishing { data, info: Some(Arc::clone(&self.who)), ..Publishing::default() };

@@ -200,6 +200,7 @@ impl Session {
             Dialect::CentrifugoUniJson => self.receive_uni(frame, turn),
             // The worker sends it back; here it only counts.
             Dialect::Echo => self.count(turn),
+            Dialect::Fields => self.receive_fields(frame, turn),
             Dialect::Raw(mode) => self.receive_raw(frame, is_text, mode, turn),
         }
     }

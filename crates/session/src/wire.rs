@@ -1,6 +1,7 @@
 //! The only place where dialects and framings meet: what an [`EncodingId`] means.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_dialects::centrifugo::{json, protobuf};
@@ -12,6 +13,7 @@ use jackfield_hub::{Encoder, EncodingId};
 use jackfield_model::Disconnect;
 use jackfield_model::client::{Answer, Push, Reply};
 
+use crate::declared::Declared;
 use crate::endpoint::{Dialect, Endpoint, Framing, Keepalive};
 
 /// What is said, before anything is known of frames.
@@ -56,19 +58,26 @@ pub fn encoding(dialect: Dialect, framing: Framing) -> EncodingId {
         Dialect::Raw(Mode::Text) => 2,
         Dialect::Raw(Mode::Json) => 3,
         Dialect::CentrifugoUniJson => 4,
-        Dialect::Echo => 5,
+        // Fields are always declared, with an encoding of their own.
+        Dialect::Echo | Dialect::Fields => 5,
     };
     let carrier = match framing {
         Framing::WebSocket(None) => 0,
         Framing::Stream if dialect == Dialect::CentrifugoProtobuf => 2,
         // A JSON stream in an HTTP body and JSON lines on a socket are the same bytes.
         Framing::Lines | Framing::Stream => 1,
-        Framing::Varint => 2,
+        Framing::Measured(_) | Framing::Varint => 2,
         Framing::WebSocket(Some(Window::Full)) => 3,
         Framing::WebSocket(Some(Window::Small)) => 4,
         Framing::Sse => 5,
     };
     EncodingId(words + 6 * carrier)
+}
+
+/// The encoding of something declared, by its number.
+#[must_use]
+pub fn declared(number: u8) -> EncodingId {
+    EncodingId(number + (WORDS.len() * CARRIERS.len()) as u8)
 }
 
 fn parts(encoding: EncodingId) -> Option<(Words, Carrier)> {
@@ -80,19 +89,25 @@ fn parts(encoding: EncodingId) -> Option<(Words, Carrier)> {
 #[derive(Debug)]
 pub struct Wires {
     deflater: RefCell<Deflater>,
+    declared: Arc<[Declared]>,
 }
 
 impl Default for Wires {
     fn default() -> Self {
-        Self::new(1, 128)
+        Self::new(1, 128, Arc::default())
     }
 }
 
 impl Wires {
-    /// Compresses with `level` what has at least `threshold` bytes, for those who agreed to it.
+    /// Compresses with `level` what has at least `threshold` bytes, for those who agreed to it. `declared`: what the
+    /// configuration declares, by number.
     #[must_use]
-    pub fn new(level: u32, threshold: usize) -> Self {
-        Self { deflater: RefCell::new(Deflater::new(level, threshold)) }
+    pub fn new(level: u32, threshold: usize, declared: Arc<[Declared]>) -> Self {
+        Self { deflater: RefCell::new(Deflater::new(level, threshold)), declared }
+    }
+
+    fn declared(&self, encoding: EncodingId) -> Option<&Declared> {
+        self.declared.get(usize::from(encoding.0).checked_sub(WORDS.len() * CARRIERS.len())?)
     }
 
     /// Frames that were compressed so far.
@@ -146,6 +161,9 @@ impl Wires {
     /// A frame as it came, on its way back.
     #[must_use]
     pub fn echo(&self, encoding: EncodingId, payload: &[u8], is_text: bool) -> Option<Bytes> {
+        if let Some(declared) = self.declared(encoding) {
+            return declared.framing.frame(payload);
+        }
         let (_, carrier) = parts(encoding)?;
         Some(self.carry(carrier, if is_text { Form::Text } else { Form::Binary }, payload))
     }
@@ -175,6 +193,9 @@ impl Wires {
 
 impl Encoder for Wires {
     fn encode(&self, encoding: EncodingId, push: &Push) -> Option<Bytes> {
+        if let Some(declared) = self.declared(encoding) {
+            return declared.push(push);
+        }
         let (words, carrier) = parts(encoding)?;
         let mut payload = Vec::with_capacity(256);
         let form = match words {

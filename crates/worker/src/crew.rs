@@ -9,7 +9,7 @@ use std::time::Instant;
 use ipnet::IpNet;
 use jackfield_bridge::Door;
 use jackfield_hub::{Hub, Mailbox, Wake};
-use jackfield_session::{Settings, Tick};
+use jackfield_session::{Declared, Settings, Tick};
 use mio::{Poll, Token, Waker};
 
 use crate::accepting::Intake;
@@ -95,6 +95,8 @@ pub struct Plan {
     pub trusted: Arc<[IpNet]>,
     /// How WebSockets are compressed.
     pub compression: Compression,
+    /// What the configuration declares of framings and protocols, by number.
+    pub declared: Arc<[Declared]>,
     /// Takes over connections that ask for what is not the data plane's.
     pub hand_over: Option<HandOver>,
     /// What is counted.

@@ -75,7 +75,7 @@ impl Floor {
             settings: Arc::clone(&plan.settings),
             ids: Ids::new(plan.seed.wrapping_add((index as u64) << 32)),
             effects: Vec::new(),
-            wires: Wires::new(plan.compression.level, plan.compression.min_size),
+            wires: Wires::new(plan.compression.level, plan.compression.min_size, Arc::clone(&plan.declared)),
             inflater: Inflater::new(),
             counted: Vec::new(),
             addresses,

@@ -215,6 +215,7 @@ impl Floor {
         let mut inflater = std::mem::take(&mut self.inflater);
         let decoded = match endpoint.framing {
             Framing::Lines => Lines::decode(bytes, scanned, limit),
+            Framing::Measured(measured) => measured.decode(bytes, limit),
             Framing::Varint => Varint::decode(bytes, limit),
             Framing::WebSocket(window) => {
                 let compression = &self.plan.compression;

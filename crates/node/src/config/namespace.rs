@@ -230,7 +230,7 @@ const FORMAT: Kind = Kind::Choice(&["", "json", "binary"]);
 const MAP: Kind = Kind::Section("MapOptions", MAP_OPTIONS);
 
 /// The keys of a namespace but for its name.
-pub(super) const OPTIONS: [Key; 49] = [
+pub(super) const OPTIONS: [Key; 51] = [
     Key::new("subscription_type", SUBSCRIPTION_TYPE),
     Key::new("presence", Kind::Bool),
     Key::new("join_leave", Kind::Bool),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
+use super::layout::{MESSAGE, TcpMessage};
 use super::namespace::{PUBLISH_TO, PublishTo};
 use super::schema::{Key, Kind};
 use super::tls::{TLS, Tls};
@@ -89,12 +90,16 @@ pub(crate) struct TcpListener {
     /// No port of its own: spoken on the public port by everyone whose first bytes are neither TLS nor HTTP. One
     /// listener at most.
     pub(crate) on_public_port: bool,
-    /// How messages are told apart: `lines` end with a newline, before each of `varint` stands its length.
-    pub(crate) framing: TcpFraming,
+    /// How messages are told apart: `lines` end with a newline, before each of `varint` stands its length; for the dialects
+    /// `raw`, `fields` and `echo` also `fixed:N`, where each has N bytes, and `u8`, `u16be`, `u16le`, `u32be`, `u32le`, where its
+    /// length stands before it in such an integer.
+    pub(crate) framing: String,
     /// What is spoken: `centrifugo-json` (on lines) or `centrifugo-protobuf` (on varint) the client protocol, `raw`
-    /// none, the message is the message, `echo` what comes goes back.
+    /// none, the message is the message, `fields` one of the declared `messages`, `echo` what comes goes back.
     pub(crate) dialect: TcpDialect,
-    /// What becomes of the messages; for the dialect `raw`.
+    /// The messages of the dialect `fields`, in the order in which they are tried.
+    pub(crate) messages: Vec<TcpMessage>,
+    /// What becomes of the messages; for the dialects `raw` and `fields`.
     #[serde(flatten)]
     pub(crate) feed: Feed,
     /// Largest message a client may send, in bytes.
@@ -117,8 +122,9 @@ impl Default for TcpListener {
             address: "127.0.0.1".to_owned(),
             port: None,
             on_public_port: false,
-            framing: TcpFraming::Lines,
+            framing: "lines".to_owned(),
             dialect: TcpDialect::CentrifugoJson,
+            messages: Vec::new(),
             feed: Feed::default(),
             message_size_limit: 65_536,
             idle_timeout: Duration::ZERO,
@@ -127,17 +133,6 @@ impl Default for TcpListener {
             user_from_certificate: false,
         }
     }
-}
-
-/// How a TCP stream is cut into messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TcpFraming {
-    /// A message ends with a newline.
-    #[default]
-    Lines,
-    /// Before a message stands its length, seven bits in a byte.
-    Varint,
 }
 
 /// What is spoken on a TCP port.
@@ -151,6 +146,8 @@ pub(crate) enum TcpDialect {
     CentrifugoProtobuf,
     /// A frame comes back as it came.
     Echo,
+    /// Binary messages whose fields are declared.
+    Fields,
     /// No protocol: what is sent is the message.
     Raw,
 }
@@ -172,8 +169,9 @@ pub(super) const TCP: &[Key] = &[
     Key::new("address", Kind::Text),
     Key::new("port", Kind::Port),
     Key::new("on_public_port", Kind::Bool),
-    Key::new("framing", Kind::Choice(&["lines", "varint"])),
-    Key::new("dialect", Kind::Choice(&["centrifugo-json", "centrifugo-protobuf", "raw", "echo"])),
+    Key::new("framing", Kind::Text),
+    Key::new("dialect", Kind::Choice(&["centrifugo-json", "centrifugo-protobuf", "raw", "fields", "echo"])),
+    Key::new("messages", Kind::Sections("TcpMessage", MESSAGE)),
     Key::new("channel", Kind::Text),
     Key::new("event", Kind::Text),
     Key::new("publish_to", PUBLISH_TO),

@@ -1,8 +1,12 @@
 //! The rules of what is spoken where: sizes, compression, dialects and framings, and feeds of raw clients.
 
+use jackfield_framing::Measured;
+use jackfield_session::MAX_DECLARED;
+
+use super::DataForm;
 use super::rules::Faults;
 use super::template::{Template, Variable};
-use super::{Config, Feed, PublishTo, RawDialect, TcpDialect, TcpFraming, TcpListener};
+use super::{Config, Feed, PublishTo, RawDialect, TcpDialect, TcpListener, layout};
 
 /// What a feed in a dialect without feeds hears.
 const NO_FEED: &str = "has channel, event, publish_to or data, which only dialect = \"raw\" knows";
@@ -23,13 +27,31 @@ impl Config {
         for (index, listener) in self.tcp.iter().enumerate() {
             let above = format!("tcp[{index}]");
             faults.at_least_one(format!("{above}.message_size_limit"), listener.message_size_limit);
-            if listener.dialect == TcpDialect::Raw {
+            let has_fields = listener.dialect == TcpDialect::Fields;
+            if has_fields || listener.dialect == TcpDialect::Raw {
                 self.feed(&above, &listener.feed, false, faults);
             } else if listener.feed != Feed::default() {
                 faults.add(&above, NO_FEED);
             }
             framing(&above, listener, faults);
+            layout::rules(&above, listener, faults);
+            if has_fields == listener.messages.is_empty() {
+                let text = if has_fields {
+                    "are none; declare them in [[tcp.messages]]"
+                } else {
+                    "are for dialect = \"fields\""
+                };
+                faults.add(format!("{above}.messages"), text);
+            }
+            if has_fields && listener.feed.data != DataForm::default() {
+                faults
+                    .add(format!("{above}.data"), "is for dialect = \"raw\"; what is declared says what messages hold");
+            }
             place(&above, listener, faults);
+        }
+        let declared = self.tcp.iter().filter(|listener| Measured::parse(&listener.framing).is_some()).count();
+        if declared > MAX_DECLARED {
+            faults.add("tcp", format!("{declared} listeners have framings by length; at most {MAX_DECLARED} can"));
         }
         let mut shared = self.tcp.iter().enumerate().filter(|(_, listener)| listener.on_public_port);
         if let Some((first, _)) = shared.next() {
@@ -91,16 +113,32 @@ impl Config {
 
 /// Which dialect goes with which framing.
 fn framing(above: &str, listener: &TcpListener, faults: &mut Faults) {
-    let text = match (listener.dialect, listener.framing) {
-        (TcpDialect::CentrifugoJson, TcpFraming::Varint) => {
-            "is \"varint\" while dialect is \"centrifugo-json\"; write \"lines\", or dialect = \"centrifugo-protobuf\""
-        }
-        (TcpDialect::CentrifugoProtobuf, TcpFraming::Lines) => {
+    let framing = &*listener.framing;
+    let measured = Measured::parse(framing);
+    let is_common = matches!(framing, "lines" | "varint");
+    let text = match listener.dialect {
+        _ if !is_common && measured.is_none() => format!(
+            "{framing:?} is no framing; write \"lines\", \"varint\", \"fixed:N\" with N from 1 to 65535, or \"u8\", \"u16be\", \"u16le\", \
+             \"u32be\" or \"u32le\" for the length before each message"
+        ),
+        TcpDialect::CentrifugoJson if framing != "lines" => format!(
+            "is {framing:?} while dialect is \"centrifugo-json\"; write \"lines\", or dialect = \"centrifugo-protobuf\""
+        ),
+        TcpDialect::CentrifugoProtobuf if framing == "lines" => {
             "is \"lines\" while dialect is \"centrifugo-protobuf\", whose messages may hold newlines; write \"varint\""
+                .to_owned()
         }
-        (TcpDialect::CentrifugoJson, TcpFraming::Lines)
-        | (TcpDialect::CentrifugoProtobuf, TcpFraming::Varint)
-        | (TcpDialect::Echo | TcpDialect::Raw, TcpFraming::Lines | TcpFraming::Varint) => return,
+        TcpDialect::CentrifugoProtobuf if framing != "varint" => {
+            format!("is {framing:?} while dialect is \"centrifugo-protobuf\"; write \"varint\"")
+        }
+        TcpDialect::Fields if measured.is_none() => format!(
+            "is {framing:?} while dialect is \"fields\"; write \"fixed:N\", or the integer that stands before each message, such as \"u16be\""
+        ),
+        TcpDialect::Echo | TcpDialect::Fields | TcpDialect::Raw if matches!(measured, Some(Measured::Fixed(length)) if usize::from(length) > listener.message_size_limit) =>
+        {
+            format!("is {framing:?}, more than message_size_limit, {}", listener.message_size_limit)
+        }
+        _ => return,
     };
     faults.add(format!("{above}.framing"), text);
 }

@@ -64,6 +64,7 @@ impl Server {
             address_limit: 0,
             trusted: Arc::default(),
             compression: Compression::default(),
+            declared: Arc::default(),
             hand_over: None,
             counters: Arc::default(),
             seed: 1,
