@@ -1,10 +1,12 @@
 //! Dead letters in RabbitMQ: one queue. What is looked at is out of it until the connection ends, and goes back to where it was.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use jackfield_bridge::QueueError;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
@@ -15,6 +17,10 @@ use super::wire::{PERSISTENT, classify};
 use super::{CONFIRM_TIMEOUT, MANDATORY, late, uri};
 use crate::dead::{self, DeadLetters, Done, Job, Letter, Wanted};
 use crate::registry::{OpenError, Options};
+
+/// How often it is looked whether the queue has its letters again, and how long after each time.
+const LOOKS: u32 = 100;
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The dead letters of a RabbitMQ.
 pub(crate) struct RabbitDead {
@@ -45,12 +51,14 @@ impl RabbitDead {
             Err(error) if is_absent(&error) => return Ok(()),
             Err(error) => return Err(classify(&error)),
         };
+        let (mut looked, mut settled) = (0, 0);
         for _ in 0..count {
             if wanted.is_full(done.len()) {
                 break;
             }
             let got = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await.map_err(failed)?;
             let Some(came) = got else { break };
+            looked += 1;
             let letter = read(&came, self.topology.partitions);
             if !wanted.fits(&letter) {
                 continue;
@@ -63,8 +71,29 @@ impl RabbitDead {
             }
             if matches!(verdict, Done::Dropped | Done::Replayed) {
                 channel.basic_ack(came.delivery_tag, BasicAckOptions::default()).await.map_err(failed)?;
+                settled += 1;
             }
             done.push((letter, verdict));
+        }
+        if looked > settled {
+            self.give_back(&channel, count - settled).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what was only looked at, and waits until the queue has it: the end of a connection does so too, but later,
+    /// and who looks in between would not find it.
+    async fn give_back(&self, channel: &Channel, whole: u32) -> lapin::Result<()> {
+        let options = BasicNackOptions { multiple: true, requeue: true };
+        channel.basic_nack(0, options).await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        for _ in 0..LOOKS {
+            let queue = channel.queue_declare(self.topology.dead().into(), passive, FieldTable::default()).await?;
+            // Fewer for long: somebody else takes letters at the same time.
+            if queue.message_count() >= whole {
+                break;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
         }
         Ok(())
     }
