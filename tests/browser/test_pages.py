@@ -93,7 +93,7 @@ def test_two_browsers_and_a_tcp_client_chat(queue: dict[str, str], tmp_path: Pat
 
     try:
         wait_for(answers, "the demo's pages", 240)
-        browse("browser.mjs", DEMO_PORT=str(web), LINES_PORT=str(lines), **queue_of(environment))
+        browse("chat.mjs", DEMO_PORT=str(web), LINES_PORT=str(lines), **queue_of(environment))
     except AssertionError:
         print(log.read_text()[-4000:])
         raise
