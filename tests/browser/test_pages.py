@@ -73,12 +73,17 @@ def test_two_browsers_and_a_tcp_client_chat(queue: dict[str, str], tmp_path: Pat
         environment.pop(name, None)
     if queue["JACKFIELD_BACKEND"] == "embedded":
         environment["JACKFIELD_URL"] = f"redis://127.0.0.1:{environment['JACKFIELD_EMBEDDED_PORT']}/0"
+    command = [sys.executable, "demos/run", "--jackfield", str(BINARY), "--port", str(web)]
+    told = dict(environment)
+    if queue["JACKFIELD_BACKEND"] != "embedded":  # the flag says as much as the two variables
+        del told["JACKFIELD_BACKEND"]
+        command += ["--queue", told.pop("JACKFIELD_URL")]
     log = tmp_path / "log"
     with log.open("wb") as out:
         demo = subprocess.Popen(
-            [sys.executable, "demos/run", "--jackfield", str(BINARY), "--port", str(web)],
+            command,
             cwd=ROOT,
-            env=environment,
+            env=told,
             stdout=out,
             stderr=out,
         )

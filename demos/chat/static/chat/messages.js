@@ -169,13 +169,13 @@ export class Messages {
     byId("empty").hidden = list.children.length > 0;
   }
 
-  /** Below the last message that each of the others has read: who it is. */
+  /** Below the last message of somebody else that each of the others has read: who it is. */
   marks(readers) {
     const names = new Map();
     for (const { id, name, read } of readers) {
-      if (id === this.#me.id || !read) continue;
-      const last = Math.max(0, ...[...this.#stored.keys()].filter((one) => one <= read));
-      if (last && this.#stored.get(last).author.id !== id) names.set(last, [...(names.get(last) ?? []), name]);
+      if (id === this.#me.id) continue;
+      const last = Math.max(0, ...[...this.#stored.values()].filter((one) => one.id <= read && one.author.id !== id).map((one) => one.id));
+      if (last) names.set(last, [...(names.get(last) ?? []), name]);
     }
     for (const seen of list.querySelectorAll(".seen")) seen.remove();
     for (const [id, who] of names) {
