@@ -21,6 +21,7 @@ CSRF_TRUSTED_ORIGINS = words("DJANGO_CSRF_TRUSTED_ORIGINS", "")
 INSTALLED_APPS = [
     "demo",
     "chat",
+    "dashboard",
     "django_jackfield",
     "django_jackfield.outbox",
     "django.contrib.auth",
