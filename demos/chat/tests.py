@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.test import SimpleTestCase, TestCase
+from django.test import TestCase
 from django.urls import reverse
 from django_jackfield.dispatch import Dispatcher, Outcome
 from django_jackfield.event import Event
@@ -429,16 +427,3 @@ class PageTests(ChatCase):
         with self.assertLogs("django.request", "WARNING"):
             answer = self.client.get(f"/chat/rooms/{self.room.pk}/messages/")
         self.assertEqual(answer.status_code, 403)
-
-
-class DocsTests(SimpleTestCase):
-    """docs/demo-chat.md."""
-
-    def test_what_the_page_shows_is_what_runs(self) -> None:
-        page = (settings.BASE_DIR.parent / "docs" / "demo-chat.md").read_text()
-        blocks = re.findall(r"```(?:python|js)\n(?:#|//) (chat/\S+)\n\n?(.*?)```", page, re.S)
-        self.assertGreater(len(blocks), 4)
-        for file, block in blocks:
-            for part in block.strip("\n").split("\n\n\n"):
-                with self.subTest(file=file, part=part[:60]):
-                    self.assertIn(part, (settings.BASE_DIR / file).read_text())

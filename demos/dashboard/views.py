@@ -59,9 +59,9 @@ class OrdersView(View):
         return JsonResponse({"orders": list(orders.values(*OrdersBoard.fields))})
 
     def post(self, request: HttpRequest) -> JsonResponse:
-        """A new order, and a step for one that waits. `save()` is all that tells the boards."""
+        """A new order, and a step for two that wait. `save()` is all that tells the boards."""
         Order.random().save()
-        if waiting := Order.objects.exclude(status=Order.Status.SHIPPED).order_by("?").first():
+        for waiting in Order.objects.exclude(status=Order.Status.SHIPPED).order_by("?")[:2]:
             waiting.advance()
             waiting.save()
         return JsonResponse({}, status=201)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import suppress
 from io import StringIO
@@ -85,3 +86,22 @@ class ServerInfoTests(TestCase):
         answer = self.client.get("/server-info/")
         wanted = {200: {"hostname", "ip_address"}, 500: {"error"}}
         self.assertEqual(set(answer.json()), wanted[answer.status_code])
+
+
+class DocsTests(SimpleTestCase):
+    """docs/demo-*.md."""
+
+    def test_what_the_pages_show_is_what_runs(self) -> None:
+        pages = sorted((settings.BASE_DIR.parent / "docs").glob("demo-*.md"))
+        self.assertEqual(
+            [page.stem.partition("-")[2] for page in pages],
+            sorted(one.name for one in APPLICATIONS if one.is_here),
+        )
+        for page in pages:
+            blocks = re.findall(
+                r"```(?:python|js)\n(?:#|//) (\S+)\n\n(.*?)```", page.read_text(), re.S
+            )
+            self.assertGreater(len(blocks), 3, page)
+            for file, block in blocks:
+                with self.subTest(page=page.name, file=file, block=block[:60]):
+                    self.assertIn(block.strip("\n"), (settings.BASE_DIR / file).read_text())

@@ -5,13 +5,14 @@ import { byId, config, tried } from "../demo/page.js";
 import { draw } from "./charts.js";
 import { EventFeed, SocketFeed } from "./feed.js";
 
-const WAIT_MS = 4000; // for a first WebSocket, before EventSource is tried
+const FAILURES = 2; // of a first WebSocket, before EventSource is tried
 const CUSTOMER_MS = 400;
 const page = config("board-data");
 const orders = new Map(); // id -> order
 const region = () => byId("region").value;
 let feed = null;
 let frame = 0;
+let failures = 0;
 let hadSocket = false;
 
 /* Orders. */
@@ -51,6 +52,11 @@ const tell = {
     byId("state").dataset.state = name;
     byId("state").textContent = said;
   },
+  failed() {
+    if (hadSocket || ++failures < FAILURES || byId("blocked").checked) return;
+    byId("blocked").checked = true; // nothing comes through: a proxy that knows no WebSocket, perhaps
+    follow();
+  },
   signedOut: () => location.assign(page.loginUrl),
 };
 function follow() {
@@ -65,11 +71,6 @@ byId("region").addEventListener("change", () => {
   changed();
   follow();
 });
-setTimeout(() => {
-  if (hadSocket || byId("blocked").checked) return;
-  byId("blocked").checked = true; // nothing came through: a proxy that knows no WebSocket, perhaps
-  follow();
-}, WAIT_MS);
 
 /* Customers: each is a POST to an ordinary view. */
 let customers = 0;

@@ -1,7 +1,7 @@
 // One channel by whatever gets through: the module's WebSocket, or a browser's own EventSource.
 //
-// A feed tells `orders(event, order)`, `state(name, said)`, and `open()` when it stands anew: then something may be missing,
-// and the page reads what it missed over HTTP.
+// A feed tells `order(event, order)`, `state(name, said)`, `failed()`, `signedOut()`, and `open()` when it stands anew: then
+// something may be missing, and the page reads what it missed over HTTP.
 
 import { jackfield } from "../django_jackfield/jackfield.js";
 import { config } from "../demo/page.js";
@@ -23,6 +23,7 @@ export class SocketFeed {
     this.#stops = [
       jackfield.on("state", state),
       jackfield.on("signedout", tell.signedOut),
+      jackfield.on("error", tell.failed),
       ...EVENTS.map((event) => this.#channel.on(event, (order) => tell.order(event, order))),
       this.#channel.on("gap", tell.open),
       this.#channel.on("subscribed", ({ again }) => {
@@ -46,11 +47,14 @@ export class EventFeed {
   #tokenUrl;
   #source = null;
   #timer = 0;
-  #closed = false;
+  #patience = 0;
+  #silence = 35_000; // a ping comes every so often; a line that is dead says nothing
+  #closed = new AbortController();
 
   constructor(name, tell, tokenUrl) {
     jackfield.disconnect();
     [this.#name, this.#tell, this.#tokenUrl] = [name, tell, tokenUrl];
+    addEventListener("offline", () => this.#later(), { signal: this.#closed.signal });
     this.#open();
   }
 
@@ -58,20 +62,23 @@ export class EventFeed {
   async #open() {
     this.#tell.state("connecting", "Connecting…");
     const response = await fetch(this.#tokenUrl).catch(() => null);
-    if (this.#closed) return;
+    if (this.#closed.signal.aborted) return;
     if (response?.status === 403) return this.#tell.signedOut();
     if (!response?.ok) return this.#later();
     const { token } = await response.json();
     const url = new URL("uni_sse", config("jackfield-config").url.replace(/^ws/, "http"));
     url.searchParams.set("cf_connect", JSON.stringify({ token, subs: { [this.#name]: {} } }));
-    if (this.#closed) return;
+    if (this.#closed.signal.aborted) return;
     this.#source = new EventSource(url);
     this.#source.onerror = () => this.#later();
     this.#source.onmessage = ({ data }) => this.#heard(JSON.parse(data));
   }
 
   #heard({ connect, disconnect, pub }) {
+    clearTimeout(this.#patience);
     if (disconnect) return this.#later();
+    if (connect?.ping) this.#silence = (connect.ping + 10) * 1000;
+    this.#patience = setTimeout(() => this.#later(), this.#silence);
     if (connect) {
       this.#tell.state("live", "Live by EventSource");
       this.#tell.open();
@@ -83,12 +90,14 @@ export class EventFeed {
     this.#source?.close();
     this.#tell.state("connecting", "Connecting…");
     clearTimeout(this.#timer);
-    if (!this.#closed) this.#timer = setTimeout(() => this.#open(), PAUSE_MS);
+    clearTimeout(this.#patience);
+    if (!this.#closed.signal.aborted) this.#timer = setTimeout(() => this.#open(), PAUSE_MS);
   }
 
   close() {
-    this.#closed = true;
+    this.#closed.abort();
     clearTimeout(this.#timer);
+    clearTimeout(this.#patience);
     this.#source?.close();
   }
 }
