@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -52,7 +53,7 @@ class OrdersView(View):
 
     def get(self, request: HttpRequest) -> JsonResponse:
         """Orders as the channel tells them."""
-        orders = Order.objects.filter(at__gt=timezone.now() - WINDOW)
+        orders = last_hour()
         if since := moment(request.GET.get("since", "")):
             # Why: a transaction that began before commits after it, with the older time.
             orders = orders.filter(updated__gte=since - OVERLAP)
@@ -61,10 +62,15 @@ class OrdersView(View):
     def post(self, request: HttpRequest) -> JsonResponse:
         """A new order, and a step for two that wait. `save()` is all that tells the boards."""
         Order.random().save()
-        for waiting in Order.objects.exclude(status=Order.Status.SHIPPED).order_by("?")[:2]:
+        for waiting in last_hour().exclude(status=Order.Status.SHIPPED).order_by("?")[:2]:
             waiting.advance()
             waiting.save()
         return JsonResponse({}, status=201)
+
+
+def last_hour() -> QuerySet[Order]:
+    """What the page looks at."""
+    return Order.objects.filter(at__gt=timezone.now() - WINDOW)
 
 
 def moment(text: str) -> Any:

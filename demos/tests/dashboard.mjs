@@ -75,6 +75,12 @@ await withBrowser(async (browser) => {
   }
   console.log("ok   a dropped network: both ways catch up");
 
+  // Who watches orders is connected, so a mention in the chat is shown here, by either way.
+  const mention = "{'event': 'mention', 'data': {'author': {'name': 'cy'}, 'text': 'look', 'room': '/chat/rooms/1/', 'title': 'Lobby'}}";
+  await shell("from django_jackfield import send; from django.contrib.auth.models import User", `[send(user=User.objects.get(username=name), data=${mention}).id for name in ('ann', 'bob')]`);
+  for (const page of [ann, bob]) await page.locator(".toast", { hasText: "cy mentioned you in Lobby: look" }).waitFor();
+  console.log("ok   personal messages: shown by WebSocket and by EventSource");
+
   // One region has a channel of its own.
   await ann.getByLabel("Region").selectOption("north");
   await state(ann, "Live by WebSocket");

@@ -2,11 +2,12 @@
 // and waiting for conditions.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -29,9 +30,41 @@ const run = async (command, args, options) => (await promisify(execFile)(command
 
 // Django's command line, and what an expression is worth there.
 export const manage = (...words) => run(PYTHON, ["manage.py", ...words], { cwd: DEMOS });
-export async function shell(imports, expression) {
-  const code = `import json; ${imports}; print(json.dumps(${expression}))`;
-  return JSON.parse((await manage("shell", "-c", code)).split("\n").at(-1));
+const SHELL = `
+import json, sys
+for line in sys.stdin:
+    imports, expression = json.loads(line)
+    scope = {}
+    exec(imports, scope)
+    print("=>" + json.dumps(eval(expression, scope)), flush=True)
+`;
+let django = null; // one process for all questions: a start takes longer than an answer
+export function shell(imports, expression) {
+  django ??= new Answers(spawn(PYTHON, ["manage.py", "shell", "-c", SHELL], { cwd: DEMOS, stdio: ["pipe", "pipe", "inherit"] }));
+  return django.ask(JSON.stringify([imports, expression]));
+}
+class Answers {
+  #process;
+  #waiting = [];
+
+  constructor(process) {
+    this.#process = process;
+    createInterface({ input: process.stdout }).on("line", (line) => {
+      if (line.startsWith("=>")) this.#waiting.shift().resolve(JSON.parse(line.slice(2)));
+    });
+    process.on("close", (code) => this.#waiting.forEach(({ reject }) => reject(new Error(`manage.py shell ended with ${code}`))));
+  }
+
+  ask(question) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#process.stdin.write(`${question}\n`);
+    });
+  }
+
+  end() {
+    this.#process.stdin.end();
+  }
 }
 
 // Runs a test with a browser of its own; the profile is empty and goes with it.
@@ -46,6 +79,7 @@ export async function withBrowser(test) {
     await test(browser);
   } finally {
     await browser.close();
+    django?.end();
     await rm(profile, { recursive: true, force: true });
   }
 }

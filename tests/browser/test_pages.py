@@ -32,7 +32,7 @@ def browse(script: str, **environment: str) -> None:
         env={**os.environ, "SCREENSHOTS": SCREENSHOTS, **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=400,
         check=False,
     )
     print(done.stdout)

@@ -3,8 +3,8 @@
 
 import { JackfieldError, jackfield } from "../django_jackfield/jackfield.js";
 import { ask, byId, config, tried } from "../demo/page.js";
+import { hearPersonal } from "../demo/personal.js";
 import { Composer, Typers } from "./composer.js";
-import "./mentions.js";
 import { Messages, atEnd, toEnd, tool } from "./messages.js";
 import { People } from "./people.js";
 import { Sending } from "./sending.js";
@@ -173,4 +173,5 @@ show(page.messages, { earlier: true });
 toEnd();
 people.draw();
 rights();
+hearPersonal();
 if (matchMedia("(hover: hover)").matches) composer.focus();

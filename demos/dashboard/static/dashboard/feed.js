@@ -5,6 +5,7 @@
 
 import { jackfield } from "../django_jackfield/jackfield.js";
 import { config } from "../demo/page.js";
+import { hearPersonal, personal } from "../demo/personal.js";
 
 const PAUSE_MS = 1000;
 const EVENTS = ["created", "updated", "deleted"];
@@ -22,6 +23,7 @@ export class SocketFeed {
     };
     this.#stops = [
       jackfield.on("state", state),
+      hearPersonal(),
       jackfield.on("signedout", tell.signedOut),
       jackfield.on("error", tell.failed),
       ...EVENTS.map((event) => this.#channel.on(event, (order) => tell.order(event, order))),
@@ -74,7 +76,7 @@ export class EventFeed {
     this.#source.onmessage = ({ data }) => this.#heard(JSON.parse(data));
   }
 
-  #heard({ connect, disconnect, pub }) {
+  #heard({ connect, disconnect, message, pub }) {
     clearTimeout(this.#patience);
     if (disconnect) return this.#later();
     if (connect?.ping) this.#silence = (connect.ping + 10) * 1000;
@@ -83,6 +85,7 @@ export class EventFeed {
       this.#tell.state("live", "Live by EventSource");
       this.#tell.open();
     }
+    if (message) personal(message.data);
     if (pub) this.#tell.order(pub.data.event, pub.data.data);
   }
 

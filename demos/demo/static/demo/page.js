@@ -40,7 +40,7 @@ export function announce(said) {
   byId("announce").replaceChildren(element("span", "", said));
 }
 
-// For everybody, until it is closed or eight seconds are over.
+// For everybody, until it is closed or could be read for eight seconds.
 export function toast(said, { href, label = "Open" } = {}) {
   const made = element("div", "toast", element("span", "", said));
   if (href) {
@@ -52,7 +52,9 @@ export function toast(said, { href, label = "Open" } = {}) {
   close.setAttribute("aria-label", "Close");
   made.append(close);
   byId("toasts").append(made);
-  setTimeout(() => made.remove(), 8000);
+  const leave = () => setTimeout(() => made.remove(), 8000);
+  if (document.hidden) document.addEventListener("visibilitychange", leave, { once: true });
+  else leave();
 }
 
 // Resolves with true if the user says so.
