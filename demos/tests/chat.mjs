@@ -136,6 +136,10 @@ await withBrowser(async (browser) => {
   });
   await ann.locator("#talk").dispatchEvent("drop", { dataTransfer: dropped });
   await ann.locator("#note", { hasText: "“photo.png” was not sent: this chat takes text only" }).waitFor();
+  await until("the end of the list in sight all the same", () => ann.evaluate(() => {
+    const list = document.getElementById("scroll");
+    return list.scrollHeight - list.scrollTop - list.clientHeight < 2;
+  }));
   console.log("ok   refusal: the author is told why, of a message and of a file");
 
   // Bob's network goes: what he writes waits; what is said and edited meanwhile he gets, from the server's history.

@@ -3,6 +3,7 @@
 import { byId } from "../demo/page.js";
 
 const TYPING_EVERY_MS = 2000;
+const NOTE_MS = 15_000;
 const form = byId("composer");
 const text = byId("text");
 
@@ -10,6 +11,7 @@ export class Composer {
   #limit;
   #toldTyping = 0;
   #editing = null;
+  #noteTimer = 0;
   #on;
 
   /** `on`: say(words), edit(message, words), last() for the arrow up, typing(on). */
@@ -120,6 +122,8 @@ export class Composer {
     const what = files.length === 1 ? `“${files[0].name}” was not sent` : files.length ? `${files.length} files were not sent` : "Files are not taken here";
     byId("note").textContent = `${what}: this chat takes text only. Put the file somewhere and send a link to it.`;
     byId("note").hidden = false;
+    clearTimeout(this.#noteTimer);
+    this.#noteTimer = setTimeout(() => (byId("note").hidden = true), NOTE_MS);
   }
 }
 

@@ -36,7 +36,12 @@ export function toEnd() {
   byId("newer").hidden = true;
 }
 byId("newer").addEventListener("click", toEnd);
-scroll.addEventListener("scroll", () => atEnd() && (byId("newer").hidden = true), { passive: true });
+let follows = true; // the end, also when what stands below the list grows
+scroll.addEventListener("scroll", () => {
+  follows = atEnd();
+  if (follows) byId("newer").hidden = true;
+}, { passive: true });
+new ResizeObserver(() => follows && toEnd()).observe(scroll);
 
 export class Messages {
   #stored = new Map(); // id -> message
