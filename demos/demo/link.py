@@ -32,6 +32,12 @@ def driver(environment: Mapping[str, str]) -> str:
     return name
 
 
+def driver_of(url: str) -> str | None:
+    """The kind of queue that a URL names."""
+    schemes = {"redis": "redis", "rediss": "redis", "amqp": "rabbitmq", "amqps": "rabbitmq"}
+    return schemes.get(urlsplit(url).scheme)
+
+
 def queue_url(environment: Mapping[str, str]) -> str:
     """Where the queue is."""
     if url := environment.get("JACKFIELD_URL"):

@@ -19,8 +19,11 @@ ALLOWED_HOSTS = words("DJANGO_ALLOWED_HOSTS", "localhost 127.0.0.1 [::1]")
 CSRF_TRUSTED_ORIGINS = words("DJANGO_CSRF_TRUSTED_ORIGINS", "")
 
 INSTALLED_APPS = [
+    "demo",
     "chat",
+    "dashboard",
     "django_jackfield",
+    "django_jackfield.outbox",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -70,7 +73,7 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "rooms"
+LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
@@ -86,7 +89,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic
 
 BACKENDS = {
@@ -100,10 +102,9 @@ JACKFIELD = {
         "OPTIONS": link.backend_options(os.environ),
         "KEYS": [link.token_key(os.environ)],
         "PUBLIC_URL": os.environ.get("JACKFIELD_PUBLIC_URL") or None,
+        "OUTBOX": True,  # what was committed is told, whatever is killed and whenever
     }
 }
-# Where browsers find the server if PUBLIC_URL does not say it: the page's own host, and this port.
-JACKFIELD_PORT = os.environ.get("JACKFIELD_HTTP_SERVER_PORT") or "8400"
 
 LOGGING = {
     "version": 1,

@@ -1,10 +1,14 @@
-// What both browser tests need: Chromium, a TCP client that speaks lines, and waiting for conditions.
+// What the browser tests need: Chromium, users who log in, a network that goes and comes, a TCP client that speaks lines,
+// and waiting for conditions.
 
-import { execFile } from "node:child_process";
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { chromium } from "playwright-core";
@@ -16,6 +20,52 @@ const FLAGS = [
 ];
 
 export const env = (name, otherwise) => process.env[name] || otherwise;
+
+const DEMOS = dirname(dirname(fileURLToPath(import.meta.url)));
+const PYTHON = env("PYTHON", join(DEMOS, ".venv", "bin", "python"));
+const ORIGIN = `http://127.0.0.1:${env("DEMO_PORT", "8000")}`;
+export const at = (path) => `${ORIGIN}/${path}`;
+
+const run = async (command, args, options) => (await promisify(execFile)(command, args, options)).stdout.trim();
+
+// Django's command line, and what an expression is worth there.
+export const manage = (...words) => run(PYTHON, ["manage.py", ...words], { cwd: DEMOS });
+const SHELL = `
+import json, sys
+for line in sys.stdin:
+    imports, expression = json.loads(line)
+    scope = {}
+    exec(imports, scope)
+    print("=>" + json.dumps(eval(expression, scope)), flush=True)
+`;
+let django = null; // one process for all questions: a start takes longer than an answer
+export function shell(imports, expression) {
+  django ??= new Answers(spawn(PYTHON, ["manage.py", "shell", "-c", SHELL], { cwd: DEMOS, stdio: ["pipe", "pipe", "inherit"] }));
+  return django.ask(JSON.stringify([imports, expression]));
+}
+class Answers {
+  #process;
+  #waiting = [];
+
+  constructor(process) {
+    this.#process = process;
+    createInterface({ input: process.stdout }).on("line", (line) => {
+      if (line.startsWith("=>")) this.#waiting.shift().resolve(JSON.parse(line.slice(2)));
+    });
+    process.on("close", (code) => this.#waiting.forEach(({ reject }) => reject(new Error(`manage.py shell ended with ${code}`))));
+  }
+
+  ask(question) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#process.stdin.write(`${question}\n`);
+    });
+  }
+
+  end() {
+    this.#process.stdin.end();
+  }
+}
 
 // Runs a test with a browser of its own; the profile is empty and goes with it.
 export async function withBrowser(test) {
@@ -29,6 +79,7 @@ export async function withBrowser(test) {
     await test(browser);
   } finally {
     await browser.close();
+    django?.end();
     await rm(profile, { recursive: true, force: true });
   }
 }
@@ -39,9 +90,35 @@ export async function quietPage(context, faults) {
   page.setDefaultTimeout(PATIENCE_MS);
   page.on("pageerror", (error) => faults.push(`${page.url()}: ${error}`));
   page.on("console", (message) => {
-    if (message.type() === "error") faults.push(`${page.url()}: ${message.text()}`);
+    if (message.type() === "error") faults.push(`${page.url()}: ${message.text()} ${message.location().url}`);
   });
   return page;
+}
+
+// The page of a user of the demo, at the list of the applications.
+export async function logIn(browser, name, faults, size) {
+  const context = await browser.newContext({ viewport: size });
+  const page = await quietPage(context, faults);
+  await page.goto(at("login/"));
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill("jackfield");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("heading", { name: "Live applications" }).waitFor();
+  return page;
+}
+
+// Takes the network away from a page, and gives it back: to the session that took it.
+const sessions = new WeakMap();
+export async function network(page, isThere) {
+  if (!sessions.has(page)) sessions.set(page, await page.context().newCDPSession(page));
+  const session = sessions.get(page);
+  await session.send("Network.emulateNetworkConditions", { offline: !isThere, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await page.waitForFunction((isThere) => navigator.onLine === isThere, isThere);
+}
+
+// Fails if a console told of an error that the test did not bring about.
+export function noFaults(faults, expected) {
+  assert.deepEqual(faults.filter((fault) => !expected.test(fault)), []);
 }
 
 export async function screenshot(page, name) {
@@ -62,7 +139,6 @@ export async function until(what, look) {
   }
 }
 
-export const run = async (command, args, options) => (await promisify(execFile)(command, args, options)).stdout.trim();
 
 // A TCP socket that reads lines.
 export class Lines {

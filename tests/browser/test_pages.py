@@ -32,14 +32,14 @@ def browse(script: str, **environment: str) -> None:
         env={**os.environ, "SCREENSHOTS": SCREENSHOTS, **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=400,
         check=False,
     )
     print(done.stdout)
     assert done.returncode == 0, f"{script}:\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def queue(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """The environment that names a queue which runs."""
     kind = request.param
@@ -54,10 +54,12 @@ def queue(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         server.remove()
 
 
-@pytest.mark.parametrize("queue", ["embedded", "redis", "rabbitmq"], indirect=True)
-def test_two_browsers_and_a_tcp_client_chat(queue: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """`demos/run` on a queue and ports of its own; what the browser tests must know of it."""
+    folder = tmp_path_factory.mktemp("demo")
     web, public, lines = free_port(), free_port(), free_port()
-    config = tmp_path / "jackfield.toml"
+    config = folder / "jackfield.toml"
     config.write_text((ROOT / "demos/jackfield.toml").read_text().replace("port = 8403", f"port = {lines}"))
     environment = {
         **os.environ,
@@ -66,25 +68,23 @@ def test_two_browsers_and_a_tcp_client_chat(queue: dict[str, str], tmp_path: Pat
         "JACKFIELD_HTTP_SERVER_PORT": str(public),
         "JACKFIELD_HTTP_SERVER_INTERNAL_PORT": str(free_port()),
         "JACKFIELD_EMBEDDED_PORT": str(free_port()),
-        "JACKFIELD_PUBLIC_URL": f"ws://127.0.0.1:{public}/connection/websocket",
-        "DEMO_STATE": str(tmp_path / "state"),
+        "DEMO_STATE": str(folder / "state"),
     }
     for name in ("JACKFIELD_BIN", "JACKFIELD_NODE_MODULES", "JACKFIELD_SCREENSHOTS"):
         environment.pop(name, None)
     if queue["JACKFIELD_BACKEND"] == "embedded":
         environment["JACKFIELD_URL"] = f"redis://127.0.0.1:{environment['JACKFIELD_EMBEDDED_PORT']}/0"
-    log = tmp_path / "log"
+    command = [sys.executable, "demos/run", "--jackfield", str(BINARY), "--port", str(web)]
+    told = dict(environment)
+    if queue["JACKFIELD_BACKEND"] != "embedded":  # the flag says as much as the two variables
+        del told["JACKFIELD_BACKEND"]
+        command += ["--queue", told.pop("JACKFIELD_URL")]
+    log = folder / "log"
     with log.open("wb") as out:
-        demo = subprocess.Popen(
-            [sys.executable, "demos/run", "--jackfield", str(BINARY), "--port", str(web)],
-            cwd=ROOT,
-            env=environment,
-            stdout=out,
-            stderr=out,
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=told, stdout=out, stderr=out)
 
     def answers() -> bool:
-        assert demo.poll() is None, f"demos/run ended:\n{log.read_text()}"
+        assert process.poll() is None, f"demos/run ended:\n{log.read_text()}"
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{web}/server-info/", timeout=2) as page:
                 return bool(page.status == 200)
@@ -93,13 +93,32 @@ def test_two_browsers_and_a_tcp_client_chat(queue: dict[str, str], tmp_path: Pat
 
     try:
         wait_for(answers, "the demo's pages", 240)
-        browse("browser.mjs", DEMO_PORT=str(web), LINES_PORT=str(lines), **queue_of(environment))
-    except AssertionError:
-        print(log.read_text()[-4000:])
-        raise
+        yield {"DEMO_PORT": str(web), "LINES_PORT": str(lines), "DEMO_LOG": str(log), **queue_of(environment)}
     finally:
-        demo.send_signal(signal.SIGINT)
-        demo.wait(60)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def browse_demo(script: str, demo: dict[str, str]) -> None:
+    """Runs one browser test; if it fails, what the demo said is told as well."""
+    try:
+        browse(script, **demo)
+    except AssertionError:
+        print(Path(demo["DEMO_LOG"]).read_text()[-4000:])
+        raise
+
+
+on_each_queue = pytest.mark.parametrize("queue", ["embedded", "redis", "rabbitmq"], indirect=True, scope="module")
+
+
+@on_each_queue
+def test_two_browsers_and_a_tcp_client_chat(demo: dict[str, str]) -> None:
+    browse_demo("chat.mjs", demo)
+
+
+@on_each_queue
+def test_a_dashboard_by_websocket_and_by_eventsource(demo: dict[str, str]) -> None:
+    browse_demo("dashboard.mjs", demo)
 
 
 def queue_of(environment: dict[str, str]) -> dict[str, str]:

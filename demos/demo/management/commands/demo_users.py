@@ -2,29 +2,30 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from chat.models import Room
-
 NAMES = ("ann", "bob", "cy")
-TITLES = ("Lobby", "Patch bay", "Quiet corner")
 PASSWORD = "jackfield"  # noqa: S105
 
 
 class Command(BaseCommand):
-    """Makes people and rooms to try the demo with; run again, it changes nothing."""
+    """Makes people to try the demos with, and what each app begins with: its `seed(users)`.
 
-    help = f"Makes the users {', '.join(NAMES)} with the password {PASSWORD!r}, and rooms for them."
+    Run again, it changes nothing.
+    """
+
+    help = f"Makes the users {', '.join(NAMES)} with the password {PASSWORD!r}, and data for them."
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         """Makes what is missing."""
         users = [self.user(name) for name in NAMES]
-        if not Room.objects.exists():
-            for title in TITLES:
-                Room.objects.create(title=title).members.add(*users)
+        for app in apps.get_app_configs():
+            if seed := getattr(app, "seed", None):
+                seed(users)
         self.stdout.write(f"{', '.join(NAMES)}: password {PASSWORD!r}")
 
     def user(self, name: str) -> Any:

@@ -1,0 +1,21 @@
+"""What pages are told of orders. Nobody publishes: the model tells of itself."""
+
+from __future__ import annotations
+
+from django_jackfield import History, ModelChannel
+
+from dashboard.models import Order
+
+
+class OrdersBoard(ModelChannel):
+    """`orders:north` and its like, and `orders:all`."""
+
+    pattern = "orders:<slug:region>"
+    model = Order
+    fields = ["id", "region", "status", "total", "at", "updated"]
+    access = "authenticated"
+    history = History(size=1000, ttl="10m")
+
+    def channels_for(self, order: Order) -> list[str]:
+        """The board of its region, and that of the whole shop."""
+        return [self.name(region) for region in (order.region, "all")]

@@ -1,0 +1,124 @@
+// The dashboard in three pages: Ann's by WebSocket, Bob's where no WebSocket gets through, Cy's with the switch, against `demos/run`.
+//
+//   DEMO_PORT=8000 SCREENSHOTS=/tmp/shots node dashboard.mjs
+
+import assert from "node:assert/strict";
+
+import { at, logIn, network, noFaults, quietPage, screenshot, shell, until, withBrowser } from "./harness.mjs";
+
+const IMPORTS = "from datetime import timedelta; from django.utils import timezone; from django.db.models import Count, Sum; from dashboard.models import Order";
+const PHONE = { width: 390, height: 844 };
+const state = (page, said) => page.locator("#state", { hasText: said }).waitFor();
+const figures = async (page) => [Number(await page.locator("#count").textContent()), await page.locator("#revenue").textContent()];
+async function stored(region) {
+  const where = region ? `region='${region}', ` : "";
+  const { count, sum } = await shell(IMPORTS, `{k: str(v) for k, v in Order.objects.filter(${where}at__gt=timezone.now() - timedelta(hours=1)).aggregate(count=Count('pk'), sum=Sum('total')).items()}`);
+  return [Number(count), new Intl.NumberFormat("en-US", { minimumFractionDigits: 2 }).format(Number(sum))];
+}
+const agree = async (what, pages, wanted) => {
+  for (const page of pages) await until(`${what}: ${wanted}`, async () => String(await figures(page)) === String(wanted));
+};
+const sell = (count) => shell(IMPORTS, `len([Order.random().save() for _ in range(${count})])`);
+
+await withBrowser(async (browser) => {
+  const faults = [];
+  await shell(IMPORTS, "Order.objects.update(at=timezone.now() - timedelta(hours=2))"); // what grows old in the middle would be another test
+  await sell(40);
+
+  const ann = await logIn(browser, "ann", faults, { width: 1280, height: 800 });
+  await ann.getByRole("link", { name: "Dashboard" }).click();
+  await state(ann, "Live by WebSocket");
+  const bob = await logIn(browser, "bob", faults, PHONE);
+  await bob.routeWebSocket(/./, (socket) => socket.close()); // a proxy that lets none through
+  await bob.goto(at("dashboard/"));
+  await state(bob, "Live by EventSource");
+  assert.ok(await bob.getByLabel("Block WebSocket").isChecked());
+  const cy = await logIn(browser, "cy", faults, { width: 800, height: 600 });
+  await cy.goto(at("dashboard/"));
+  await state(cy, "Live by WebSocket");
+  await agree("the last hour", [ann, bob, cy], await stored());
+  console.log("ok   the last hour: over HTTP, the same by WebSocket and by EventSource alone");
+
+  // The switch: from one way to the other and back, on an open page.
+  await cy.getByLabel("Block WebSocket").check();
+  await state(cy, "Live by EventSource");
+  await sell(3);
+  await agree("after three orders", [ann, bob, cy], await stored());
+  await cy.getByLabel("Block WebSocket").uncheck();
+  await state(cy, "Live by WebSocket");
+  await sell(2);
+  await agree("after two more", [ann, bob, cy], await stored());
+  console.log("ok   the switch: orders arrive by either way, none is lost between them");
+
+  // Customers of Ann's page are POSTs to a view; Bob sees orders come in and go their way.
+  await ann.getByLabel("Customers come in").check();
+  const [before] = await figures(bob);
+  await until("ten customers, says Bob", async () => (await figures(bob))[0] >= before + 10);
+  assert.notEqual(await bob.locator("#stages li", { hasText: "paid" }).locator("b").textContent(), "0");
+  await ann.getByLabel("Customers come in").uncheck();
+  let wanted;
+  await until("no customer is on the way", async () => String(wanted) === String((wanted = await stored())));
+  await agree("after the customers", [ann, bob, cy], wanted);
+  console.log("ok   customers: seen by everybody, and the figures are the database's");
+
+  // The network goes, by WebSocket and by EventSource; what was missed is there when it comes back.
+  for (const [page, name, said] of [[ann, "Ann", "Live by WebSocket"], [bob, "Bob", "Live by EventSource"]]) {
+    const old = await figures(page);
+    await network(page, false);
+    await state(page, "Connecting");
+    await sell(5);
+    await agree("without the network", [cy], await stored());
+    assert.deepEqual(await figures(page), old);
+    await network(page, true);
+    await state(page, said);
+    await agree(`${name} after the network`, [page], await stored());
+  }
+  console.log("ok   a dropped network: both ways catch up");
+
+  // Who watches orders is connected, so a mention in the chat is shown here, by either way.
+  const mention = "{'event': 'mention', 'data': {'author': {'name': 'cy'}, 'text': 'look', 'room': '/chat/rooms/1/', 'title': 'Lobby'}}";
+  await shell("from django_jackfield import send; from django.contrib.auth.models import User", `[send(user=User.objects.get(username=name), data=${mention}).id for name in ('ann', 'bob')]`);
+  for (const page of [ann, bob]) await page.locator(".toast", { hasText: "cy mentioned you in Lobby: look" }).waitFor();
+  console.log("ok   personal messages: shown by WebSocket and by EventSource");
+
+  // One region has a channel of its own.
+  await ann.getByLabel("Region").selectOption("north");
+  await state(ann, "Live by WebSocket");
+  await agree("the north", [ann], await stored("north"));
+  await shell(IMPORTS, "[Order(region=one, total=10).save() for one in ('north', 'south')]");
+  await agree("the north", [ann], await stored("north"));
+  await ann.getByLabel("Region").selectOption("all");
+  await agree("all again", [ann], await stored());
+  console.log("ok   regions: a channel each");
+
+  // What it looks like, with an hour that is full.
+  await shell(`${IMPORTS}; from django.apps import apps; Order.objects.all().delete(); apps.get_app_config('dashboard').seed([])`, "1");
+  for (const page of [ann, bob]) await page.reload();
+  await state(ann, "Live by WebSocket");
+  await state(bob, "Live by EventSource");
+  await sell(2);
+  for (const page of [ann, bob]) await until("bars", async () => Number(await page.locator("#count").textContent()) > 100);
+  await screenshot(ann, "dashboard-desktop-light");
+  await ann.emulateMedia({ colorScheme: "dark" });
+  await screenshot(ann, "dashboard-desktop-dark");
+  await screenshot(bob, "dashboard-phone");
+  for (const page of [ann, bob]) {
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "scrolls sideways");
+    assert.match(await page.locator("#minutes").getAttribute("aria-label"), /^Revenue by minute: now \d/);
+  }
+  await ann.getByLabel("Region").focus();
+  await ann.keyboard.press("Tab");
+  await ann.keyboard.press("Tab");
+  await ann.keyboard.press("Space");
+  await state(ann, "Live by EventSource");
+  console.log("ok   keyboard: the switch is reached and turned");
+
+  // A logout ends the page, by EventSource as well.
+  const second = await quietPage(bob.context(), faults);
+  await second.goto(at(""));
+  await second.getByRole("button", { name: "Log out" }).click();
+  await bob.getByRole("heading", { name: "Log in" }).waitFor();
+  console.log("ok   a logout ends the page");
+  noFaults(faults, /ERR_INTERNET_DISCONNECTED|WebSocket connection|status of 403 .*\/jackfield\/token\//);
+  console.log("ok   no other error on any console");
+});
