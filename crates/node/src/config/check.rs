@@ -265,7 +265,7 @@ mod tests {
                 "\"connect\" is no list; write words out of \"connect\", \"disconnect\", \"message\", \"occupied\", \
                  \"subscribe\", \"undelivered\", \"unsubscribe\" or \"vacated\" in brackets",
             ),
-            ("[[tcp]]\nname = \"a\"\nport = 1\nframing = \"line\"", "\"line\" is unknown; did you mean \"lines\"?"),
+            ("[[tcp]]\nname = \"a\"\nport = 1\ndialect = \"ecco\"", "\"ecco\" is unknown; did you mean \"echo\"?"),
             ("[log]\nlevel = 1", "1 is no text; write \"trace\", \"debug\", \"info\", \"warn\", \"error\" or \"none\""),
             (
                 "[app_link]\ndriver = \"kafka\"",

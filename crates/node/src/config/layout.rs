@@ -28,7 +28,6 @@ pub(crate) struct TcpMark {
     /// Bytes before it.
     pub(crate) offset: usize,
     /// `u8`, `i8`, or `u16`, `i16`, `u32`, `i32`, `u64`, `i64` with `be` (the highest byte first) or `le`.
-    #[serde(rename = "type")]
     pub(crate) kind: String,
     /// What it is.
     pub(crate) value: usize,
@@ -43,7 +42,6 @@ pub(crate) struct TcpField {
     /// Bytes before it.
     pub(crate) offset: usize,
     /// An integer as in `when`, `f32` or `f64` with `be` or `le`, or `text`.
-    #[serde(rename = "type")]
     pub(crate) kind: String,
     /// Texts: bytes, filled up with zeros; 0, and the last field, to the end of the message.
     pub(crate) length: usize,
@@ -60,12 +58,12 @@ pub(super) const MESSAGE: &[Key] = &[
 ];
 
 const MARK: &[Key] =
-    &[Key::required("offset", Kind::Integer), Key::required("type", Kind::Text), Key::required("value", Kind::Integer)];
+    &[Key::required("offset", Kind::Integer), Key::required("kind", Kind::Text), Key::required("value", Kind::Integer)];
 
 const FIELD: &[Key] = &[
     Key::required("name", Kind::Text),
     Key::required("offset", Kind::Integer),
-    Key::required("type", Kind::Text),
+    Key::required("kind", Kind::Text),
     Key::new("length", Kind::Integer),
     Key::new("names", Kind::Texts),
 ];
@@ -116,7 +114,7 @@ pub(super) fn rules(above: &str, listener: &TcpListener, faults: &mut Faults) {
         for (nth, mark) in message.when.iter().enumerate() {
             let above = format!("{above}.when[{nth}]");
             match Integer::parse(&mark.kind) {
-                None => faults.add(format!("{above}.type"), format!("{:?} is no integer; write {TYPES}", mark.kind)),
+                None => faults.add(format!("{above}.kind"), format!("{:?} is no integer; write {TYPES}", mark.kind)),
                 Some(kind) if !i64::try_from(mark.value).is_ok_and(|value| kind.holds(value)) => {
                     faults.add(format!("{above}.value"), format!("{} does not fit into {:?}", mark.value, mark.kind));
                 }
@@ -133,9 +131,11 @@ pub(super) fn rules(above: &str, listener: &TcpListener, faults: &mut Faults) {
             }
             match field_kind(field) {
                 None => {
-                    let text =
-                        format!("{:?} is no type; write {TYPES}, f32be, f32le, f64be, f64le or text", field.kind);
-                    faults.add(format!("{above}.type"), text);
+                    let text = format!(
+                        "{:?} is no kind of field; write {TYPES}, f32be, f32le, f64be, f64le or text",
+                        field.kind
+                    );
+                    faults.add(format!("{above}.kind"), text);
                 }
                 Some(FieldKind::Text(0)) if !is_last => {
                     faults.add(

@@ -69,6 +69,8 @@ pub(crate) use connectors::{ContentForm, Sink, Source};
 use fault::Fault;
 pub(crate) use history::{Fsync, History};
 pub(crate) use layout::layout;
+#[cfg(test)]
+use layout::{TcpField, TcpMark, TcpMessage};
 pub(crate) use listeners::{ErrorMode, Forwarded, Health, HttpApi, HttpServer, Prometheus, WebSocket};
 pub(crate) use map::{ClientKey, MapMode, MapOptions};
 pub(crate) use namespace::{NamespaceOptions, PublishTo, RecoveryMode, SubscriptionType};

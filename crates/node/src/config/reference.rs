@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::schema::{Key, Kind, ROOT, join};
 use super::{
-    Certificate, Config, NamedProxy, Namespace, RawEndpoint, RpcNamespace, Sink, Source, StatusTransform, TcpListener,
+    Certificate, Config, NamedProxy, Namespace, RawEndpoint, RpcNamespace, Sink, Source, StatusTransform, TcpField,
+    TcpListener, TcpMark, TcpMessage,
 };
 
 /// What stands above the tables.
@@ -22,6 +23,7 @@ const SOURCES: &str = concat!(
     include_str!("client.rs"),
     include_str!("connectors.rs"),
     include_str!("history.rs"),
+    include_str!("layout.rs"),
     include_str!("listeners.rs"),
     include_str!("map.rs"),
     include_str!("namespace.rs"),
@@ -121,6 +123,9 @@ fn one(structure: &str) -> Value {
         "RpcNamespace" => serde_json::to_value(RpcNamespace::default()),
         "Sink" => serde_json::to_value(Sink::default()),
         "Source" => serde_json::to_value(Source::default()),
+        "TcpField" => serde_json::to_value(TcpField::default()),
+        "TcpMark" => serde_json::to_value(TcpMark::default()),
+        "TcpMessage" => serde_json::to_value(TcpMessage::default()),
         "StatusTransform" => serde_json::to_value(StatusTransform::default()),
         "TcpListener" => serde_json::to_value(TcpListener::default()),
         _ => Ok(Value::Null),

@@ -125,7 +125,9 @@ mod tests {
 
     use super::*;
     use crate::config::tls::Certificate;
-    use crate::config::{Config, NamedProxy, RpcNamespace, Sink, Source, StatusTransform};
+    use crate::config::{
+        Config, NamedProxy, RpcNamespace, Sink, Source, StatusTransform, TcpField, TcpMark, TcpMessage,
+    };
 
     #[test]
     fn the_tree_and_the_structs_name_the_same_keys_in_the_same_places() {
@@ -134,6 +136,9 @@ mod tests {
         config.http_server.tls.certificates.push(Certificate::default());
         config.http_server.internal_tls.certificates.push(Certificate::default());
         config.tcp.iter_mut().for_each(|tcp| tcp.tls.certificates.push(Certificate::default()));
+        let message =
+            TcpMessage { when: vec![TcpMark::default()], fields: vec![TcpField::default()], ..TcpMessage::default() };
+        config.tcp.iter_mut().for_each(|tcp| tcp.messages.push(message.clone()));
         config.rpc.namespaces.push(RpcNamespace::default());
         config.proxies.push(NamedProxy::default());
         config.source.push(Source::default());

@@ -456,6 +456,27 @@ fn rules_of_tcp_listeners() {
             "port = 1\nframing = \"varint\"",
             "tcp[0].framing: is \"varint\" while dialect is \"centrifugo-json\"; write \"lines\", or dialect = \"centrifugo-protobuf\"",
         ),
+        (
+            "port = 1\nframing = \"u24be\"\ndialect = \"raw\"\npublish_to = \"channel\"\nchannel = \"a\"",
+            "tcp[0].framing: \"u24be\" is no framing; write \"lines\", \"varint\", \"fixed:N\" with N from 1 to 65535, or \"u8\", \"u16be\", \"u16le\", \
+             \"u32be\" or \"u32le\" for the length before each message",
+        ),
+        (
+            "port = 1\nframing = \"u16be\"",
+            "tcp[0].framing: is \"u16be\" while dialect is \"centrifugo-json\"; write \"lines\", or dialect = \"centrifugo-protobuf\"",
+        ),
+        (
+            "port = 1\nframing = \"fixed:9\"\ndialect = \"echo\"\nmessage_size_limit = 8",
+            "tcp[0].framing: is \"fixed:9\", more than message_size_limit, 8",
+        ),
+        (
+            "port = 1\nframing = \"u8\"\ndialect = \"fields\"\npublish_to = \"channel\"\nchannel = \"a\"",
+            "tcp[0].messages: are none; declare them in [[tcp.messages]]",
+        ),
+        (
+            "port = 1\ndialect = \"echo\"\n[[tcp.messages]]\nevent = \"a\"",
+            "tcp[0].messages: are for dialect = \"fields\"",
+        ),
         ("on_public_port = true\nport = 1", "tcp[0].port: is given while on_public_port is on; leave one of them out"),
         (
             "on_public_port = true\naddress = \"\"",
@@ -481,12 +502,61 @@ fn rules_of_tcp_listeners() {
         "port = 0\nframing = \"varint\"\ndialect = \"centrifugo-protobuf\"",
         "port = 0\nframing = \"varint\"\ndialect = \"raw\"\npublish_to = \"channel\"\nchannel = \"a\"",
         "port = 0\nframing = \"varint\"\ndialect = \"echo\"",
+        "port = 0\nframing = \"u32le\"\ndialect = \"echo\"",
+        "port = 0\nframing = \"fixed:12\"\ndialect = \"raw\"\npublish_to = \"channel\"\nchannel = \"a\"",
         "on_public_port = true\ndialect = \"echo\"\nidle_timeout = \"1m\"",
         // A port it does not have meets no other.
         "on_public_port = true\n[[tcp]]\nname = \"b\"\nport = 0",
     ] {
         load(&format!("{tcp}{lines}"), &[], &[]).expect(lines);
     }
+}
+
+#[test]
+fn rules_of_declared_messages() {
+    let tcp = "[[tcp]]\nname = \"a\"\nport = 1\nframing = \"fixed:12\"\ndialect = \"fields\"\npublish_to = \"channel\"\nchannel = \"a\"\n\
+               [[tcp.messages]]\nevent = \"move\"\n";
+    for (line, fault) in [
+        (
+            "when = [{offset = 0, kind = \"u24\", value = 1}]",
+            "when[0].kind: \"u24\" is no integer; write u8, i8, u16be",
+        ),
+        ("when = [{offset = 0, kind = \"u8\", value = 256}]", "when[0].value: 256 does not fit into \"u8\""),
+        (
+            "fields = [{name = \"x\", offset = 0, kind = \"float\"}]",
+            "fields[0].kind: \"float\" is no kind of field; write u8",
+        ),
+        (
+            "fields = [{name = \"\", offset = 0, kind = \"u8\"}]",
+            "fields[0].name: is empty; write the name it has in data",
+        ),
+        (
+            "fields = [{name = \"x\", offset = 0, kind = \"u8\"}, {name = \"x\", offset = 1, kind = \"u8\"}]",
+            "fields[1].name: \"x\" is the name of a field before it too",
+        ),
+        (
+            "fields = [{name = \"x\", offset = 11, kind = \"u16be\"}]",
+            "needs 13 bytes, and a message of this listener has 12 at most",
+        ),
+        ("length = 13", "needs 13 bytes"),
+        (
+            "fields = [{name = \"t\", offset = 0, kind = \"text\"}, {name = \"x\", offset = 1, kind = \"u8\"}]",
+            "fields[0].length: is 0, to the end of the message, and fields follow",
+        ),
+        (
+            "fields = [{name = \"t\", offset = 0, kind = \"text\", length = 3, names = [\"a\"]}]",
+            "names: are for integers",
+        ),
+    ] {
+        let found = faults(&format!("{tcp}{line}"));
+        assert!(
+            found.len() == 1 && found[0].contains(&format!("tcp[0].messages[0]")) && found[0].contains(fault),
+            "{line}: {found:?}"
+        );
+    }
+    let good = "when = [{offset = 0, kind = \"u8\", value = 1}]\nfields = [{name = \"facing\", offset = 1, kind = \"u8\", names = [\"n\", \"e\"]}, \
+                {name = \"x\", offset = 2, kind = \"f32le\"}, {name = \"who\", offset = 6, kind = \"text\", length = 6}]";
+    load(&format!("{tcp}{good}"), &[], &[]).expect(good);
 }
 
 #[test]
