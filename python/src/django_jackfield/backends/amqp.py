@@ -18,6 +18,9 @@ from django_jackfield.command import Command
 from django_jackfield.dead import Letter, Wanted, born, command_partition, partition_of
 
 DECLARE_SECONDS = 30.0
+LOOKS = 100
+LOOK_SECONDS = 0.01
+"""So often it is looked whether a queue has its letters again, with a pause after each time."""
 REPLY_TO = "amq.rabbitmq.reply-to"
 FAILURES: tuple[type[Exception], ...] = (
     exceptions.AMQPError,
@@ -169,13 +172,16 @@ class Link:
         letters: list[dict[str, str]] = []
         channel = self.connection.channel()
         try:
-            for _ in range(limit):
+            whole = channel.queue_declare(queue, passive=True).method.message_count
+            for _ in range(min(limit, whole)):
                 method, properties, body = channel.basic_get(queue)
                 if method is None or properties is None:
                     break
                 headers = {k: str(v) for k, v in (properties.headers or {}).items()}
                 basics = {"id": properties.message_id or "", "type": properties.type or ""}
                 letters.append(headers | basics | {"data": (body or b"").decode(errors="replace")})
+            if letters:
+                self._give_back(channel, queue, whole)
         finally:
             channel.close()
         return letters
@@ -185,13 +191,15 @@ class Link:
         done: list[tuple[Letter, str]] = []
         channel = self.connection.channel()
         try:
-            declared = channel.queue_declare(topology.dead, passive=True)
-            for _ in range(declared.method.message_count):
+            whole = channel.queue_declare(topology.dead, passive=True).method.message_count
+            looked = settled = 0
+            for _ in range(whole):
                 if wanted.limit is not None and len(done) >= wanted.limit:
                     break
                 method, properties, body = channel.basic_get(topology.dead)
                 if method is None or properties is None:
                     break
+                looked += 1
                 letter = _letter(properties, body or b"", topology.partitions)
                 if not wanted.fits(letter):
                     continue
@@ -200,11 +208,27 @@ class Link:
                     self._replay(topology, wanted, letter, (properties, body or b""))
                 if verdict in ("dropped", "replayed"):
                     channel.basic_ack(method.delivery_tag)
+                    settled += 1
                 done.append((letter, verdict))
+            if looked > settled:
+                self._give_back(channel, topology.dead, whole - settled)
         finally:
-            # What was not acknowledged goes back to where it was.
+            # What was not acknowledged goes back to where it was, at the latest with this.
             channel.close()
         return done
+
+    def _give_back(self, channel: BlockingChannel, queue: str, whole: int) -> None:
+        """Gives back what was only looked at, and waits until the queue has it.
+
+        Why: the broker does so by itself when the channel is closed, but later, and whoever looks
+        in between does not find it.
+        """
+        channel.basic_nack(0, multiple=True, requeue=True)
+        for _ in range(LOOKS):
+            # Fewer for long: somebody else takes letters at the same time.
+            if channel.queue_declare(queue, passive=True).method.message_count >= whole:
+                return
+            self.connection.sleep(LOOK_SECONDS)
 
     def _replay(
         self,
