@@ -89,7 +89,7 @@ impl<T: InSlot> Dense<T> {
         self.list.is_empty()
     }
 
-    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+    pub(crate) fn in_slot_mut(&mut self, slot: u32) -> Option<&mut T> {
         let place = match &self.places {
             Some(places) => *places.get(&slot)? as usize,
             None => self.list.iter().position(|one| one.slot() == slot)?,
@@ -214,9 +214,9 @@ impl Subscribers {
     /// A subscriber with wishes of its own.
     pub(crate) fn special_mut(&mut self, slot: u32) -> Option<&mut Special> {
         let more = self.more.as_mut()?;
-        let sampled = more.samplers.iter_mut().find_map(|sampler| sampler.listeners.get_mut(slot));
+        let sampled = more.samplers.iter_mut().find_map(|sampler| sampler.listeners.in_slot_mut(slot));
         // Why in this order: the borrow of the one must not outlast the search in the others.
-        if sampled.is_some() { sampled } else { more.specials.get_mut(slot) }
+        if sampled.is_some() { sampled } else { more.specials.in_slot_mut(slot) }
     }
 
     pub(crate) fn remove(&mut self, slot: u32) {
