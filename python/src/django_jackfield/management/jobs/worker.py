@@ -46,7 +46,7 @@ def add_arguments(parser: CommandParser) -> None:
         "--max-attempts",
         type=count,
         default=20,
-        help="an event whose handler ended so many workers is a dead letter (20)",
+        help="an event whose handler ended so many workers is a dead letter (20; over RabbitMQ 15)",
     )
     parser.add_argument(
         "--handler-timeout",
