@@ -85,7 +85,7 @@ impl Tally {
                 });
                 self.stride = self.stride.max(1) * 2;
             }
-            if self.stride <= 1 || self.count % self.stride == 0 {
+            if self.stride <= 1 || self.count.is_multiple_of(self.stride) {
                 self.values.push(number);
             }
         }

@@ -550,7 +550,7 @@ fn rules_of_declared_messages() {
     ] {
         let found = faults(&format!("{tcp}{line}"));
         assert!(
-            found.len() == 1 && found[0].contains(&format!("tcp[0].messages[0]")) && found[0].contains(fault),
+            found.len() == 1 && found[0].contains("tcp[0].messages[0]") && found[0].contains(fault),
             "{line}: {found:?}"
         );
     }

@@ -43,7 +43,7 @@ impl Welcome {
         let ConnectAnswer { user, info, data, meta, expire_at, subs, token_id } = answer;
         let issued_at = token_id.is_some().then_some(asked);
         let more = token_id.is_some().then(|| Box::new(MoreClaims { token_id, ..MoreClaims::default() }));
-        let claims = Claims { user, info, meta, expire_at, issued_at, more, ..Claims::default() };
+        let claims = Claims { user, info, meta, expire_at, issued_at, more };
         Self { claims, data, granted: subs, ..Self::default() }
     }
 }
