@@ -50,7 +50,7 @@ try {
   await withBrowser(async (browser) => {
     const pages = [];
     for (const name of ["ann", "bob"]) {
-      const page = await logIn(browser, name, [], { width: 1280, height: 860 });
+      const page = await logIn(browser, name, [], { width: 800, height: 600 });
       pages.push(page);
     }
     const counts = await Promise.all(pages.map(counted));
