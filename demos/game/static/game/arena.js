@@ -193,7 +193,7 @@ globalThis.arena = {
   seen: () => world.at(clock.server() - PAST_MS),
   sparks: () => [...world.sparks.values()],
   anew: () => { ages.length = 0; },
-  figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: [...heard] }),
+  figures: () => ({ bytes: line.bytes, messages: line.messages, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: [...heard] }),
 };
 
 showBest(page.best);

@@ -23,6 +23,7 @@ export class Line {
   #keys = [];
   #revocations = 0;
   bytes = 0;
+  messages = 0;
 
   constructor(channels, tokenUrl, tell) {
     [this.#channels, this.#tell] = [channels, tell];
@@ -35,7 +36,10 @@ export class Line {
       websocket: class extends WebSocket {
         constructor(...given) {
           super(...given);
-          this.addEventListener("message", ({ data }) => (line.bytes += data.byteLength ?? 0));
+          this.addEventListener("message", ({ data }) => {
+            line.bytes += data.byteLength ?? 0;
+            line.messages += 1;
+          });
         }
       },
     });
