@@ -129,8 +129,8 @@ export async function screenshot(page, name) {
 }
 
 // Resolves when `look` returns something true; it is looked at again after every `again` event.
-export async function until(what, look) {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function until(what, look, patience = PATIENCE_MS) {
+  const deadline = Date.now() + patience;
   for (;;) {
     const found = await look();
     if (found) return found;
