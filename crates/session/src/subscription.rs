@@ -29,6 +29,8 @@ pub(crate) struct More {
     pub(crate) counted: Option<bool>,
     /// The others hear it come and go, where that differs.
     pub(crate) announced: Option<bool>,
+    /// It may publish, where that differs.
+    pub(crate) publishes: Option<bool>,
     /// The server put it there.
     pub(crate) is_server_side: bool,
     /// When its time is up; 0: never.
@@ -54,6 +56,11 @@ impl Session {
     pub(crate) fn who_in(&self, channel: &str) -> Arc<ClientInfo> {
         let own = self.subscription(channel).and_then(|one| one.more.as_ref()).and_then(|more| more.info.as_ref());
         Arc::clone(own.unwrap_or(&self.who))
+    }
+
+    /// Whether the client may publish into a channel, where whoever let it in has said so.
+    pub(crate) fn publishes_in(&self, channel: &str) -> Option<bool> {
+        self.subscription(channel)?.more.as_ref()?.publishes
     }
 
     /// Keeps a subscription that has just been entered.

@@ -44,7 +44,11 @@ pub(super) fn run(session: &mut Session, id: u32, publish: &Publish<'_>, turn: &
         (true, false) => options.map.publish,
         (true, true) => options.map.remove,
     };
-    if options.publish_call.is_none() && !entitled(session, permission, Right::Publish, name, turn) {
+    let is_let = match session.publishes_in(name) {
+        Some(is_let) => is_let,
+        None => options.publish_call.is_some() || entitled(session, permission, Right::Publish, name, turn),
+    };
+    if !is_let {
         return Err(ClientError::PERMISSION_DENIED);
     }
     if options.publish_rate > 0 {
