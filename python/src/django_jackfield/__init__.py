@@ -27,6 +27,7 @@ from django_jackfield.channel import (
 from django_jackfield.command import Command, Position
 from django_jackfield.context import Context
 from django_jackfield.decisions import Cached, Renewal, Rewrite, Subscription
+from django_jackfield.documents import Document
 from django_jackfield.errors import (
     AskError,
     AskTimeout,
@@ -76,6 +77,7 @@ __all__ = [
     "Connection",
     "Context",
     "DiscoveryError",
+    "Document",
     "History",
     "JackfieldError",
     "ModelChannel",
