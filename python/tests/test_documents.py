@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 
-from django_jackfield import Channel, Document, History, Subscription, on, recheck, rpc
+from django_jackfield import Channel, History, StoredDocument, Subscription, on, recheck, rpc
 from django_jackfield.checks.channels import check_declarations
 from django_jackfield.dispatch import Dispatcher
 from django_jackfield.documents import LOAD, SAVE
@@ -61,7 +61,7 @@ def store(registry):
 
         def load_document(self, pk):
             assert self.ctx.channel == f"doc:{pk}"
-            return Document(updates=list(kept.rows), upto=len(kept.rows))
+            return StoredDocument(updates=list(kept.rows), upto=len(kept.rows))
 
         def save_document(self, update, replaces, pk):
             kept.rows[: replaces or 0] = []
@@ -98,11 +98,11 @@ def declare(pattern="doc:<int:pk>", **attributes):
 
 
 def test_a_document_is_loaded_appended_to_and_replaced(store):
-    assert load_document("doc:7") == Document(updates=[], upto=0)
+    assert load_document("doc:7") == StoredDocument(updates=[], upto=0)
     save_document("doc:7", b"\0one")
     save_document("doc:7", b"two\xff")
     loaded = load_document("doc:7")
-    assert loaded == Document(updates=[b"\0one", b"two\xff"], upto=2)
+    assert loaded == StoredDocument(updates=[b"\0one", b"two\xff"], upto=2)
     save_document("doc:7", b"three")
     save_document("doc:7", b"one and two", loaded.upto)
     assert sorted(store.rows) == [b"one and two", b"three"], "what came since it was loaded stays"
@@ -176,12 +176,12 @@ def test_what_fails_is_asked_again(registry, caplog):
         ([], []),
         ((b"a", bytearray(b"b"), memoryview(b"c")), [b"a", b"b", b"c"]),
         ((one for one in [b"a"]), [b"a"]),
-        (Document(updates=[b"a"]), [b"a"]),
+        (StoredDocument(updates=[b"a"]), [b"a"]),
     ],
 )
 def test_what_load_may_return(registry, said, updates):
     declare(load_document=lambda self, pk: said)
-    assert load_document("doc:7") == Document(updates=updates, upto=None)
+    assert load_document("doc:7") == StoredDocument(updates=updates, upto=None)
 
 
 @pytest.mark.parametrize("said", [None, b"an update", "text", {}, 7, ["text"], [None]])

@@ -11,7 +11,7 @@ from django.urls.resolvers import RoutePattern
 
 from django_jackfield.channel_api import ChannelApi
 from django_jackfield.decisions import Renewal, Rewrite, Subscription
-from django_jackfield.documents import Document
+from django_jackfield.documents import StoredDocument
 from django_jackfield.options import History
 from django_jackfield.patterns import names as parameters
 from django_jackfield.registry import Function, registry
@@ -145,7 +145,7 @@ class Channel(ChannelApi):
         """
         return self.can_subscribe(user, **params)
 
-    def load_document(self, *_: Any, **params: Any) -> Document | Iterable[bytes]:
+    def load_document(self, *_: Any, **params: Any) -> StoredDocument | Iterable[bytes]:
         """What is stored of a document, nothing for a new one, where `document` is set.
 
         Override it with the values of the pattern: `(self, pk)`. The server asks when the first
@@ -157,7 +157,7 @@ class Channel(ChannelApi):
         """Stores what was edited: `(self, update, replaces, pk)`, where `document` is set.
 
         `update` comes beside what is stored. Where `replaces` is not None it is the `upto` of a
-        `Document` that was loaded, and the update contains all of it: what was loaded may go, in
+        `StoredDocument` that was loaded, and the update contains all of it: what was loaded may go, in
         one transaction. The same update may come twice. What raises is asked again.
         """
 

@@ -25,7 +25,7 @@ GONE = 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class StoredDocument:
     """What is stored of a document: the answer of `load_document`.
 
     `updates` in any order, of as many saves as there were. `upto` is any JSON that names them: a
@@ -65,7 +65,7 @@ def asked(data: Any) -> tuple[str, dict[str, Any]]:
 
 def loaded(said: Any) -> dict[str, Any]:
     """The answer to `LOAD`, from what `load_document` returned."""
-    if isinstance(said, Document):
+    if isinstance(said, StoredDocument):
         updates, upto = said.updates, said.upto
     else:
         updates, upto = said, None
@@ -73,7 +73,7 @@ def loaded(said: Any) -> dict[str, Any]:
         updates, Iterable
     ):
         raise TypeError(
-            f"load_document returns a Document or a list of updates, each bytes; not {said!r}"
+            f"load_document returns a StoredDocument or a list of updates, each bytes; not {said!r}"
         )
     return {"updates": [_text(update) for update in updates], "upto": upto}
 

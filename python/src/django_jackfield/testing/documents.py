@@ -9,7 +9,7 @@ from typing import Any
 
 from django_jackfield.command import new_id
 from django_jackfield.dispatch import Dispatcher
-from django_jackfield.documents import LOAD, SAVE, Document, text_of
+from django_jackfield.documents import LOAD, SAVE, StoredDocument, text_of
 from django_jackfield.event import Event
 from django_jackfield.serialise import to_json
 from django_jackfield.testing.commit import as_if_committed
@@ -17,11 +17,13 @@ from django_jackfield.testing.errors import CallError
 from django_jackfield.testing.server import FakeServer, server
 
 
-def load_document(channel: str, *, via: str = "default", server: FakeServer = server) -> Document:
+def load_document(
+    channel: str, *, via: str = "default", server: FakeServer = server
+) -> StoredDocument:
     """What a server is told that opens a document. Raises CallError, or what the class raised."""
     said = _called(LOAD, {"channel": channel}, via, server)
     updates = [base64.b64decode(update) for update in said["updates"]]
-    return Document(updates=updates, upto=said["upto"])
+    return StoredDocument(updates=updates, upto=said["upto"])
 
 
 def save_document(
