@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "demo",
     "chat",
     "dashboard",
+    "editor",
     "django_jackfield",
     "django_jackfield.outbox",
     "django.contrib.auth",

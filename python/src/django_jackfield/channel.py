@@ -157,8 +157,8 @@ class Channel(ChannelApi):
         """Stores what was edited: `(self, update, replaces, pk)`, where `document` is set.
 
         `update` comes beside what is stored. Where `replaces` is not None it is the `upto` of a
-        `StoredDocument` that was loaded, and the update contains all of it: what was loaded may go, in
-        one transaction. The same update may come twice. What raises is asked again.
+        `StoredDocument` that was loaded, and the update contains all of it: what was loaded may
+        go, in one transaction. The same update may come twice. What raises is asked again.
         """
 
     @classmethod
