@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "chat",
     "dashboard",
     "game",
+    "editor",
     "django_jackfield",
     "django_jackfield.outbox",
     "django.contrib.auth",

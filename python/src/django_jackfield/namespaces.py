@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_jackfield import options as option
 from django_jackfield.access import ACCESSES, access_of, overrides
 from django_jackfield.channel import OPTION_NAMES, Channel
+from django_jackfield.documents import stores
 from django_jackfield.patterns import PatternError, described, home
 from django_jackfield.registry import Registry
 from django_jackfield.signals import (
@@ -139,6 +140,9 @@ def wanted(channel: type[Channel]) -> dict[str, Any]:
         found["delivery"] = delivery
     if channel.option("binary"):
         found["publication_data_format"] = "binary"
+    document = channel.option("document")
+    if document:
+        found["document"] = document
     rate = channel.option("rate")
     if rate is not None:
         found["publish_rate"] = option.per_second(rate)
@@ -205,6 +209,7 @@ def faults(channel: type[Channel]) -> Iterator[str]:
     ):
         yield f"relay is True or a list of the names of events, not {relay!r}."
     yield from option.faults({"delivery": channel.option("delivery")})
+    yield from _document_faults(channel)
     rate = channel.option("rate")
     if rate is not None:
         try:
@@ -262,6 +267,8 @@ def _rights(channel: type[Channel]) -> dict[str, Any]:
         found["allow_subscribe_for_anonymous"] = True
     if who == "ask":
         found |= _asked("subscribe") | _asked("sub_refresh")
+    if channel.option("document"):
+        return found  # Who may write is told when somebody comes in.
     if overrides(channel, "can_publish"):
         found |= _asked("publish")
     elif relays(channel):
@@ -269,6 +276,38 @@ def _rights(channel: type[Channel]) -> dict[str, Any]:
     elif channel.handlers:
         found |= {"allow_publish_for_subscriber": True, "publish_to": "app"}
     return found
+
+
+def _document_faults(channel: type[Channel]) -> Iterator[str]:
+    """What does not go together with a document, and what one needs."""
+    document = channel.option("document")
+    fault = next(option.faults({"document": document}), None)
+    if fault is not None:
+        yield fault
+        return
+    if not document:
+        return
+    if not stores(channel):
+        yield (
+            f"document = {document!r} needs load_document and save_document: the server keeps a "
+            "document only while somebody is in it."
+        )
+    if channel.access == "token":
+        yield (
+            'access = "token" does not go with a document: no token says who may write. Give it '
+            "rules, which are asked."
+        )
+    given = [
+        name
+        for name in ("history", "relay", "delivery", "snapshot")
+        if channel.option(name) != getattr(Channel, name)
+    ] + [f"@on({event!r})" for event in channel.handlers]
+    if given:
+        yield (
+            f"document = {document!r} does not go together with {', '.join(given)}: what clients "
+            "say there are changes of the document. Give the rest a class and a namespace of its "
+            "own."
+        )
 
 
 def _is_relayed(channel: type[Channel], event: str) -> bool:

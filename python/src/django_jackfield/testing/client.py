@@ -267,8 +267,16 @@ class JackfieldClient:
             "protocol": "json",
             "listener": self.listener,
             "remote": "127.0.0.1",
-            "state": {"channels": {channel: {} for channel in self.channels}},
+            "state": {"channels": {channel: self._state(channel) for channel in self.channels}},
         }
+
+    def may_write(self, channel: str) -> bool:
+        """Whether it may write in a document that it is in."""
+        return bool(self._state(channel).get("publish"))
+
+    def _state(self, channel: str) -> dict[str, bool]:
+        override = self.channels.get(channel, {}).get("override") or {}
+        return {"publish": override["publish"]["value"]} if "publish" in override else {}
 
     # Twins for async tests.
 
