@@ -8,6 +8,7 @@ use jackfield_hub::namespace::Options;
 use jackfield_model::client::{Push, Unsubscribed};
 use jackfield_model::{ClientInfo, Disconnect};
 
+use crate::endpoint::Dialect;
 use crate::session::Session;
 use crate::turn::{Effect, Tick, Turn};
 
@@ -146,6 +147,11 @@ impl Session {
 
     /// Takes the client out of a channel and tells it why.
     pub(crate) fn unsubscribe(&mut self, channel: &str, why: Unsubscribed, turn: &mut Turn<'_>) {
+        if self.endpoint.dialect == Dialect::Yjs && self.binding.as_deref() == Some(channel) {
+            // Outside of its document it has nothing to do. It comes again by itself, and is decided about anew.
+            let disconnect = if why.code < 2500 { Disconnect::PERMISSION_DENIED } else { Disconnect::STATE_INVALIDATED };
+            return self.close(Disconnect { reason: why.reason, ..disconnect }, turn);
+        }
         if let Some(subscription) = self.leave_channel(channel, &why, turn) {
             turn.effects.push(Effect::Push(Push::Unsubscribe(subscription.name, why)));
         }

@@ -30,6 +30,10 @@ pub(crate) struct Draft {
 pub(super) fn run(session: &mut Session, id: u32, publish: &Publish<'_>, turn: &mut Turn<'_>) -> Outcome {
     let name = &*publish.channel;
     let Some(options) = options(session, name, turn)? else { return Ok(None) };
+    if options.document.is_some() {
+        let message = "not available: a document is edited by clients of y-websocket";
+        return Err(ClientError { message: message.into(), ..ClientError::NOT_AVAILABLE });
+    }
     let key = key(session, publish, options)?;
     let fits = match options.format {
         Format::Any => true,
