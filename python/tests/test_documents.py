@@ -260,21 +260,58 @@ def test_recheck_of_a_right_to_write(store, ann):
     bob = User.objects.create_user("bob")
     store.writers, store.readers = {str(ann.pk)}, {str(bob.pk)}
     first, second, other = page(ann), page(ann), page(bob)
-    recheck(channel="doc:7")
-    assert [one.left_channels for one in (first, second, other)] == [[], [], []]
-    store.writers, store.readers = set(), {str(ann.pk), str(bob.pk)}
-    second.unsubscribe("doc:7")
-    second.subscribe("doc:7")  # it knows already
+    elsewhere = JackfieldClient(ann).connect()
+    store.writers, store.readers = {str(bob.pk)}, {str(ann.pk)}
     recheck(user=ann, channel="doc:7")
-    assert first.left_channels == [("doc:7", ASK_AGAIN, "rights have changed")]
-    assert second.left_channels == other.left_channels == []
-    first.subscribe("doc:7")
-    assert not first.may_write("doc:7")
-    store.readers = {str(bob.pk)}
+    assert [one.may_write("doc:7") for one in (first, second, other)] == [False, False, False]
+    recheck(channel="doc:7")
+    assert [one.may_write("doc:7") for one in (first, second, other)] == [False, False, True]
+    assert "doc:7" not in elsewhere.channels, "who is not in it is not put in"
+    assert [one.left_channels for one in (first, second, other)] == [[], [], []]
+    store.readers = set()
     recheck(user=ann)
     for client in (first, second):
-        assert client.left_channels[-1] == ("doc:7", LOST, "permission denied")
+        assert client.left_channels == [("doc:7", LOST, "permission denied")]
     assert other.left_channels == []
+
+
+def test_recheck_asks_again_where_a_rule_fails(registry, store, ann, monkeypatch):
+    store.writers = {str(ann.pk)}
+    first = page(ann)
+    [namespace] = namespaces(registry)
+    monkeypatch.setattr(namespace.classes[0], "can_publish", lambda self, user, pk: 7)
+    recheck(channel="doc:7")
+    assert first.left_channels == [("doc:7", ASK_AGAIN, "rights have changed")]
+
+
+def test_what_a_subscription_says_of_publishing_counts(registry, ann):
+    may = True
+
+    class Board(Channel):
+        pattern = "board:<int:pk>"
+
+        def can_subscribe(self, user, pk):
+            return Subscription(override={"publish": may})
+
+    first = page(ann, "board:1")
+    assert first.may_write("board:1")
+    may = False
+    recheck(channel="board:1")
+    assert not first.may_write("board:1")
+    assert first.left_channels == []
+
+
+def test_a_document_whose_subscription_says_it_does_not_ask_can_publish(registry, ann):
+    def never(self, user, pk):
+        raise AssertionError
+
+    declare(
+        can_subscribe=lambda self, user, pk: Subscription(override={"publish": True}),
+        can_publish=never,
+    )
+    first = page(ann)
+    recheck(channel="doc:7")
+    assert first.may_write("doc:7")
 
 
 # What the server is told, and what manage.py check says.

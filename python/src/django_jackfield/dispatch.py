@@ -305,7 +305,7 @@ class Dispatcher:
     def _subscribing(self, event: Event) -> dict[str, Any]:
         match, ctx = self._asked(event)
         result = subscribe_result(self._decide(match, ctx, "can_subscribe"))
-        if not match.channel.option("document"):
+        if not match.channel.option("document") or "publish" in result.get("override", ()):
             return result
         try:
             write = documents.may_write(self._decide(match, ctx, "can_publish"))

@@ -52,8 +52,7 @@ WITHOUT_RIGHT = (PermissionDenied, ObjectDoesNotExist, Http404, ClientError, Ref
 
 def granted(result: dict[str, Any], *, write: bool) -> dict[str, Any]:
     """The result of a subscribe call that says as well who may write."""
-    override = {**result.get("override", {}), "publish": {"value": write}}
-    return {**result, "override": override}
+    return {**result, "override": {**result.get("override", {}), "publish": {"value": write}}}
 
 
 def asked(data: Any) -> tuple[str, dict[str, Any]]:

@@ -12,10 +12,11 @@ from django.core.exceptions import ValidationError
 
 from django_jackfield.access import decide_for, has_rules, overrides
 from django_jackfield.command import Command
+from django_jackfield.decisions import Subscription
 from django_jackfield.delivery import deliver
 from django_jackfield.documents import WITHOUT_RIGHT, may_write
 from django_jackfield.later import after_commit
-from django_jackfield.orders import forgetting, removal
+from django_jackfield.orders import entry, forgetting, removal
 from django_jackfield.push import user_id
 from django_jackfield.registry import Match, Registry, discover
 from django_jackfield.who import FEW_USERS, MOST_LISTED, Connection, connections, connections_in
@@ -37,7 +38,10 @@ BATCH = 200
 
 
 class Verdict(NamedTuple):
-    """`code` 0: stays; or that with which it is taken out. `writes`: whether, in a document."""
+    """`code` 0: stays; or that with which it is taken out.
+
+    `writes`: whether it may publish, where the class says so of each subscription.
+    """
 
     code: int
     writes: bool | None = None
@@ -59,8 +63,8 @@ def recheck(
 
     It happens when the transaction commits. Who may no longer be in a channel is taken out of it,
     with code 2103 and the reason "permission denied"; all others notice nothing. Of a document it
-    asks `can_publish` as well: whose right to write has changed is taken out with 2503, and comes
-    in again with the new one. Answers that the server remembers are forgotten. Call it where a
+    asks `can_publish` as well, and from then on the server takes changes from whom that lets
+    write, and from nobody else. Answers that the server remembers are forgotten. Call it where a
     right is made of something other than Django's groups and permissions, which do this by
     themselves.
     """
@@ -123,9 +127,10 @@ def _recheck(choose: Chooser | None, meant: set[str] | None, channel: str | None
             target = {"user": one.user_id} if one.user_id else {"client": one.id}
             reason = REASON if code == LOST else CHANGED
             commands.append(removal(target, name, code, reason))
-        elif not code and writes is not None and one.writes.get(name) is not writes:
-            # Why by the client: of two tabs, one may have come in since the right has changed.
-            commands.append(removal({"client": one.id}, name, ASK_AGAIN, CHANGED))
+        elif not code and writes is not None:
+            # Why by the client: it changes just this of one that is in the channel already.
+            grant = Subscription(override={"publish": writes})
+            commands.append(entry({"client": one.id}, name, grant))
     if commands:
         deliver(commands, on_commit=False, via=via)
 
@@ -188,6 +193,8 @@ def _verdict(
         said = says("can_stay")
         if said is False or said is None:
             return Verdict(LOST)
+        if isinstance(said, Subscription) and "publish" in (said.override or {}):
+            return Verdict(0, (said.override or {})["publish"])
         return Verdict(0, _writes(says) if match.channel.option("document") else None)
     except WITHOUT_RIGHT:
         return Verdict(LOST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -27,10 +27,7 @@ MOST_LISTED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One connection, as the server knows it. `channels` are those it is in.
-
-    `writes` says of those that are documents whether it may write there.
-    """
+    """One connection, as the server knows it. `channels` are those it is in."""
 
     id: str
     user_id: str
@@ -39,13 +36,11 @@ class Connection:
     listener: str
     remote: str
     channels: frozenset[str]
-    writes: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
     def read(cls, client: str, said: Mapping[str, Any]) -> Connection:
         """What the server says of a connection."""
         state = said.get("state") or {}
-        channels: Mapping[str, Any] = state.get("channels") or {}
         return cls(
             id=client,
             user_id=str(said.get("user") or ""),
@@ -53,12 +48,7 @@ class Connection:
             protocol=str(said.get("protocol") or ""),
             listener=str(said.get("listener") or ""),
             remote=str(said.get("remote") or ""),
-            channels=frozenset(channels),
-            writes={
-                name: bool(one["publish"])
-                for name, one in channels.items()
-                if isinstance(one, Mapping) and "publish" in one
-            },
+            channels=frozenset(state.get("channels") or ()),
         )
 
 
