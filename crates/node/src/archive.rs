@@ -36,6 +36,8 @@ const LOAD: &str = "jackfield.document.load";
 const SAVE: &str = "jackfield.document.save";
 /// The longest that a save which failed waits for its next try.
 const LONGEST: Duration = Duration::from_secs(30);
+/// From here on codes are the application's own; below, the protocol's.
+const FINAL: u32 = 400;
 /// How many saves are under way at most: many documents may end with one event, and the application has other work.
 const MOST_SAVES: usize = 64;
 
@@ -381,6 +383,10 @@ impl Archivist {
             }
             return self.put_down(name);
         };
+        if error.code >= FINAL && !error.temporary {
+            tracing::error!(channel = %name, error = %error.message, "the application will not have a document; what was edited is dropped");
+            return self.put_down(name);
+        }
         book.failures = book.failures.saturating_add(1);
         let failures = book.failures;
         if failures == 1 || failures.is_power_of_two() {
