@@ -32,11 +32,12 @@ from game.loop import ARENA, FIELD, STEER, Loop
 from game.models import Result, Round
 
 STEP = 1 / 30
+CHANCE = random.Random(7)  # noqa: S311 -- a game, and the same one each time
 
 
 def arena(*names: str, seconds: float = 180) -> tuple[Arena, list[Figure]]:
     """Figures that stand far from each other, from every spark and from every hunter."""
-    made = Arena(0.0, seconds, random.Random(7))
+    made = Arena(0.0, seconds, CHANCE)
     made.sparks.clear()
     found = [made.enter(name, name, is_bot=False, now=0.0) for name in names]
     figures = [one for one in found if one]
@@ -132,7 +133,6 @@ class ArenaTests(SimpleTestCase):
         self.assertIs(made.enter("ann", "ann", is_bot=False, now=made.now), ann, "still there")
         self.assertEqual(made.step(GONE_SECONDS + 0.1).gone, [ann])
         again = made.enter("ann", "ann", is_bot=False, now=made.now)
-        assert again
         self.assertEqual(again.score, 4, "points are kept until the round ends")
 
     def test_the_arena_is_full_at_some_time(self) -> None:
@@ -141,7 +141,6 @@ class ArenaTests(SimpleTestCase):
         self.assertIsNone(made.enter("late", "late", is_bot=False, now=0.0))
         made.figures.pop("5")
         late = made.enter("late", "late", is_bot=False, now=0.0)
-        assert late
         self.assertEqual(late.id, 6)
 
     def test_a_round_ends_with_all_who_have_points(self) -> None:
@@ -152,7 +151,6 @@ class ArenaTests(SimpleTestCase):
                 made.steer(who, (0.0, 0.0), 0, float(second))
             self.assertIsNone(made.step(float(second)).over)
         over = made.step(GONE_SECONDS + 5).over
-        assert over is not None
         self.assertEqual([(one.name, one.score) for one in over], [("bob", 9), ("ann", 3)])
         self.assertNotIn("bob", made.figures, "who has left counts")
         self.assertEqual(ann.score, 0)
@@ -296,7 +294,7 @@ class BotTests(SimpleTestCase):
     """Where a bot wants to go."""
 
     def setUp(self) -> None:
-        self.bot = Bot(0, "robo", company=False, chance=random.Random(1))
+        self.bot = Bot(0, "robo", company=False, chance=CHANCE)
         self.bot.id = 1
 
     def sees(self, x: float, y: float, state: int = 0, id: int = 2) -> Placed:
@@ -358,7 +356,12 @@ class ResultTests(RealtimeTestMixin, TestCase):
         self.assertEqual([one["score"] for one in told[0]["first"]], [12, 7, 3])
         self.assertEqual(
             [(one["name"], one["score"], one["bot"]) for one in told[1]["best"]],
-            [("robo", 20, True), ("ann", 12, False), ("robo", 7, True), ("nobody any more", 3, False)],
+            [
+                ("robo", 20, True),
+                ("ann", 12, False),
+                ("robo", 7, True),
+                ("nobody any more", 3, False),
+            ],
         )
         self.assertEqual(
             list(Result.objects.order_by("pk").values_list("user", flat=True)),
