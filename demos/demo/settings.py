@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "demo",
     "chat",
     "dashboard",
+    "game",
     "editor",
     "django_jackfield",
     "django_jackfield.outbox",
