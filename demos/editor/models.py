@@ -92,8 +92,9 @@ class Updates(models.QuerySet["Update"]):
 
     def forget(self) -> None:
         """Deletes what no moment needs any more."""
-        oldest = self.moments().values_list("pk", flat=True).last()
-        self.filter(replaced_by__lte=oldest).delete()
+        oldest = self.order_by("-pk")[MOMENTS - 1 : MOMENTS].first()
+        if oldest is not None:
+            self.filter(replaced_by__lte=oldest.pk).delete()
 
 
 class Update(models.Model):

@@ -329,7 +329,10 @@ def test_the_namespace_of_a_document(registry, store):
         "document": "yjs",
         "channel_regex": "(?:[0-9]+)",
     }
-    assert server_config(registry)["channel"]["namespaces"][0]["document"] == "yjs"
+    config = server_config(registry)
+    assert config["channel"]["namespaces"][0]["document"] == "yjs"
+    assert config["yjs"] == {"enabled": True}
+    assert config["rpc"] == {"without_namespace": {"proxy_enabled": True}}
 
 
 def test_a_document_for_everybody_in_the_server_s_file(registry):

@@ -99,7 +99,10 @@ def server_config(registry: Registry) -> dict[str, Any]:
     document: dict[str, Any] = {"client": _client(registry), "channel": channel}
     if any(namespace.options.get("durable") for namespace in found):
         document["history"] = {"path": "jackfield-history"}
-    document["rpc"] = _rpc(registry)
+    has_documents = any(namespace.options.get("document") for namespace in found)
+    if has_documents:
+        document["yjs"] = {"enabled": True}
+    document["rpc"] = _rpc(registry, has_documents=has_documents)
     document["app_link"] = {"events": events(registry)}
     return {name: table for name, table in document.items() if table}
 
@@ -334,10 +337,11 @@ def _client(registry: Registry) -> dict[str, Any]:
     return {"proxy": proxy} if proxy else {}
 
 
-def _rpc(registry: Registry) -> dict[str, Any]:
+def _rpc(registry: Registry, *, has_documents: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     spaces = sorted({method.split(":", 1)[0] for method in registry.rpcs if ":" in method})
-    if any(":" not in method for method in registry.rpcs):
+    # What the server asks for documents has names without a namespace.
+    if has_documents or any(":" not in method for method in registry.rpcs):
         found["without_namespace"] = {"proxy_enabled": True}
     if spaces:
         found["namespaces"] = [{"name": name, "proxy_enabled": True} for name in spaces]

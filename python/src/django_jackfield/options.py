@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "delivery": "all",
     "publication_data_format": "",
     "document": "",
+    "document_max_size": 16 << 20,
     "allow_user_limited_channels": False,
     "channel_regex": "",
     "publish_rate": 0,
