@@ -58,9 +58,10 @@ def queue(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """`demos/run` on a queue and ports of its own; what the browser tests must know of it."""
     folder = tmp_path_factory.mktemp("demo")
-    web, public, lines = free_port(), free_port(), free_port()
+    web, public, lines, feed = (free_port() for _ in range(4))
     config = folder / "jackfield.toml"
-    config.write_text((ROOT / "demos/jackfield.toml").read_text().replace("port = 8403", f"port = {lines}"))
+    text = (ROOT / "demos/jackfield.toml").read_text().replace("port = 8403", f"port = {lines}")
+    config.write_text(text.replace("127.0.0.1:8404", f"127.0.0.1:{feed}"))
     environment = {
         **os.environ,
         **queue,
@@ -69,6 +70,8 @@ def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         "JACKFIELD_HTTP_SERVER_INTERNAL_PORT": str(free_port()),
         "JACKFIELD_EMBEDDED_PORT": str(free_port()),
         "DEMO_STATE": str(folder / "state"),
+        "DEMO_FEED_PORT": str(feed),
+        "DEMO_SLOW_PORT": str(free_port()),
     }
     for name in ("JACKFIELD_BIN", "JACKFIELD_NODE_MODULES", "JACKFIELD_SCREENSHOTS"):
         environment.pop(name, None)
@@ -119,6 +122,11 @@ def test_two_browsers_and_a_tcp_client_chat(demo: dict[str, str]) -> None:
 @on_each_queue
 def test_a_dashboard_by_websocket_and_by_eventsource(demo: dict[str, str]) -> None:
     browse_demo("dashboard.mjs", demo)
+
+
+@on_each_queue
+def test_a_market_by_a_fast_and_a_slow_line(demo: dict[str, str]) -> None:
+    browse_demo("market.mjs", demo)
 
 
 def queue_of(environment: dict[str, str]) -> dict[str, str]:
