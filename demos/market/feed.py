@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 
 from market.exchange import COUNT, TREND_SECONDS, Exchange
 
@@ -35,8 +34,10 @@ class Feed:
     async def run(self, host: str, port: int) -> None:
         """Listens and trades until it is cancelled."""
         server = await asyncio.start_server(self._serve, host, port)
-        async with server:
+        try:
             await self._trade()
+        finally:
+            server.close()  # Why not wait for it: some Pythons wait for those who read, too.
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One who reads. It begins with how things stand, and hears what becomes of them."""
@@ -56,12 +57,12 @@ class Feed:
             while await reader.read(1024):
                 pass  # Nothing else is understood; the end is.
         except (OSError, ValueError, TimeoutError):
-            pass
+            pass  # It is gone, or has said nothing that anybody could understand.
         finally:
-            readers.discard(writer)
+            if writer in readers:
+                readers.discard(writer)
+                writer.transport.abort()  # what it has not taken is not waited for
             writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
 
     async def _trade(self) -> None:
         """Turn by turn: as many trades as are due, and now and then the rest."""

@@ -309,9 +309,12 @@ class PageTests(RealtimeTestMixin, TestCase):
         feed = Feed(Exchange(seed=1), rate=100)
         watch = Watch(feed)
         Pace.ask_for(5_000)
-        looked = {f"depth:{SYMBOLS[2]}": 3, "depth:NOSUCH": 1}
+        looked = {
+            "quotes:*": {"quotes:all": 2},
+            "depth:*": {f"depth:{SYMBOLS[2]}": 3, "depth:NO": 1},
+        }
         with (
-            patch("market.management.commands.feed.channels", return_value=looked) as asked,
+            patch("market.management.commands.feed.channels", side_effect=looked.get),
             self.capturePublications(),
         ):
             watch._told, feed.ticks = 10.0, 4_000
@@ -319,9 +322,14 @@ class PageTests(RealtimeTestMixin, TestCase):
             self.assertEqual((feed.rate, feed.watched), (5_000, {SYMBOLS[2]}))
             self.assertNotPublished("feed:state")
             watch.look(now=12.0)
-        asked.assert_called_with("depth:*")
         [command] = self.assertPublished("feed:state", "second", count=1)
         self.assertEqual(command.data["data"], {"rate": 5_000, "ticks": 2_000})
+
+    def test_a_market_that_nobody_looks_at_is_quiet(self) -> None:
+        feed = Feed(Exchange(seed=1), rate=5_000)
+        with patch("market.management.commands.feed.channels", return_value={}):
+            Watch(feed).look(now=0)
+        self.assertEqual((feed.rate, feed.watched), (RATES[0], frozenset()))
 
     def test_a_rate_of_the_command_line_is_the_feed_s_own(self) -> None:
         feed = Feed(Exchange(seed=1), rate=100)

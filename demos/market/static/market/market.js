@@ -1,7 +1,7 @@
 // The market: the page says which rows are on the screen, and hears of no others. What it is told is drawn at most once a frame.
 
 import { jackfield } from "../django_jackfield/jackfield.js";
-import { announce, byId, config, tried } from "../demo/page.js";
+import { announce, byId, config, toast, tried } from "../demo/page.js";
 import { hearPersonal } from "../demo/personal.js";
 import { Book } from "./book.js";
 import { FeedClock } from "./clock.js";
@@ -38,10 +38,12 @@ function wish() {
 }
 function name(channel) {
   if (channel.state !== "subscribed") return; // it is said when it is
-  tried(() => jackfield.call("jackfield.interest", { channel: channel.name, keys: rows.seen }));
+  jackfield.call("jackfield.interest", { channel: channel.name, keys: rows.seen })
+    .catch((error) => channel.state === "subscribed" && toast(error.message));
 }
 for (const channel of [quotes, trend]) {
   channel.on("subscribed", () => {
+    rows.unfollow();
     name(channel);
     state();
   });
@@ -77,6 +79,7 @@ setInterval(figures, FIGURES_MS);
 
 /* The symbol of which the orders are shown stands in the address, so that it is there after a reload. */
 function choose(company) {
+  if (location.hash) byId("book").scrollIntoView({ block: "nearest" }); // on a phone it is further down
   history.replaceState(null, "", `#${company.symbol}`);
   book.show(company);
 }
@@ -106,4 +109,6 @@ byId("rate").addEventListener("change", ({ target }) => tried(async () => {
 }));
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 
-rows.choose(location.hash.slice(1));
+const chosen = location.hash.slice(1);
+history.replaceState(null, "", location.pathname + location.search);
+rows.choose(rows.has(chosen) ? chosen : page.companies[0][0]);

@@ -35,6 +35,15 @@ export class Rows {
     return [...this.#seen].map(({ symbol }) => symbol);
   }
 
+  has(symbol) {
+    return this.#rows.has(symbol);
+  }
+
+  /** From now on the first trade of each row may be old. */
+  unfollow() {
+    for (const row of this.#rows.values()) row.isFollowed = false;
+  }
+
   /** A trade. Says whether it came while its row was followed; the first one of a row may be old. */
   quote({ symbol, price, volume, at }) {
     const row = this.#rows.get(symbol);
