@@ -62,6 +62,10 @@ def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
     config = folder / "jackfield.toml"
     said = (ROOT / "demos/jackfield.toml").read_text()
     config.write_text(said.replace("port = 8403", f"port = {lines}").replace("port = 8404", f"port = {bots}"))
+    web, public, lines, feed = (free_port() for _ in range(4))
+    config = folder / "jackfield.toml"
+    text = (ROOT / "demos/jackfield.toml").read_text().replace("port = 8403", f"port = {lines}")
+    config.write_text(text.replace("127.0.0.1:8404", f"127.0.0.1:{feed}"))
     environment = {
         **os.environ,
         **queue,
@@ -71,6 +75,8 @@ def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         "JACKFIELD_EMBEDDED_PORT": str(free_port()),
         "DEMO_STATE": str(folder / "state"),
         "GAME_ROUND": "40",
+        "DEMO_FEED_PORT": str(feed),
+        "DEMO_SLOW_PORT": str(free_port()),
     }
     for name in ("JACKFIELD_BIN", "JACKFIELD_NODE_MODULES", "JACKFIELD_SCREENSHOTS"):
         environment.pop(name, None)
@@ -126,6 +132,8 @@ def test_a_dashboard_by_websocket_and_by_eventsource(demo: dict[str, str]) -> No
 @on_each_queue
 def test_an_arena_of_browsers_and_bots(demo: dict[str, str]) -> None:
     browse_demo("game.mjs", demo)
+def test_a_market_by_a_fast_and_a_slow_line(demo: dict[str, str]) -> None:
+    browse_demo("market.mjs", demo)
 
 
 def queue_of(environment: dict[str, str]) -> dict[str, str]:
