@@ -58,14 +58,12 @@ def queue(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """`demos/run` on a queue and ports of its own; what the browser tests must know of it."""
     folder = tmp_path_factory.mktemp("demo")
-    web, public, lines, bots = (free_port() for _ in range(4))
+    web, public, lines, bots, feed = (free_port() for _ in range(5))
     config = folder / "jackfield.toml"
     said = (ROOT / "demos/jackfield.toml").read_text()
-    config.write_text(said.replace("port = 8403", f"port = {lines}").replace("port = 8404", f"port = {bots}"))
-    web, public, lines, feed = (free_port() for _ in range(4))
-    config = folder / "jackfield.toml"
-    text = (ROOT / "demos/jackfield.toml").read_text().replace("port = 8403", f"port = {lines}")
-    config.write_text(text.replace("127.0.0.1:8404", f"127.0.0.1:{feed}"))
+    for old, new in [("port = 8403", f"port = {lines}"), ("port = 8404", f"port = {bots}"), (":8406", f":{feed}")]:
+        said = said.replace(old, new)
+    config.write_text(said)
     environment = {
         **os.environ,
         **queue,
