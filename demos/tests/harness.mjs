@@ -21,8 +21,8 @@ const FLAGS = [
 
 export const env = (name, otherwise) => process.env[name] || otherwise;
 
-const DEMOS = dirname(dirname(fileURLToPath(import.meta.url)));
-const PYTHON = env("PYTHON", join(DEMOS, ".venv", "bin", "python"));
+export const DEMOS = dirname(dirname(fileURLToPath(import.meta.url)));
+export const PYTHON = env("PYTHON", join(DEMOS, ".venv", "bin", "python"));
 const ORIGIN = `http://127.0.0.1:${env("DEMO_PORT", "8000")}`;
 export const at = (path) => `${ORIGIN}/${path}`;
 
