@@ -214,6 +214,15 @@ impl<'a> Piece<'a> {
         (front.length > 0).then_some(front)
     }
 
+    /// About how many bytes of content its elements from one clock to before another take.
+    pub(crate) fn weight(&self, from: u32, to: u32) -> usize {
+        let elements = to.min(self.end()).saturating_sub(from.max(self.clock())) as usize;
+        let all = (self.cut + self.length).max(1) as usize;
+        self.item()
+            .filter(|item| item.kind() != DELETED)
+            .map_or(0, |item| item.content.len().saturating_mul(elements) / all)
+    }
+
     /// What its struct says; `None` if only the numbers of its elements are left.
     pub(crate) fn item(&self) -> Option<Item<'a>> {
         if self.fate == Fate::Number { None } else { Item::read(self.bytes) }
