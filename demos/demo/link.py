@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,6 +55,13 @@ def backend_options(environment: Mapping[str, str]) -> dict[str, object]:
         return {"url": url}
     place = urlsplit(url)
     return {"host": place.hostname or "127.0.0.1", "port": place.port or 8402}
+
+
+def tcp_port(name: str) -> int:
+    """The port of a `[[tcp]]` in the file of the server, for a program on the same machine."""
+    file = Path(os.environ.get("JACKFIELD_CONFIG") or BASE_DIR / "jackfield.toml")
+    ports = {one["name"]: one.get("port", 0) for one in tomllib.loads(file.read_text())["tcp"]}
+    return int(ports[name])
 
 
 def token_key(environment: Mapping[str, str]) -> str:

@@ -22,6 +22,8 @@ INSTALLED_APPS = [
     "demo",
     "chat",
     "dashboard",
+    "game",
+    "editor",
     "market",
     "django_jackfield",
     "django_jackfield.outbox",

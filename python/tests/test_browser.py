@@ -54,6 +54,7 @@ allow_history_for_subscriber = true
 [[channel.namespaces]]
 name = "brief"
 allow_subscribe_for_client = true
+allow_aggregates = true
 
 [[channel.namespaces]]
 name = "room"
@@ -206,6 +207,7 @@ def site(tmp_path_factory):
         "handlers",
         "members",
         "reconnect",
+        "figures",
         "rights",
         "vault",
         "fragments",

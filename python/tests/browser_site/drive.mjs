@@ -95,6 +95,27 @@ const scenarios = {
     assert.deepEqual(all.filter((one) => one.channel === "open:3" && one.event !== "n").map((one) => one.event), ["recovered"]);
   },
 
+  /** What is said with a subscribe reaches the server, after a reconnect too: figures of publications instead of these. */
+  async figures({ visitor }) {
+    const ann = await visitor("ann");
+    await ann.evaluate(() => {
+      const aggregate = { every: 100, figures: { n: "count", total: "sum:data.total" } };
+      const orders = window.jackfield.channel("brief:4", { data: { aggregate } });
+      orders.on("message", (data) => window.heard.push({ event: "window", data }));
+      orders.on("order", () => window.heard.push({ event: "order" }));
+    });
+    const subscribed = () => until("subscribed", () => ann.evaluate(() => window.jackfield.channel("brief:4").state === "subscribed"));
+    for (const total of ["0.10", "0.20"]) {
+      await subscribed();
+      await post("/do/publish/", { channel: "brief:4", event: "order", data: { total } });
+      await heard(ann, (one) => one.event === "window" && one.data.n === 1 && one.data.total === Number(total));
+      await ann.context().setOffline(true);
+      await until("the page knows that it is offline", () => ann.evaluate(() => window.jackfield.state === "connecting"));
+      await ann.context().setOffline(false);
+    }
+    assert.ok(!(await ann.evaluate(() => window.heard)).some((one) => one.event === "order"));
+  },
+
   /** A worker says who may subscribe; the refused page hears so and does not come again. */
   async rights({ visitor }) {
     const [ann, bob] = [await visitor("ann"), await visitor("bob")];

@@ -33,7 +33,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Where, and how fast."""
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8404)
+        parser.add_argument("--port", type=int, default=8406)
         parser.add_argument("--rate", type=int, help="trades a second, whatever the page asks for")
         parser.add_argument("--seed", type=int, help="the same market again")
 

@@ -52,7 +52,8 @@ export interface Channel {
 
 export interface Jackfield {
   readonly state: "disconnected" | "connecting" | "connected" | "signedout";
-  channel(name: string, options?: { token?: boolean }): Channel;
+  /** `data` goes along whenever the channel is subscribed to: for the server (`aggregate`), or for Django. */
+  channel(name: string, options?: { token?: boolean; data?: unknown }): Channel;
   on(event: "state", fn: (state: Jackfield["state"], said: object) => unknown): Stop;
   on(event: "connecting" | "disconnected" | "signedout", fn: (said: { code: number; reason: string }) => unknown): Stop;
   on(event: "connected", fn: (said: { client: string; data?: any }) => unknown): Stop;

@@ -1,0 +1,380 @@
+//! Merges updates, and cuts off what somebody has: all structs by client and clock, each element once.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::Malformed;
+use crate::reader::{Reader, write_uint};
+use crate::update::{ANY, DELETED, GC, HAS_KEY, Id, Item, JSON, Parent, Struct, TEXT, Visit, units, value, visit};
+
+const SKIP: u8 = 10;
+
+/// One update that says what all of them say. What was deleted stays in it: see [`compact`](crate::compact()).
+///
+/// # Errors
+///
+/// [`Malformed`] if one of them does not pass [`check`](crate::check()).
+pub fn merge<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Malformed> {
+    let mut elements = Elements::default();
+    for update in updates {
+        visit(update, &mut elements)?;
+    }
+    elements.settle();
+    Ok(elements.write())
+}
+
+/// What is in `update` and not yet with somebody who has `state_vector`. Deletions have no clock, so all of them are in
+/// it.
+///
+/// # Errors
+///
+/// [`Malformed`] if `update` does not pass [`check`](crate::check()), or `state_vector` is not one.
+pub fn diff(update: &[u8], state_vector: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let known = read_state_vector(state_vector)?;
+    let mut elements = Elements::read(update)?;
+    elements.inserted.retain_mut(|piece| piece.cut_to(known.get(&piece.client).copied().unwrap_or_default()));
+    Ok(elements.write())
+}
+
+/// What somebody has who has all of `update`: of each client the elements from the first on, up to the first gap.
+///
+/// # Errors
+///
+/// [`Malformed`] if `update` does not pass [`check`](crate::check()).
+pub fn state_vector(update: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let elements = Elements::read(update)?;
+    let clients = elements.inserted.chunk_by(|one, next| one.client == next.client);
+    let reach =
+        |pieces: &[Piece<'_>]| pieces.iter().fold(0, |end, piece| if piece.clock() == end { piece.end() } else { end });
+    let clocks: Vec<(u64, u32)> = clients
+        .filter_map(|pieces| Some((pieces.first()?.client, reach(pieces))))
+        .filter(|(_, end)| *end > 0)
+        .collect();
+    let mut out = Vec::new();
+    write_uint(clocks.len() as u64, &mut out);
+    for (client, clock) in clocks {
+        write_uint(client, &mut out);
+        write_uint(clock.into(), &mut out);
+    }
+    Ok(out)
+}
+
+/// Reads what [`state_vector`] writes.
+pub(crate) fn read_state_vector(bytes: &[u8]) -> Result<BTreeMap<u64, u32>, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let mut clocks = BTreeMap::new();
+    for _ in 0..reader.uint()? {
+        clocks.insert(reader.uint()?, reader.count()?);
+    }
+    reader.end()?;
+    Ok(clocks)
+}
+
+/// All that updates say. Once it is settled: the highest client first, as Yjs writes it, and its lowest clock.
+#[derive(Default)]
+pub(crate) struct Elements<'a> {
+    pub(crate) inserted: Vec<Piece<'a>>,
+    pub(crate) deleted: Vec<Deleted>,
+}
+
+/// Elements that are gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deleted {
+    pub(crate) client: u64,
+    /// The first clock.
+    pub(crate) from: u32,
+    /// The clock behind the last.
+    pub(crate) to: u32,
+}
+
+/// Some of the elements of a struct. It is small, as there may be one for each five bytes of an update.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) client: u64,
+    /// The struct.
+    bytes: &'a [u8],
+    /// The clock of the struct.
+    start: u32,
+    /// How many elements of the struct are before these.
+    cut: u32,
+    length: u32,
+    pub(crate) fate: Fate,
+}
+
+/// What is left of elements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fate {
+    /// All.
+    Content,
+    /// Their places between their neighbours.
+    Place,
+    /// Their numbers.
+    Number,
+}
+
+impl<'a> Visit<'a> for Elements<'a> {
+    fn inserted(&mut self, Struct { id, length, bytes }: Struct<'a>) {
+        let Id { client, clock } = id;
+        self.inserted.push(Piece { client, bytes, start: clock, cut: 0, length, fate: Fate::Content });
+    }
+
+    fn deleted(&mut self, from: Id, length: u32) {
+        if length > 0 {
+            self.deleted.push(Deleted { client: from.client, from: from.clock, to: from.clock + length });
+        }
+    }
+}
+
+impl<'a> Elements<'a> {
+    pub(crate) fn read(update: &'a [u8]) -> Result<Self, Malformed> {
+        let mut elements = Self::default();
+        visit(update, &mut elements)?;
+        elements.settle();
+        Ok(elements)
+    }
+
+    /// Puts everything in order and keeps each element once: where two tell of the same, the one that was there first.
+    pub(crate) fn settle(&mut self) {
+        self.inserted.sort_by_key(|piece| (Reverse(piece.client), piece.clock()));
+        let (mut client, mut end) = (None, 0);
+        self.inserted.retain_mut(|piece| {
+            if client.replace(piece.client) != Some(piece.client) {
+                end = 0;
+            }
+            let new = piece.cut_to(end);
+            end = end.max(piece.end());
+            new
+        });
+        self.deleted.sort_unstable_by_key(|range| (Reverse(range.client), range.from));
+        self.deleted.dedup_by(|next, range| {
+            let touches = next.client == range.client && next.from <= range.to;
+            if touches {
+                range.to = range.to.max(next.to);
+            }
+            touches
+        });
+    }
+
+    /// As an update.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let clients = self.inserted.chunk_by(|one, next| one.client == next.client);
+        let mut out = Vec::new();
+        write_uint(clients.clone().count() as u64, &mut out);
+        let mut writer = Writer::default();
+        for pieces in clients {
+            let Some(first) = pieces.first() else { continue };
+            writer.start(first.clock());
+            pieces.iter().for_each(|piece| writer.push(piece));
+            writer.finish();
+            write_uint(writer.structs, &mut out);
+            write_uint(first.client, &mut out);
+            write_uint(first.clock().into(), &mut out);
+            out.extend_from_slice(&writer.out);
+        }
+        let clients = self.deleted.chunk_by(|one, next| one.client == next.client);
+        write_uint(clients.clone().count() as u64, &mut out);
+        for ranges in clients {
+            write_uint(ranges.first().map_or(0, |range| range.client), &mut out);
+            write_uint(ranges.len() as u64, &mut out);
+            for Deleted { from, to, .. } in ranges {
+                write_uint((*from).into(), &mut out);
+                write_uint((to - from).into(), &mut out);
+            }
+        }
+        out
+    }
+}
+
+impl<'a> Piece<'a> {
+    pub(crate) const fn clock(&self) -> u32 {
+        self.start + self.cut
+    }
+
+    pub(crate) const fn end(&self) -> u32 {
+        self.clock() + self.length
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Drops the elements before `clock`; false if none remain.
+    fn cut_to(&mut self, clock: u32) -> bool {
+        let surplus = clock.saturating_sub(self.clock()).min(self.length);
+        self.cut += surplus;
+        self.length -= surplus;
+        self.length > 0
+    }
+
+    /// Takes the elements before `clock` off its front, if there are some.
+    pub(crate) fn split_to(&mut self, clock: u32) -> Option<Self> {
+        let mut front = *self;
+        front.length = clock.saturating_sub(self.clock()).min(self.length);
+        self.cut_to(clock);
+        (front.length > 0).then_some(front)
+    }
+
+    /// About how many bytes of content its elements from one clock to before another take.
+    pub(crate) fn weight(&self, from: u32, to: u32) -> usize {
+        let elements = to.min(self.end()).saturating_sub(from.max(self.clock())) as usize;
+        let all = (self.cut + self.length).max(1) as usize;
+        self.item()
+            .filter(|item| item.kind() != DELETED)
+            .map_or(0, |item| item.content.len().saturating_mul(elements) / all)
+    }
+
+    /// What its struct says; `None` if only the numbers of its elements are left.
+    pub(crate) fn item(&self) -> Option<Item<'a>> {
+        if self.fate == Fate::Number { None } else { Item::read(self.bytes) }
+    }
+
+    /// The element that it stands behind.
+    pub(crate) fn origin(&self, item: &Item<'_>) -> Option<Id> {
+        if self.cut == 0 { item.origin } else { Some(Id { client: self.client, clock: self.clock() - 1 }) }
+    }
+
+    /// How it is written, without its content.
+    fn head(&self) -> Head<'a> {
+        let Some(item) = self.item() else {
+            return Head { info: GC, origin: None, right: None, parent: &[] };
+        };
+        let origin = self.origin(&item);
+        let kind = if self.fate == Fate::Place { DELETED } else { item.kind() };
+        let parent = match item.parent {
+            Parent::Item(_, bytes) | Parent::Root(bytes) if origin.is_none() => bytes,
+            Parent::Inherited | Parent::Item(..) | Parent::Root(_) => &[],
+        };
+        Head { info: kind | item.info & HAS_KEY | Item::flags(origin, item.right), origin, right: item.right, parent }
+    }
+
+    /// Appends its content, without the number that stands before one of several elements.
+    fn content(&self, kind: u8, out: &mut Vec<u8>) {
+        let Some(item) = self.item() else { return };
+        let mut reader = Reader::new(item.content);
+        match kind {
+            GC | DELETED => {}
+            TEXT => write_text(reader.text().unwrap_or_default(), self.cut, self.length, out),
+            ANY | JSON => {
+                // All of this was read before: nothing in it can be wrong.
+                let skipped = reader.count().and_then(|_| (0..self.cut).try_for_each(|_| value(kind, &mut reader)));
+                let from = reader.at();
+                let taken = skipped.and_then(|()| (0..self.length).try_for_each(|_| value(kind, &mut reader)));
+                debug_assert_eq!(taken, Ok(()));
+                out.extend_from_slice(reader.since(from));
+            }
+            _ => out.extend_from_slice(item.content),
+        }
+    }
+}
+
+/// Appends the elements `cut..cut + length` of a text. Half of a character becomes U+FFFD, as Yjs does it.
+fn write_text(text: &str, cut: u32, length: u32, out: &mut Vec<u8>) {
+    let (from, to) = (cut as usize, cut as usize + length as usize);
+    if from == 0 && to == units(text) {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    if text.is_ascii() {
+        return out.extend_from_slice(text.as_bytes().get(from..to).unwrap_or_default());
+    }
+    let mut at = 0;
+    for character in text.chars() {
+        let end = at + character.len_utf16();
+        if at >= from && end <= to {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        } else if end > from && at < to {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+        at = end;
+    }
+}
+
+/// A struct without its content.
+struct Head<'a> {
+    info: u8,
+    origin: Option<Id>,
+    right: Option<Id>,
+    parent: &'a [u8],
+}
+
+impl Head<'_> {
+    const fn kind(&self) -> u8 {
+        self.info & crate::update::KIND
+    }
+
+    /// Whether `next`, whose first element is `first`, is written as more of the same struct: somebody who types makes
+    /// one item after each key, and all of them together are one.
+    fn goes_on_with(&self, next: &Self, first: Id) -> bool {
+        let before = first.clock.checked_sub(1).map(|clock| Id { client: first.client, clock });
+        match self.kind() {
+            _ if self.kind() != next.kind() => false,
+            GC => true,
+            // A key of a map has one value, so what follows is not more of it; what is deleted has none.
+            kind @ (TEXT | ANY | JSON | DELETED) => {
+                (kind == DELETED || (self.info | next.info) & HAS_KEY == 0)
+                    && self.info & HAS_KEY == next.info & HAS_KEY
+                    && next.origin == before
+                    && next.right == self.right
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Writes the structs of a client.
+#[derive(Default)]
+struct Writer<'a> {
+    out: Vec<u8>,
+    structs: u64,
+    clock: u32,
+    open: Option<Head<'a>>,
+    /// How many elements the open struct has so far, and their content.
+    length: u32,
+    content: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn start(&mut self, clock: u32) {
+        self.out.clear();
+        self.structs = 0;
+        self.clock = clock;
+    }
+
+    fn push(&mut self, piece: &Piece<'a>) {
+        let gap = piece.clock() - self.clock;
+        if gap > 0 {
+            self.finish();
+            self.structs += 1;
+            self.out.push(SKIP);
+            write_uint(gap.into(), &mut self.out);
+        }
+        let head = piece.head();
+        let first = Id { client: piece.client, clock: piece.clock() };
+        let kind = head.kind();
+        if gap > 0 || !self.open.as_ref().is_some_and(|open| open.goes_on_with(&head, first)) {
+            self.finish();
+            self.open = Some(head);
+        }
+        self.length += piece.length;
+        piece.content(kind, &mut self.content);
+        self.clock = piece.end();
+    }
+
+    /// Closes the open struct.
+    fn finish(&mut self) {
+        let Some(head) = self.open.take() else { return };
+        self.structs += 1;
+        self.out.push(head.info);
+        for near in [head.origin, head.right].into_iter().flatten() {
+            write_uint(near.client, &mut self.out);
+            write_uint(near.clock.into(), &mut self.out);
+        }
+        self.out.extend_from_slice(head.parent);
+        match head.kind() {
+            GC | DELETED | ANY | JSON => write_uint(self.length.into(), &mut self.out),
+            TEXT => write_uint(self.content.len() as u64, &mut self.out),
+            _ => {}
+        }
+        self.out.append(&mut self.content);
+        self.length = 0;
+    }
+}
