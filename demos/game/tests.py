@@ -351,21 +351,16 @@ class ResultTests(RealtimeTestMixin, TestCase):
         ]
         with self.capturePublications():
             Round.store(standings)
-            Round.store([Standing("c1-2", "robo", 20, True)])
+            Round.store([Standing("c1-2", "robo", 20, True), standings[0]])
         told = [command.data["data"] for command in self.assertPublished(ARENA, "over", count=2)]
         self.assertEqual([one["score"] for one in told[0]["first"]], [12, 7, 3])
         self.assertEqual(
-            [(one["name"], one["score"], one["bot"]) for one in told[1]["best"]],
-            [
-                ("robo", 20, True),
-                ("ann", 12, False),
-                ("robo", 7, True),
-                ("nobody any more", 3, False),
-            ],
+            [(one["name"], one["score"]) for one in told[1]["best"]],
+            [("ann", 12), ("ann", 12), ("nobody any more", 3)],
         )
         self.assertEqual(
             list(Result.objects.order_by("pk").values_list("user", flat=True)),
-            [self.ann.pk, None, None, None],
+            [self.ann.pk, None, None, None, self.ann.pk],
         )
 
     def test_players_hear_the_arena_and_only_the_loop_hears_wishes(self) -> None:
@@ -380,9 +375,10 @@ class ResultTests(RealtimeTestMixin, TestCase):
     def test_the_page_and_its_tokens(self) -> None:
         self.assertRedirects(self.client.get("/game/"), "/login/?next=/game/")
         self.client.force_login(self.ann)
-        Round.store([Standing("c1-2", "robo", 20, True)])
+        Round.store([Standing(f"u{self.ann.pk}", "ann", 20, False)])
         page = self.client.get("/game/")
-        self.assertEqual(page.context["script"]["best"][0]["name"], "robo")
+        self.assertEqual(page.context["script"]["best"][0]["score"], 20)
+        self.assertEqual(page.context["script"]["round"], Round.objects.get().pk)
         token = self.client.get("/game/token/").json()["token"]
         claims = base64.urlsafe_b64decode(token.split(".")[1] + "==")
         self.assertIn(b'"info":{"name":"ann"}', claims)

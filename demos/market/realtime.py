@@ -8,13 +8,13 @@ from django_jackfield import Channel
 class Quotes(Channel):
     """`quotes:all`, the last trade of each symbol, and `quotes:trend`, what was before it.
 
-    A page hears the symbols that it names, each at most five times a second, and begins with
+    A page hears the symbols that it names, each at most ten times a second, and begins with
     their last values.
     """
 
     pattern = "quotes:<slug:board>"
     access = "authenticated"
-    delivery = "sampled:5"
+    delivery = "sampled:10"
     snapshot = True
     options = {"interest": "key"}
 

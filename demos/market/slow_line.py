@@ -1,6 +1,6 @@
 """A slow line: hands on so many bytes a second of what the server sends, and holds hardly any.
 
-    python -m market.slow_line --port 8405 --to 8400 --rate 8000
+    python -m market.slow_line --port 8405 --to 8400 --rate 16000
 
 It stands for a bad network between a browser and the server, which sees what it would see there: a
 socket that takes little and seldom. What goes the other way is not slowed down.
@@ -16,6 +16,7 @@ from contextlib import suppress
 
 HELD_BYTES = 2048  # by the system, for this end of the line; it doubles it
 PIECE_BYTES = 400
+SLACK_SECONDS = 0.1  # that are made up for where this process was late
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8405)
     parser.add_argument("--to-host", default="127.0.0.1")
     parser.add_argument("--to", type=int, default=8400)
-    parser.add_argument("--rate", type=int, default=8000, help="bytes a second (%(default)s)")
+    parser.add_argument("--rate", type=int, default=16_000, help="bytes a second (%(default)s)")
     options = parser.parse_args()
     with suppress(asyncio.CancelledError):
         asyncio.run(serve(options))
@@ -78,7 +79,7 @@ async def carry(source: socket.socket, target: socket.socket, rate: int) -> None
     while piece := await loop.sock_recv(source, PIECE_BYTES if rate else 65536):
         await loop.sock_sendall(target, piece)
         if rate:
-            free = max(free, loop.time()) + len(piece) / rate
+            free = max(free, loop.time() - SLACK_SECONDS) + len(piece) / rate
             await asyncio.sleep(free - loop.time())
 
 

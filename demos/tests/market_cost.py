@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from market.exchange import COMPANIES, Exchange
 from market.feed import Feed
 
-POLICIES = ("all", "latest", "sampled:5")
+POLICIES = ("all", "latest", "sampled:10")
 SCREEN = 30
 CONFIG = """
 [http_server]

@@ -55,6 +55,8 @@ allow_history_for_subscriber = true
 name = "brief"
 allow_subscribe_for_client = true
 allow_aggregates = true
+allowed_delta_types = ["fossil"]
+delta_publish = true
 
 [[channel.namespaces]]
 name = "room"
@@ -208,6 +210,7 @@ def site(tmp_path_factory):
         "members",
         "reconnect",
         "figures",
+        "differences",
         "rights",
         "vault",
         "fragments",

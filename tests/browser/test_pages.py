@@ -115,6 +115,7 @@ def browse_demo(script: str, demo: dict[str, str]) -> None:
 
 
 on_each_queue = pytest.mark.parametrize("queue", ["embedded", "redis", "rabbitmq"], indirect=True, scope="module")
+on_the_embedded_queue = pytest.mark.parametrize("queue", ["embedded"], indirect=True, scope="module")
 
 
 @on_each_queue
@@ -127,9 +128,13 @@ def test_a_dashboard_by_websocket_and_by_eventsource(demo: dict[str, str]) -> No
     browse_demo("dashboard.mjs", demo)
 
 
-@on_each_queue
+# What these say goes the same way through any queue as the dashboard's: once is enough.
+@on_the_embedded_queue
 def test_an_arena_of_browsers_and_bots(demo: dict[str, str]) -> None:
     browse_demo("game.mjs", demo)
+
+
+@on_the_embedded_queue
 def test_a_market_by_a_fast_and_a_slow_line(demo: dict[str, str]) -> None:
     browse_demo("market.mjs", demo)
 

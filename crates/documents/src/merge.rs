@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::Malformed;
 use crate::reader::{Reader, write_uint};
-use crate::update::{ANY, DELETED, GC, HAS_KEY, Id, Item, JSON, Parent, Struct, TEXT, Visit, units, value, visit};
+use crate::update::{ANY, DELETED, GC, HAS_KEY, Id, Item, JSON, Parent, Struct, TEXT, Visit, value, visit};
 
 const SKIP: u8 = 10;
 
@@ -214,6 +214,15 @@ impl<'a> Piece<'a> {
         (front.length > 0).then_some(front)
     }
 
+    /// About how many bytes of content its elements from one clock to before another take.
+    pub(crate) fn weight(&self, from: u32, to: u32) -> usize {
+        let elements = to.min(self.end()).saturating_sub(from.max(self.clock())) as usize;
+        let all = (self.cut + self.length).max(1) as usize;
+        self.item()
+            .filter(|item| item.kind() != DELETED)
+            .map_or(0, |item| item.content.len().saturating_mul(elements) / all)
+    }
+
     /// What its struct says; `None` if only the numbers of its elements are left.
     pub(crate) fn item(&self) -> Option<Item<'a>> {
         if self.fate == Fate::Number { None } else { Item::read(self.bytes) }
@@ -236,46 +245,6 @@ impl<'a> Piece<'a> {
             Parent::Inherited | Parent::Item(..) | Parent::Root(_) => &[],
         };
         Head { info: kind | item.info & HAS_KEY | Item::flags(origin, item.right), origin, right: item.right, parent }
-    }
-
-    /// Appends its content, without the number that stands before one of several elements.
-    fn content(&self, kind: u8, out: &mut Vec<u8>) {
-        let Some(item) = self.item() else { return };
-        let mut reader = Reader::new(item.content);
-        match kind {
-            GC | DELETED => {}
-            TEXT => write_text(reader.text().unwrap_or_default(), self.cut, self.length, out),
-            ANY | JSON => {
-                // All of this was read before: nothing in it can be wrong.
-                let skipped = reader.count().and_then(|_| (0..self.cut).try_for_each(|_| value(kind, &mut reader)));
-                let from = reader.at();
-                let taken = skipped.and_then(|()| (0..self.length).try_for_each(|_| value(kind, &mut reader)));
-                debug_assert_eq!(taken, Ok(()));
-                out.extend_from_slice(reader.since(from));
-            }
-            _ => out.extend_from_slice(item.content),
-        }
-    }
-}
-
-/// Appends the elements `cut..cut + length` of a text. Half of a character becomes U+FFFD, as Yjs does it.
-fn write_text(text: &str, cut: u32, length: u32, out: &mut Vec<u8>) {
-    let (from, to) = (cut as usize, cut as usize + length as usize);
-    if from == 0 && to == units(text) {
-        return out.extend_from_slice(text.as_bytes());
-    }
-    if text.is_ascii() {
-        return out.extend_from_slice(text.as_bytes().get(from..to).unwrap_or_default());
-    }
-    let mut at = 0;
-    for character in text.chars() {
-        let end = at + character.len_utf16();
-        if at >= from && end <= to {
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        } else if end > from && at < to {
-            out.extend_from_slice("\u{fffd}".as_bytes());
-        }
-        at = end;
     }
 }
 
@@ -321,6 +290,17 @@ struct Writer<'a> {
     /// How many elements the open struct has so far, and their content.
     length: u32,
     content: Vec<u8>,
+    cursor: Option<Cursor<'a>>,
+}
+
+/// Where in the content of a struct the last piece of it ended. Why: a struct may be cut into many, and nobody goes
+/// through it from its beginning for each.
+struct Cursor<'a> {
+    whole: &'a [u8],
+    /// How many elements are before it.
+    element: u32,
+    text: &'a str,
+    values: Reader<'a>,
 }
 
 impl<'a> Writer<'a> {
@@ -346,8 +326,34 @@ impl<'a> Writer<'a> {
             self.open = Some(head);
         }
         self.length += piece.length;
-        piece.content(kind, &mut self.content);
+        self.take(piece, kind);
         self.clock = piece.end();
+    }
+
+    /// Appends the content of a piece, without the number that stands before one of several elements.
+    fn take(&mut self, piece: &Piece<'a>, kind: u8) {
+        let Some(item) = piece.item() else { return };
+        let end = piece.cut + piece.length;
+        match kind {
+            GC | DELETED => {}
+            TEXT | ANY | JSON => {
+                let known = self
+                    .cursor
+                    .take()
+                    .filter(|cursor| std::ptr::eq(cursor.whole, piece.bytes) && cursor.element <= piece.cut);
+                let mut cursor = known.unwrap_or_else(|| Cursor::new(piece.bytes, &item));
+                if kind == TEXT {
+                    cursor.text(piece.cut, end, &mut self.content);
+                } else {
+                    cursor.skip(kind, piece.cut);
+                    let values = cursor.values;
+                    cursor.skip(kind, end);
+                    self.content.extend_from_slice(cursor.values.since(values.at()));
+                }
+                self.cursor = Some(cursor);
+            }
+            _ => self.content.extend_from_slice(item.content),
+        }
     }
 
     /// Closes the open struct.
@@ -367,5 +373,50 @@ impl<'a> Writer<'a> {
         }
         self.out.append(&mut self.content);
         self.length = 0;
+    }
+}
+
+impl<'a> Cursor<'a> {
+    fn new(whole: &'a [u8], item: &Item<'a>) -> Self {
+        let mut values = Reader::new(item.content);
+        // All of this was read before: nothing in it can be wrong.
+        let text = if item.kind() == TEXT {
+            values.text().unwrap_or_default()
+        } else {
+            values.uint().map(|_| "").unwrap_or_default()
+        };
+        Self { whole, element: 0, text, values }
+    }
+
+    /// Appends the elements from `from` to before `to` of a text. Half of a character becomes U+FFFD, as Yjs does it.
+    fn text(&mut self, from: u32, to: u32, out: &mut Vec<u8>) {
+        // As many bytes as elements are left: all of them are ASCII.
+        if self.element == from && self.text.len() == (to - from) as usize {
+            return out.extend_from_slice(self.text.as_bytes());
+        }
+        let mut characters = self.text.chars();
+        while self.element < to
+            && let Some(character) = characters.next()
+        {
+            let end = self.element + if character.len_utf16() == 1 { 1 } else { 2 };
+            let half = end > to || (self.element < from && end > from);
+            if half {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+            } else if self.element >= from {
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            // Who wants the other half comes back to it.
+            if end > to {
+                break;
+            }
+            self.element = end;
+            self.text = characters.as_str();
+        }
+    }
+
+    fn skip(&mut self, kind: u8, to: u32) {
+        while self.element < to && value(kind, &mut self.values).is_ok() {
+            self.element += 1;
+        }
     }
 }

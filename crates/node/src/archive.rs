@@ -105,7 +105,9 @@ impl Archive {
     pub(crate) async fn close(mut self, patience: Duration) {
         let _ended = self.words.send(Word::Close);
         if tokio::time::timeout(patience, &mut self.task).await.is_err() {
-            tracing::warn!("some documents could not be saved before the end; clients that come back bring what is missing");
+            tracing::warn!(
+                "some documents could not be saved before the end; clients that come back bring what is missing"
+            );
             self.task.abort();
         }
     }
@@ -448,13 +450,16 @@ fn merged(name: &str, payload: &Payload, compact_after: usize) -> Result<Merged,
         .map_err(|error| wrong(format!("is to be {{\"updates\":[\"base64\"..],\"upto\":..}}: {error}")))?;
     let mut updates = Vec::with_capacity(stored.updates.len());
     for (nth, update) in stored.updates.iter().enumerate() {
-        updates.push(STANDARD.decode(update).map_err(|error| wrong(format!("has no base64 in updates[{nth}]: {error}")))?);
+        updates
+            .push(STANDARD.decode(update).map_err(|error| wrong(format!("has no base64 in updates[{nth}]: {error}")))?);
     }
     let count = updates.len();
     let whole = match updates.len() {
         0 => Vec::new(),
         1 => updates.remove(0),
-        _ => merge(updates.iter().map(Vec::as_slice)).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?,
+        _ => {
+            merge(updates.iter().map(Vec::as_slice)).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?
+        }
     };
     let small = match stored.upto {
         Some(upto) if count > compact_after => {
@@ -464,7 +469,8 @@ fn merged(name: &str, payload: &Payload, compact_after: usize) -> Result<Merged,
         _ => None,
     };
     let whole = small.as_ref().map_or_else(|| Bytes::from(whole), |(small, _)| small.clone());
-    let document = Document::open(whole, usize::MAX).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?;
+    let document =
+        Document::open(whole, usize::MAX).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?;
     Ok(Merged { document, small })
 }
 

@@ -116,6 +116,31 @@ const scenarios = {
     assert.ok(!(await ann.evaluate(() => window.heard)).some((one) => one.event === "order"));
   },
 
+  /** What is much like the message before comes as the difference to it, and is heard whole; after a reconnect too. */
+  async differences({ visitor }) {
+    const ann = await visitor("ann");
+    const frames = [];
+    ann.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => frames.push(String(payload))));
+    await ann.evaluate(() => {
+      window.jackfield.channel("brief:5", { delta: true }).on("book", (data) => window.heard.push({ event: "book", data }));
+    });
+    const long = "orders ".repeat(500);
+    const told = async (number) => {
+      await post("/do/publish/", { channel: "brief:5", event: "book", data: { long, number } });
+      await heard(ann, ({ event, data }) => event === "book" && data.long === long && data.number === number);
+      return frames.findLast((frame) => frame.includes('"brief:5"') && frame.includes('"pub"')).length;
+    };
+    for (const number of [1, 3]) {
+      await until("subscribed", () => ann.evaluate(() => window.jackfield.channel("brief:5").state === "subscribed"));
+      const whole = await told(number);
+      const difference = await told(number + 1);
+      assert.ok(whole > long.length && difference < 300, `${whole} and ${difference} letters`);
+      await ann.context().setOffline(true);
+      await until("the page knows that it is offline", () => ann.evaluate(() => window.jackfield.state === "connecting"));
+      await ann.context().setOffline(false);
+    }
+  },
+
   /** A worker says who may subscribe; the refused page hears so and does not come again. */
   async rights({ visitor }) {
     const [ann, bob] = [await visitor("ann"), await visitor("bob")];

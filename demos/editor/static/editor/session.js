@@ -127,6 +127,6 @@ export class Session {
   #users() {
     const found = new Map();
     for (const { user } of this.#provider.awareness.getStates().values()) if (user?.id) found.set(String(user.id), user);
-    return [...found.values()];
+    return [...found.values()].sort((one, other) => String(one.id).localeCompare(String(other.id)));
   }
 }

@@ -20,7 +20,7 @@ export class Sharing {
 
   draw({ right, people }) {
     const isOwner = right === "own";
-    byId("share-form").hidden = !isOwner;
+    for (const id of ["share-form", "share-add"]) byId(id).hidden = !isOwner;
     byId("share-people").replaceChildren(...people.map((one) => this.#row(one, isOwner && one.right !== "own")));
   }
 

@@ -15,7 +15,8 @@ const MARGIN = 90; // units beyond the screen that are heard of, so that nobody 
 const LOST_MS = 3000;
 const MAP_MS = 200;
 const NEWS_MS = 3000;
-const AGES = 3000;
+const AGES = 50_000; // kept for who measures
+const LATELY = 2000; // of them on the page
 const page = config("arena-data");
 const [clock, world] = [new Clock(), new World()];
 const columns = page.size / page.area;
@@ -145,7 +146,7 @@ function showScores() {
 const standing = (name, score, look = "") => element("li", look, element("span", "", name), element("b", "", String(score)));
 
 function showBest(best) {
-  byId("best").replaceChildren(...best.map(({ name, score, bot }) => standing(bot ? `${name} (bot)` : name, score)));
+  byId("best").replaceChildren(...best.map(({ name, score }) => standing(name, score)));
   byId("no-best").hidden = best.length > 0;
 }
 
@@ -157,7 +158,7 @@ setInterval(() => {
   byId("frames").textContent = `${Math.round(frames / seconds)} frames/s`;
   [countedAt, counted, frames] = [performance.now(), line.bytes, 0];
   byId("way").textContent = clock.roundTrip === null ? "–" : `${clock.roundTrip} ms`;
-  byId("age").textContent = ages.length ? `${Math.round(percentile(ages, 0.99))} ms` : "–";
+  byId("age").textContent = ages.length ? `${Math.round(percentile(ages.slice(-LATELY), 0.99))} ms` : "–";
   byId("offset").textContent = clock.offset === null ? "–" : `${Math.round(clock.offset)} ms`;
 }, 1000);
 
@@ -184,6 +185,7 @@ globalThis.arena = {
   me: () => world.newest(mine),
   seen: () => world.at(clock.server() - PAST_MS),
   sparks: () => [...world.sparks.values()],
+  anew: () => { ages.length = 0; },
   figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: heard.size }),
 };
 

@@ -1,4 +1,4 @@
-// The market: the page says which rows are on the screen, and hears of no others. What it is told is drawn at most once a frame.
+// The market: the page says which rows are on the screen, and hears of no others. What it is told is drawn ten times a second.
 
 import { jackfield } from "../django_jackfield/jackfield.js";
 import { announce, byId, config, toast, tried } from "../demo/page.js";

@@ -5,6 +5,7 @@ import { byId, element } from "../demo/page.js";
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [96, 24];
 const OLD_MS = 2000;
+const DRAW_MS = 100; // faster than that nobody reads
 const STRIDE = 10; // of Page Up and Page Down
 export const money = (cents) => (cents / 100).toFixed(2);
 
@@ -13,7 +14,7 @@ export class Rows {
   #seen = new Set();
   #dirty = new Set();
   #tell;
-  #frame = 0;
+  #timer = 0;
   #current = null; // the one that Tab reaches
 
   constructor(companies, tell) {
@@ -124,11 +125,11 @@ export class Rows {
 
   #changed(row) {
     this.#dirty.add(row);
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
+    this.#timer ||= setTimeout(() => {
+      this.#timer = 0;
       for (const one of this.#dirty) if (this.#seen.has(one) && one.at) draw(one);
       this.#dirty.clear();
-    });
+    }, DRAW_MS);
   }
 
   #key(event) {
