@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { at, env, logIn, noFaults, until, withBrowser } from "./harness.mjs";
 
 const SIZE = { width: 1280, height: 800 };
+const PATIENCE_MS = 90_000;
 const FOLDER = env("PICTURES", "pictures");
 const live = (page) => page.locator("#state[data-state=live]").waitFor();
 const text = (page, place) => page.locator(place).textContent();
@@ -34,10 +35,10 @@ const scenes = {
     await say(ann, "Port 17 says “do not touch”. Is that you, @cy?");
     await say(cy, "That one works. That is why.");
     await say(bob, "I pulled the cable of my laptop meanwhile and put it back. Nothing is missing here.");
-    await say(ann, "Nor here. Lunch at twelve?");
-    await say(cy, "Twelve is good 🍜");
-    await ann.locator(".message", { hasText: "Lunch at" }).getByText("Seen by").waitFor();
-    await field(bob).pressSequentially("Save me a");
+    await say(ann, "Nor here. Coffee in the patch room?");
+    await say(cy, "On my way, with cups.");
+    await ann.locator(".message", { hasText: "Coffee in" }).getByText("Seen by").waitFor();
+    await field(bob).pressSequentially("Save me a ch");
     await ann.locator("#typing", { hasText: "bob is typing" }).waitFor();
   },
 
@@ -53,19 +54,19 @@ const scenes = {
       await ann.keyboard.down(key);
       await ann.waitForTimeout(700);
       await ann.keyboard.up(key);
-      return (await text(ann, "#score")) > 2;
-    });
+      return (await number(ann, "#score")) > 2;
+    }, PATIENCE_MS);
   },
 
   /** Ten thousand trades a second, and the orders of one symbol. */
   async market({ ann }) {
     await live(ann);
     await ann.getByLabel("Trades a second").selectOption("10000");
-    await until("the feed runs", async () => (await number(ann, "#ticks")) > 8000);
+    await until("the feed runs", async () => (await number(ann, "#ticks")) > 8000, PATIENCE_MS);
     await ann.locator("#rows tr").nth(2).click();
     await ann.locator("#levels tr").nth(8).waitFor();
-    await until("everything has a past", async () => (await ann.locator("#rows tr:nth-child(2) polyline").getAttribute("points"))?.split(" ").length > 30);
-    await until("everything is fresh", async () => (await number(ann, "#oldest")) < 2);
+    await until("everything has a past", async () => (await ann.locator("#rows tr:nth-child(2) polyline").getAttribute("points"))?.split(" ").length > 30, PATIENCE_MS);
+    await until("everything is fresh", async () => (await number(ann, "#oldest")) < 2, PATIENCE_MS);
   },
 
   /** A text that two write and one marks. */
@@ -109,7 +110,7 @@ const scenes = {
     }
     await ann.locator("#region").focus();
     const bars = () => ann.locator("#seconds rect").evaluateAll((all) => all.filter((bar) => Number(bar.getAttribute("height")) > 0).length);
-    await until("a minute of orders", async () => (await bars()) > 45, 120_000);
+    await until("a minute of orders", async () => (await bars()) > 45, PATIENCE_MS);
   },
 };
 
@@ -117,7 +118,10 @@ await mkdir(FOLDER, { recursive: true });
 await withBrowser(async (browser) => {
   const faults = [];
   const people = {};
-  for (const name of ["ann", "bob", "cy"]) people[name] = await logIn(browser, name, faults, SIZE);
+  for (const name of ["ann", "bob", "cy"]) {
+    people[name] = await logIn(browser, name, faults, SIZE);
+    people[name].setDefaultTimeout(PATIENCE_MS); // nothing is proved here, so nothing is hurried
+  }
   for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys(scenes)) {
     const answers = await Promise.all(Object.values(people).map((page) => page.goto(at(`${name}/`))));
     if (answers.some((answer) => answer.status() === 404)) {

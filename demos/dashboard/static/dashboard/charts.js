@@ -59,6 +59,7 @@ export function drawMinute(minute, region) {
   const counts = seconds.map((window) => window?.orders ?? 0);
   const most = bars("seconds", counts);
   const all = counts.reduce((sum, count) => sum + count, 0);
+  byId("quiet").hidden = all > 0;
   byId("seconds").setAttribute("aria-label", `Orders by second: ${all} in the last minute, at most ${most} in a second`);
   const { orders, revenue } = minute.since;
   byId("since-orders").textContent = orders;
