@@ -186,7 +186,7 @@ globalThis.arena = {
   seen: () => world.at(clock.server() - PAST_MS),
   sparks: () => [...world.sparks.values()],
   anew: () => { ages.length = 0; },
-  figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: heard.size }),
+  figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: [...heard] }),
 };
 
 showBest(page.best);
