@@ -23,6 +23,12 @@ async function write(page, words) { // at the end
   await page.keyboard.press("Control+End");
   await page.keyboard.type(words);
 }
+async function paste(page, words) { // in one piece, so that one save has all of it
+  await write(page, "\n");
+  await page.keyboard.insertText(words);
+}
+const stored = (pk, words) => until(`“${words}” is stored`, () =>
+  shell(IMPORTS, `any(${JSON.stringify(words)}.encode() in bytes(one.content) for one in Update.objects.filter(document=${pk}))`));
 async function share(owner, work) {
   await owner.getByRole("button", { name: "Share", exact: true }).first().click();
   await work(owner.getByRole("dialog"));
@@ -144,7 +150,7 @@ await withBrowser(async (browser) => {
   await bob.getByText("You may write in this document.").first().waitFor();
   await state(bob, "live");
   await writable(bob, true);
-  await write(bob, "\nBob writes again.");
+  await paste(bob, "Bob writes again.");
   await sees(ann, "Bob writes again.");
   console.log("ok   rights: down at once, and enforced by the server; up again without a reload");
 
@@ -164,10 +170,7 @@ await withBrowser(async (browser) => {
   console.log("ok   a new title: on the other page");
 
   // Back in time: looked at by keyboard, restored as a new edit that the other page shows.
-  await until("the last words are stored", async () => {
-    await write(ann, "");
-    return (await shell(IMPORTS, `any(b'Bob writes again' in bytes(one.content) for one in Update.objects.filter(document=${pk}))`)) === true;
-  });
+  await stored(pk, "Bob writes again.");
   await ann.getByRole("button", { name: "History" }).press("Enter");
   const slider = ann.getByRole("slider");
   await slider.waitFor();
@@ -189,11 +192,11 @@ await withBrowser(async (browser) => {
   console.log("ok   history: an earlier moment by keyboard, restored, seen by Cy, saved as one more");
 
   // Compaction: where too many rows make a document, the next load makes one of them. (A row twice changes nothing.)
-  await write(ann, "\nBefore compaction.");
+  await paste(ann, "Before compaction.");
   await sees(cy, "Before compaction.");
   const whole = await now(ann);
   for (const page of [ann, cy]) await page.goto(at("editor/"));
-  await until("the last words are stored", () => shell(IMPORTS, `any(b'Before compaction' in bytes(one.content) for one in Update.objects.filter(document=${pk}))`));
+  await stored(pk, "Before compaction.");
   await shell(IMPORTS, `[Document.objects.get(pk=${pk}).updates.create(content=Document.objects.get(pk=${pk}).updates.first().content).pk for _ in range(${MANY})]`);
   assert.ok((await rows(", replaced_by=None")) > MANY);
   await cy.goto(url);
