@@ -27,6 +27,7 @@ async function paste(page, words) { // in one piece, so that one save has all of
   await write(page, "\n");
   await page.keyboard.insertText(words);
 }
+const told = (page, words) => until(words, async () => (await page.locator("#announce").textContent()) === words);
 const stored = (pk, words) => until(`“${words}” is stored`, () =>
   shell(IMPORTS, `any(${JSON.stringify(words)}.encode() in bytes(one.content) for one in Update.objects.filter(document=${pk}))`));
 async function share(owner, work) {
@@ -129,7 +130,7 @@ await withBrowser(async (browser) => {
   // Rights act on open pages: the server takes nothing more from Bob, whatever his page would send.
   await until("all of it is stored", async () => (await rows()) > 0);
   await right(ann, "bob", "read");
-  await bob.getByText("You may only read this document.").first().waitFor();
+  await told(bob, "You may only read this document.");
   await state(bob, "live");
   await writable(bob, false);
   const denied = bob.waitForEvent("console", (said) => said.text().includes("Permission denied"));
@@ -147,7 +148,7 @@ await withBrowser(async (browser) => {
   for (const page of [ann, bob, cy]) assert.equal((await now(page)).includes("Bob was here"), false);
   await bob.evaluate(() => window.rogue.destroy());
   await right(ann, "bob", "write");
-  await bob.getByText("You may write in this document.").first().waitFor();
+  await told(bob, "You may write in this document.");
   await state(bob, "live");
   await writable(bob, true);
   await paste(bob, "Bob writes again.");
