@@ -23,6 +23,13 @@ async function write(page, words) { // at the end
   await page.keyboard.press("Control+End");
   await page.keyboard.type(words);
 }
+async function paste(page, words) { // in one piece, so that one save has all of it
+  await write(page, "\n");
+  await page.keyboard.insertText(words);
+}
+const told = (page, words) => until(words, async () => (await page.locator("#announce").textContent()) === words);
+const stored = (pk, words) => until(`“${words}” is stored`, () =>
+  shell(IMPORTS, `any(${JSON.stringify(words)}.encode() in bytes(one.content) for one in Update.objects.filter(document=${pk}))`));
 async function share(owner, work) {
   await owner.getByRole("button", { name: "Share", exact: true }).first().click();
   await work(owner.getByRole("dialog"));
@@ -123,7 +130,7 @@ await withBrowser(async (browser) => {
   // Rights act on open pages: the server takes nothing more from Bob, whatever his page would send.
   await until("all of it is stored", async () => (await rows()) > 0);
   await right(ann, "bob", "read");
-  await bob.getByText("You may only read this document.").first().waitFor();
+  await told(bob, "You may only read this document.");
   await state(bob, "live");
   await writable(bob, false);
   const denied = bob.waitForEvent("console", (said) => said.text().includes("Permission denied"));
@@ -141,10 +148,10 @@ await withBrowser(async (browser) => {
   for (const page of [ann, bob, cy]) assert.equal((await now(page)).includes("Bob was here"), false);
   await bob.evaluate(() => window.rogue.destroy());
   await right(ann, "bob", "write");
-  await bob.getByText("You may write in this document.").first().waitFor();
+  await told(bob, "You may write in this document.");
   await state(bob, "live");
   await writable(bob, true);
-  await write(bob, "\nBob writes again.");
+  await paste(bob, "Bob writes again.");
   await sees(ann, "Bob writes again.");
   console.log("ok   rights: down at once, and enforced by the server; up again without a reload");
 
@@ -164,10 +171,7 @@ await withBrowser(async (browser) => {
   console.log("ok   a new title: on the other page");
 
   // Back in time: looked at by keyboard, restored as a new edit that the other page shows.
-  await until("the last words are stored", async () => {
-    await write(ann, "");
-    return (await shell(IMPORTS, `any(b'Bob writes again' in bytes(one.content) for one in Update.objects.filter(document=${pk}))`)) === true;
-  });
+  await stored(pk, "Bob writes again.");
   await ann.getByRole("button", { name: "History" }).press("Enter");
   const slider = ann.getByRole("slider");
   await slider.waitFor();
@@ -189,11 +193,11 @@ await withBrowser(async (browser) => {
   console.log("ok   history: an earlier moment by keyboard, restored, seen by Cy, saved as one more");
 
   // Compaction: where too many rows make a document, the next load makes one of them. (A row twice changes nothing.)
-  await write(ann, "\nBefore compaction.");
+  await paste(ann, "Before compaction.");
   await sees(cy, "Before compaction.");
   const whole = await now(ann);
   for (const page of [ann, cy]) await page.goto(at("editor/"));
-  await until("the last words are stored", () => shell(IMPORTS, `any(b'Before compaction' in bytes(one.content) for one in Update.objects.filter(document=${pk}))`));
+  await stored(pk, "Before compaction.");
   await shell(IMPORTS, `[Document.objects.get(pk=${pk}).updates.create(content=Document.objects.get(pk=${pk}).updates.first().content).pk for _ in range(${MANY})]`);
   assert.ok((await rows(", replaced_by=None")) > MANY);
   await cy.goto(url);

@@ -124,6 +124,11 @@ def test_two_browsers_and_a_tcp_client_chat(demo: dict[str, str]) -> None:
 
 
 @on_each_queue
+def test_three_people_edit_a_document(demo: dict[str, str]) -> None:
+    browse_demo("editor.mjs", demo)
+
+
+@on_each_queue
 def test_a_dashboard_by_websocket_and_by_eventsource(demo: dict[str, str]) -> None:
     browse_demo("dashboard.mjs", demo)
 

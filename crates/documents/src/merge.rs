@@ -420,3 +420,75 @@ impl<'a> Cursor<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(updates: &[&[u8]]) -> Vec<u8> {
+        merge(updates.iter().copied()).unwrap()
+    }
+
+    /// `a` of client 7 in the type `t`.
+    const A: &[u8] = &[1, 1, 7, 0, 4, 1, 1, b't', 1, b'a', 0];
+
+    #[test]
+    fn what_is_typed_is_one_item() {
+        let b = [1, 1, 7, 1, 0x84, 7, 0, 1, b'b', 0];
+        let ab = [1, 1, 7, 0, 4, 1, 1, b't', 2, b'a', b'b', 0];
+        assert_eq!(merged(&[A, &b]), ab);
+        assert_eq!(merged(&[&b, A]), ab);
+        assert_eq!(merged(&[&ab, &b, A]), ab);
+        assert_eq!(diff(&ab, &[1, 7, 1]), Ok(b.to_vec()));
+    }
+
+    #[test]
+    fn what_is_beside_something_else_is_another() {
+        for b in [
+            &[1, 1, 7, 1, 0xc4, 7, 0, 8, 0, 1, b'b', 0][..],
+            &[1, 1, 7, 1, 0x84, 8, 0, 1, b'b', 0],
+            &[1, 1, 7, 1, 0x88, 7, 0, 1, 126, 0],
+        ] {
+            let both = merged(&[A, b]);
+            assert_eq!(both[..2], [1, 2], "{both:?}");
+            assert_eq!(both.len(), A.len() + b.len() - 5, "{both:?}");
+        }
+        // A value of a key in a map, and the one that takes its place: only when both are deleted it does not matter.
+        let value = |kind: u8, content: &[u8]| {
+            let first = [&[1, 1, 7, 0, 0x20 | kind, 1, 1, b'm', 1, b'k'][..], content, &[0]].concat();
+            let second = [&[1, 1, 7, 1, 0xa0 | kind, 7, 0][..], content, &[0]].concat();
+            merged(&[&first, &second])
+        };
+        assert_eq!(value(ANY, &[1, 126])[..2], [1, 2]);
+        assert_eq!(value(DELETED, &[1]), [1, 1, 7, 0, 0x21, 1, 1, b'm', 1, b'k', 2, 0]);
+    }
+
+    #[test]
+    fn a_gap_is_told_and_ends_what_one_has() {
+        let c = [1, 1, 7, 3, 0x84, 7, 2, 1, b'c', 0];
+        let both = merged(&[A, &c]);
+        assert_eq!(both, [1, 3, 7, 0, 4, 1, 1, b't', 1, b'a', 10, 2, 0x84, 7, 2, 1, b'c', 0]);
+        assert_eq!(state_vector(&both), Ok(vec![1, 7, 1]));
+        assert_eq!(state_vector(&c), Ok(vec![0]));
+        assert_eq!(merged(&[&both]), both);
+        assert_eq!(diff(&both, &[1, 7, 2]), Ok(c.to_vec()), "a gap is not the first to be told");
+    }
+
+    #[test]
+    fn deleted_ranges_are_joined() {
+        let deleted = |ranges: &[u8]| [&[0, 1, 7, u8::try_from(ranges.len() / 2).unwrap()][..], ranges].concat();
+        assert_eq!(
+            merged(&[&deleted(&[4, 2, 0, 3]), &deleted(&[6, 1]), &deleted(&[1, 1, 9, 0])]),
+            deleted(&[0, 3, 4, 3])
+        );
+        assert_eq!(
+            merged(&[&deleted(&[3, 1]), &deleted(&[0, 3]), &[0, 1, 8, 1, 0, 1]]),
+            [0, 2, 8, 1, 0, 1, 7, 1, 0, 4]
+        );
+    }
+
+    #[test]
+    fn a_place_is_joined_to_the_next() {
+        assert_eq!(merged(&[&[1, 1, 7, 0, 0, 3, 0], &[1, 1, 7, 2, 0, 4, 0]]), [1, 1, 7, 0, 0, 6, 0]);
+    }
+}

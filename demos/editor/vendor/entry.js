@@ -19,6 +19,6 @@ for (const format of [Block, Bold, CodeBlock, Header, Italic, Link, List, Strike
 Quill.register("modules/cursors", Cursors);
 
 const Delta = Quill.import("delta");
-const { Doc, applyUpdate, UndoManager } = Y;
+const { Doc, UndoManager, applyUpdate, encodeStateAsUpdate } = Y;
 
-export { Delta, Doc, Quill, QuillBinding, UndoManager, WebsocketProvider, applyUpdate };
+export { Delta, Doc, Quill, QuillBinding, UndoManager, WebsocketProvider, applyUpdate, encodeStateAsUpdate };

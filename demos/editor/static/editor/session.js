@@ -32,6 +32,7 @@ export class Session {
   #attempts = 0;
   #ended = false;
   #wasSynced = false;
+  #listening = new AbortController();
   #isAhead = false; // something was written that no server has
 
   /** `page`: quill, channel, tokenUrl, me. `on`: state(name), people(users), asked() after each connection and its end. */
@@ -62,6 +63,9 @@ export class Session {
     this.#provider.on("status", ({ status }) => status !== "connected" && this.#on.state(this.#wasSynced ? "offline" : "connecting"));
     this.#provider.on("connection-close", () => this.#closed());
     this.#provider.on("closed", () => this.#again());
+    // The browser knows at once what the provider finds out after half a minute of silence.
+    addEventListener("offline", () => this.#provider.disconnect(), { signal: this.#listening.signal });
+    addEventListener("online", () => this.#provider.connect(), { signal: this.#listening.signal });
     this.#on.people(this.#users());
   }
 
@@ -74,6 +78,7 @@ export class Session {
   end() {
     this.#ended = true;
     clearTimeout(this.#timer);
+    this.#listening.abort();
     this.#binding?.destroy();
     this.#provider?.destroy();
     this.#page.quill.getModule("cursors").clearCursors();

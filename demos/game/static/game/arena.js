@@ -1,4 +1,4 @@
-// The arena: what is heard goes into the world, what is pressed goes out, and thirty or sixty times a second it is drawn, a tenth
+// The arena: what is heard goes into the world, what is pressed goes out, and up to sixty times a second it is drawn, a tenth
 // of a second in the past, where everybody's place is known and nothing has to be guessed.
 
 import { announce, byId, config, element, toast } from "../demo/page.js";
@@ -14,6 +14,7 @@ const STEER_MS = 200; // said again, and the clocks compared
 const MARGIN = 90; // units beyond the screen that are heard of, so that nobody steps out of nothing
 const LOST_MS = 3000;
 const MAP_MS = 200;
+const [SLOW_MS, HALF_MS] = [24, 30];
 const NEWS_MS = 3000;
 const AGES = 50_000; // kept for who measures
 const LATELY = 2000; // of them on the page
@@ -29,6 +30,8 @@ let state = 0; // of my figure
 let heard = new Set();
 let scores = {};
 let frames = 0;
+let [asked, drawn] = [0, 0];
+let late = 0; // more than thirty: frames come late all the time
 let mapped = 0; // when the map was drawn
 
 /* What comes in. */
@@ -107,8 +110,13 @@ byId("all").addEventListener("change", ({ target }) => {
   world.forget((spark) => target.checked || heard.has(keyOf(spark)));
 });
 
-/* What is shown. */
-function draw() {
+/* What is shown. A machine that cannot keep up draws half as often, and has time to hear. */
+function draw(at) {
+  requestAnimationFrame(draw);
+  late = Math.max(0, Math.min(60, late + (at - asked > SLOW_MS ? 2 : -1)));
+  asked = at;
+  if (late > 30 && at - drawn < HALF_MS) return;
+  drawn = at;
   const time = clock.server() - PAST_MS;
   const figures = world.at(time);
   const me = figures.find((figure) => figure.id === mine);
@@ -119,7 +127,6 @@ function draw() {
     mapped = time;
     view.drawMap(figures, (column, row) => byId("all").checked || heard.has(`${column}:${row}`), mine);
   }
-  requestAnimationFrame(draw);
 }
 
 function became(now) {
@@ -186,7 +193,7 @@ globalThis.arena = {
   seen: () => world.at(clock.server() - PAST_MS),
   sparks: () => [...world.sparks.values()],
   anew: () => { ages.length = 0; },
-  figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: heard.size }),
+  figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: [...heard] }),
 };
 
 showBest(page.best);

@@ -33,18 +33,19 @@ let timer = 0;
 function wish() {
   timer ||= setTimeout(() => {
     timer = 0;
-    for (const channel of [quotes, trend]) name(channel);
+    const keys = rows.follow();
+    for (const channel of [quotes, trend]) name(channel, keys);
   }, INTEREST_MS);
 }
-function name(channel) {
+function name(channel, keys) {
   if (channel.state !== "subscribed") return; // it is said when it is
-  jackfield.call("jackfield.interest", { channel: channel.name, keys: rows.seen })
+  jackfield.call("jackfield.interest", { channel: channel.name, keys })
     .catch((error) => channel.state === "subscribed" && toast(error.message));
 }
 for (const channel of [quotes, trend]) {
   channel.on("subscribed", () => {
     rows.unfollow();
-    name(channel);
+    name(channel, rows.follow());
     state();
   });
 }

@@ -12,6 +12,7 @@ export const money = (cents) => (cents / 100).toFixed(2);
 export class Rows {
   #rows = new Map(); // symbol -> its row
   #seen = new Set();
+  #followed = new Set();
   #dirty = new Set();
   #tell;
   #timer = 0;
@@ -31,8 +32,10 @@ export class Rows {
     byId("rows").addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** The symbols on the screen, or just beside it. */
-  get seen() {
+  /** The symbols on the screen, or just beside it: from now on these are followed. Of others nothing is known any more. */
+  follow() {
+    for (const row of this.#followed) if (!this.#seen.has(row)) blank(row);
+    this.#followed = new Set(this.#seen);
     return [...this.#seen].map(({ symbol }) => symbol);
   }
 
@@ -48,9 +51,9 @@ export class Rows {
   /** A trade. Says whether it came while its row was followed; the first one of a row may be old. */
   quote({ symbol, price, volume, at }) {
     const row = this.#rows.get(symbol);
-    if (!row) return false;
+    if (!this.#followed.has(row)) return false; // it was on its way when the row went out of sight
     const { isFollowed } = row;
-    row.isFollowed = this.#seen.has(row);
+    row.isFollowed = true;
     if (row.at > at) return isFollowed;
     row.move = row.price === null || price === row.price ? row.move : price > row.price ? "up" : "down";
     Object.assign(row, { price, volume, at });
@@ -61,7 +64,7 @@ export class Rows {
   /** What was before. */
   trend({ symbol, trend }) {
     const row = this.#rows.get(symbol);
-    if (!row) return;
+    if (!this.#followed.has(row)) return;
     row.past = trend;
     this.#changed(row);
   }
@@ -168,6 +171,14 @@ function made({ symbol, name, sector, close }) {
   line.dataset.symbol = symbol;
   const words = `${symbol} ${name}`.toLowerCase();
   return { symbol, name, sector, close, words, line, button, cells, spark, price: null, volume: 0, at: 0, past: [], move: "", isFollowed: false };
+}
+
+function blank(row) {
+  row.at = 0;
+  row.price = null;
+  row.past = [];
+  for (const cell of Object.values(row.cells)) cell.textContent = "–";
+  row.spark.removeAttribute("points");
 }
 
 function draw({ line, cells, spark, price, volume, close, past, move }) {
