@@ -55,7 +55,7 @@ try {
   for (;;) {
     found = await states();
     if (found.every((one) => ["update", "text", "map"].every((part) => one[part] === found[0][part]))) break;
-    if (Date.now() > deadline) throw new Error(`they differ: ${JSON.stringify(found.map(({ update, text, map }) => [update.length, text.length, map.length]))}, ${players.map((one) => one.provider.synced)}`);
+    if (Date.now() > deadline) throw new Error(`they differ: ${["update", "text", "map"].filter((part) => found.some((one) => one[part] !== found[0][part]))}, ${players.map((one) => one.provider.synced)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const drops = players[0].drops + players[1].drops + (await page.evaluate(() => window.player.drops));
@@ -69,6 +69,9 @@ try {
   await late.synced();
   say({ say: "late", ...written(Y, late.doc) });
   late.end();
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
 } finally {
   await browser.close();
   site.close();
