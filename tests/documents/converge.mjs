@@ -48,6 +48,7 @@ try {
       await heard.next();
     }
     await Promise.all(ran);
+    console.error(`third ${third + 1} is written: ${Math.round(performance.now())} ms, ${players.map((one) => one.text.length)}`);
   }
   const states = async () => [...players.map((one) => written(Y, one.doc)), await page.evaluate(() => window.written())];
   const deadline = Date.now() + PATIENCE_MS;
