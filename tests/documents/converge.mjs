@@ -17,6 +17,7 @@ import { Player, written } from "./player.mjs";
 
 const { url, channel, tokens, count, seed } = JSON.parse(process.argv[2]);
 const FILES = { "/bundle.js": "../../demos/editor/static/editor/vendor/editor-bundle.js", "/player.mjs": "player.mjs" };
+const PATIENCE_MS = Number(process.env.PATIENCE_MS || 60_000);
 const say = (said) => console.log(JSON.stringify(said));
 const heard = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
@@ -47,13 +48,16 @@ try {
       await heard.next();
     }
     await Promise.all(ran);
+    console.error(`third ${third + 1} is written: ${Math.round(performance.now())} ms, ${players.map((one) => one.text.length)}`);
   }
   const states = async () => [...players.map((one) => written(Y, one.doc)), await page.evaluate(() => window.written())];
+  const deadline = Date.now() + PATIENCE_MS;
   let found;
-  for (let isSame = false; !isSame; await new Promise((resolve) => setTimeout(resolve, 50))) {
+  for (;;) {
     found = await states();
-    isSame = found.every((one) => ["update", "text", "map"].every((part) => one[part] === found[0][part]));
-    if (isSame) break;
+    if (found.every((one) => ["update", "text", "map"].every((part) => one[part] === found[0][part]))) break;
+    if (Date.now() > deadline) throw new Error(`they differ: ${["update", "text", "map"].filter((part) => found.some((one) => one[part] !== found[0][part]))}, ${players.map((one) => one.provider.synced)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const drops = players[0].drops + players[1].drops + (await page.evaluate(() => window.player.drops));
   for (const one of players) one.end();
@@ -66,6 +70,9 @@ try {
   await late.synced();
   say({ say: "late", ...written(Y, late.doc) });
   late.end();
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
 } finally {
   await browser.close();
   site.close();

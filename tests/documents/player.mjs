@@ -69,5 +69,5 @@ export function written({ Doc, applyUpdate, encodeStateAsUpdate }, doc) {
   const bytes = encodeStateAsUpdate(plain);
   let text = "";
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
-  return { update: btoa(text), text: JSON.stringify(doc.getText("text").toDelta()), map: JSON.stringify(doc.getMap("map").toJSON()) };
+  return { update: btoa(text), text: JSON.stringify(doc.getText("text").toDelta()), map: JSON.stringify(Object.entries(doc.getMap("map").toJSON()).sort()) };
 }

@@ -67,7 +67,9 @@ pub(crate) trait Visit<'a> {
 
 /// Reads an update to its end and keeps nothing: what a client sends is looked at before anything is done with it.
 ///
-/// It takes 3 to 30 ns for a byte of edits as they are typed (release build: see the test `cost_of_a_check`).
+/// Why not yrs: it takes 8 to 9 ns a byte of edits as they are typed (0.13 us each), where `Update::decode_v1` of yrs takes
+/// 16 to 19 (`tests/it/cost.rs`, optimised); and that one follows nested values until the stack ends, which ends the
+/// process, overflows on clocks near 2^32, and refuses JSON values and XML hooks as Yjs writes them.
 ///
 /// # Errors
 ///

@@ -184,7 +184,7 @@ impl Archivist {
     async fn run(mut self, mut heard: UnboundedReceiver<Word>) {
         loop {
             self.save_due();
-            if self.is_closing && self.saving == 0 && self.due.is_empty() {
+            if self.is_closing && self.saving == 0 && self.books.values().all(|book| book.due.is_none()) {
                 return;
             }
             // At the limit the next answer is what makes room.

@@ -82,6 +82,16 @@ fn what_was_deleted_weighs_nothing() {
     assert_eq!(look(&doc).0.len(), 100);
 }
 
+/// Values as JSON, of which half are cut off, and an XML hook: yrs reads neither, so they are compared as bytes.
+#[test]
+fn what_only_the_library_reads() {
+    let values = [1, 1, 7, 0, 2, 1, 1, b'a', 2, 1, b'1', 9, b'u', b'n', b'd', b'e', b'f', b'i', b'n', b'e', b'd', 0];
+    assert_eq!(merge([&values[..]]).unwrap(), values);
+    assert_eq!(diff(&values, &[1, 7, 1]).unwrap(), [&[1, 1, 7, 1, 0x82, 7, 0, 1][..], &values[11..]].concat());
+    let hook = [1, 1, 7, 0, 7, 1, 1, b'a', 5, 2, b'h', b'k', 0];
+    assert_eq!(merge([&hook[..]]).unwrap(), hook);
+}
+
 #[test]
 fn nothing_is_something() {
     let mut document = Document::open(Bytes::new(), 0).unwrap();

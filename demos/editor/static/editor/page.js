@@ -67,6 +67,7 @@ function people(users) {
   }));
 }
 function ended(said) {
+  if (!byId("ended").hidden) return;
   session.end();
   moments.close();
   quill.enable(false);

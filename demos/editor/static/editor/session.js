@@ -76,6 +76,7 @@ export class Session {
 
   /** Nothing comes or goes any more, and what is on screen is no document. */
   end() {
+    if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#timer);
     this.#listening.abort();
