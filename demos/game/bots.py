@@ -39,21 +39,14 @@ class Bot:
         self.figures: dict[int, tuple[float, bytes]] = {}
         self.sparks: dict[int, bytes] = {}
         self.wish = (0.0, 0.0)
-        self.said_at = self.named_at = self.dialled_at = 0.0
+        self.said_at = self.named_at = 0.0
         self.think_at = time.monotonic() + chance.uniform(0, THINK_SECONDS)
 
     # -- the socket
 
-    def dial(self, now: float) -> socket.socket | None:
-        """Connects, at most once a second."""
-        if now - self.dialled_at < PAUSE_SECONDS:
-            return None
-        self.dialled_at = now
-        try:
-            self.socket = socket.create_connection(("127.0.0.1", self.port), PAUSE_SECONDS)
-        except OSError as error:
-            log.warning("%s: no arena at port %d: %s", self.name, self.port, error)
-            return None
+    def dial(self) -> socket.socket:
+        """Connects."""
+        self.socket = socket.create_connection(("127.0.0.1", self.port), PAUSE_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest, self.id, self.named_at = b"", 0, 0.0
         return self.socket
@@ -98,7 +91,9 @@ class Bot:
     def think(self, now: float) -> None:
         """Looks around and says where it wants to go, if that is new or was long ago."""
         self.think_at = max(self.think_at + THINK_SECONDS, now)
-        seen = [frames.placed_of(one) for at, one in self.figures.values() if now - at < 1]
+        seen = [
+            frames.placed_of(one) for at, one in self.figures.values() if now - at < FRESH_SECONDS
+        ]
         if self.company and all(one.state & State.BOT for one in seen):
             return  # nobody to play with: ten seconds of silence, and the bot is out
         me = next((one for one in seen if one.id == self.id), None)
@@ -181,16 +176,23 @@ def play(port: int, count: int, *, company: bool, chance: random.Random | None =
         Bot(port, f"bot-{tag}-{number}", company=company, chance=chance)
         for number in range(1, count + 1)
     ]
+    dial_at, is_told = 0.0, False
     with selectors.DefaultSelector() as selector:
         while True:
             now = time.monotonic()
             for bot in bots:
-                if bot.socket is None and (opened := bot.dial(now)):
-                    selector.register(opened, selectors.EVENT_READ, bot)
+                if bot.socket is None and now >= dial_at:
+                    try:
+                        selector.register(bot.dial(), selectors.EVENT_READ, bot)
+                        is_told = False
+                    except OSError as error:  # for all of them, then
+                        if not is_told:
+                            log.warning("No arena at port %d: %s", port, error)
+                        dial_at, is_told = now + PAUSE_SECONDS, True
                 if bot.socket is not None and now >= bot.think_at:
                     bot.think(now)
-            due = min(bot.think_at for bot in bots)
-            for key, _ in selector.select(max(0.0, min(due - time.monotonic(), THINK_SECONDS))):
+            due = min((bot.think_at for bot in bots if bot.socket), default=dial_at)
+            for key, _ in selector.select(max(0.0, min(due - time.monotonic(), PAUSE_SECONDS))):
                 bot = key.data
                 if not bot.read(time.monotonic()):
                     selector.unregister(key.fileobj)

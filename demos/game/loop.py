@@ -45,6 +45,7 @@ class Loop:
         self.port = port
         self.arena = Arena(time.time(), round_seconds)
         self.lines: Lines | None = None
+        self.is_cut = False
         self.came: dict[str, float] = {}  # when a player was heard last, for `echo`
         self.areas: dict[int, str] = {}  # of each figure, at the last tick
         self.is_crowd_new = False
@@ -99,8 +100,11 @@ class Loop:
         try:
             self.lines = Lines(self.port, token("arena", ttl=DAY_SECONDS), channels)
         except (OSError, ValueError) as error:
-            log.warning("No line to the server at port %d: %s", self.port, error)
+            if not self.is_cut:
+                log.warning("No line to the server at port %d: %s", self.port, error)
+            self.is_cut = True
             return False
+        self.is_cut = False
         return True
 
     def heard(self, channel: str, publication: dict[str, Any], now: float) -> None:

@@ -11,7 +11,7 @@ from django.views.generic import TemplateView
 from django_jackfield.views import TokenView
 
 from game import arena
-from game.models import Result
+from game.models import Result, Round
 from game.realtime import ArenaChannel, FieldChannel, SteerChannel
 
 
@@ -34,6 +34,7 @@ class ArenaView(LoginRequiredMixin, TemplateView):
             "radius": arena.RADIUS,
             "limit": arena.LIMIT,
             "best": Result.best(),
+            "round": getattr(Round.objects.first(), "pk", 0),
             "tokenUrl": reverse("game:token"),
             "loginUrl": f"{reverse('login')}?next={reverse('game:home')}",
         }

@@ -21,8 +21,8 @@ const FLAGS = [
 
 export const env = (name, otherwise) => process.env[name] || otherwise;
 
-const DEMOS = dirname(dirname(fileURLToPath(import.meta.url)));
-const PYTHON = env("PYTHON", join(DEMOS, ".venv", "bin", "python"));
+export const DEMOS = dirname(dirname(fileURLToPath(import.meta.url)));
+export const PYTHON = env("PYTHON", join(DEMOS, ".venv", "bin", "python"));
 const ORIGIN = `http://127.0.0.1:${env("DEMO_PORT", "8000")}`;
 export const at = (path) => `${ORIGIN}/${path}`;
 
@@ -129,8 +129,8 @@ export async function screenshot(page, name) {
 }
 
 // Resolves when `look` returns something true; it is looked at again after every `again` event.
-export async function until(what, look) {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function until(what, look, patience = PATIENCE_MS) {
+  const deadline = Date.now() + patience;
   for (;;) {
     const found = await look();
     if (found) return found;

@@ -58,9 +58,12 @@ def queue(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """`demos/run` on a queue and ports of its own; what the browser tests must know of it."""
     folder = tmp_path_factory.mktemp("demo")
-    web, public, lines = free_port(), free_port(), free_port()
+    web, public, lines, bots, feed = (free_port() for _ in range(5))
     config = folder / "jackfield.toml"
-    config.write_text((ROOT / "demos/jackfield.toml").read_text().replace("port = 8403", f"port = {lines}"))
+    said = (ROOT / "demos/jackfield.toml").read_text()
+    for old, new in [("port = 8403", f"port = {lines}"), ("port = 8404", f"port = {bots}"), (":8406", f":{feed}")]:
+        said = said.replace(old, new)
+    config.write_text(said)
     environment = {
         **os.environ,
         **queue,
@@ -69,6 +72,9 @@ def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         "JACKFIELD_HTTP_SERVER_INTERNAL_PORT": str(free_port()),
         "JACKFIELD_EMBEDDED_PORT": str(free_port()),
         "DEMO_STATE": str(folder / "state"),
+        "GAME_ROUND": "40",
+        "DEMO_FEED_PORT": str(feed),
+        "DEMO_SLOW_PORT": str(free_port()),
     }
     for name in ("JACKFIELD_BIN", "JACKFIELD_NODE_MODULES", "JACKFIELD_SCREENSHOTS"):
         environment.pop(name, None)
@@ -93,7 +99,7 @@ def demo(queue: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
 
     try:
         wait_for(answers, "the demo's pages", 240)
-        yield {"DEMO_PORT": str(web), "LINES_PORT": str(lines), "DEMO_LOG": str(log), **queue_of(environment)}
+        yield {"DEMO_PORT": str(web), "LINES_PORT": str(lines), "BOTS_PORT": str(bots), "DEMO_LOG": str(log), **queue_of(environment)}
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
@@ -109,6 +115,7 @@ def browse_demo(script: str, demo: dict[str, str]) -> None:
 
 
 on_each_queue = pytest.mark.parametrize("queue", ["embedded", "redis", "rabbitmq"], indirect=True, scope="module")
+on_the_embedded_queue = pytest.mark.parametrize("queue", ["embedded"], indirect=True, scope="module")
 
 
 @on_each_queue
@@ -124,6 +131,17 @@ def test_three_people_edit_a_document(demo: dict[str, str]) -> None:
 @on_each_queue
 def test_a_dashboard_by_websocket_and_by_eventsource(demo: dict[str, str]) -> None:
     browse_demo("dashboard.mjs", demo)
+
+
+# What these say goes the same way through any queue as the dashboard's: once is enough.
+@on_the_embedded_queue
+def test_an_arena_of_browsers_and_bots(demo: dict[str, str]) -> None:
+    browse_demo("game.mjs", demo)
+
+
+@on_the_embedded_queue
+def test_a_market_by_a_fast_and_a_slow_line(demo: dict[str, str]) -> None:
+    browse_demo("market.mjs", demo)
 
 
 def queue_of(environment: dict[str, str]) -> dict[str, str]:

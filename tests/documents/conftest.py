@@ -1,7 +1,7 @@
-"""Tokens are signed as the protocol tests do; the store stands beside."""
+"""The tests of documents share what starts servers with all others."""
 
 import sys
 from pathlib import Path
 
-for folder in (Path(__file__).parent, Path(__file__).parent.parent / "protocol"):
-    sys.path.insert(0, str(folder))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parent / "protocol")]

@@ -5,8 +5,8 @@
 
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
-import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 import { WebSocket } from "ws";
 import { WebsocketProvider } from "y-websocket";
@@ -41,7 +41,7 @@ const { length } = doc.getText("text");
 say({ say: "paper", edits: EDITS, length, bytes: whole.length, rows: parts.length, updates: parts.map(base64) });
 await heard.next(); // it is stored as doc:1 to doc:ROUNDS in rows, and as doc:0
 
-const own = spawn(process.execPath, [createRequire(import.meta.url).resolve("y-websocket-1/bin/server.js")], { env: { ...process.env, HOST: "127.0.0.1", PORT: String(port) }, stdio: "ignore" });
+const own = spawn(process.execPath, [fileURLToPath(new URL("node_modules/y-websocket-1/bin/server.js", import.meta.url))], { env: { ...process.env, HOST: "127.0.0.1", PORT: String(port) }, stdio: "ignore" });
 try {
   for (let isUp = false; !isUp; ) {
     isUp = await new Promise((resolve) => {

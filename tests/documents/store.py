@@ -20,7 +20,9 @@ class Store:
         self.redis = redis.Redis(port=port, protocol=2, decode_responses=True, socket_timeout=30)
         self.readers = readers
         self.rows: dict[str, dict[int, str]] = {}
-        self.loads = self.saves = self.replaced = 0
+        self.loads = self.saves = self.replaced = self.refused = 0
+        self.fault: dict[str, Any] | None = None
+        """The error that saves are answered with, where they are to fail."""
         self.ending = threading.Event()
 
     def __enter__(self) -> Store:
@@ -59,7 +61,10 @@ class Store:
         for stream, entries in self.redis.xreadgroup("app", "tests", STREAMS, count=100, block=200) or []:
             for number, event in entries:
                 if event.get("call"):
-                    answer = {"v": 1, "id": event["id"], "result": self.answer(event)}
+                    is_refused = self.fault and event.get("event") == SAVE
+                    self.refused += bool(is_refused)
+                    said = {"error": self.fault} if is_refused else {"result": self.answer(event)}
+                    answer = {"v": 1, "id": event["id"], **said}
                     self.redis.rpush(event["reply_to"], json.dumps(answer))
                 self.redis.xack(stream, "app", number)
                 self.redis.xdel(stream, number)

@@ -96,7 +96,7 @@ def url_of(server: Server) -> str:
 
 def metric(server: Server, name: str) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.internal}/metrics", timeout=10) as page:
-        found = re.search(rf"^{name}(?:{{[^}}]*}})? ([\d.e+]+)$", page.read().decode(), re.M)
+        found = re.search(rf"^{name}(?:{{[^}}]*}})? ([\d.e+]+)$", page.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
@@ -104,7 +104,7 @@ def resident(server: Server) -> float:
     """Megabytes of memory that the server holds."""
     assert server.process
     text = Path(f"/proc/{server.process.pid}/status").read_text()
-    found = re.search(r"^VmRSS:\s+(\d+) kB", text, re.M)
+    found = re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)
     assert found
     return int(found[1]) / 1024
 

@@ -6,8 +6,11 @@ use crate::Malformed;
 use crate::merge::{Deleted, Elements, Fate, Piece};
 use crate::update::{DELETED, Id, Parent};
 
+/// About what a struct takes beside its content: two neighbours and two small numbers.
+const STRUCT_BYTES: usize = 20;
+
 /// The same document in fewer bytes: of deleted elements only the places are left, of those in deleted types only the
-/// numbers. It is what a client of Yjs keeps after it has collected its garbage, so old states go on to merge with it.
+/// numbers. What is shorter as it is stays: letters taken back one by one do not make a document long. It is what a client of Yjs keeps after it has collected its garbage, so old states go on to merge with it.
 ///
 /// # Errors
 ///
@@ -19,7 +22,8 @@ pub fn compact(update: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(elements.write())
 }
 
-/// Cuts the pieces where deleted ranges begin and end, and leaves only the places of what is in them.
+/// Leaves only the places of what is deleted. Where it is a part of a struct, this takes a struct more or two, so a short
+/// part is shorter as it is.
 fn mark_deleted(elements: &mut Elements<'_>) {
     let mut split = Vec::with_capacity(elements.inserted.len());
     let mut ranges = elements.deleted.iter().peekable();
@@ -28,12 +32,18 @@ fn mark_deleted(elements: &mut Elements<'_>) {
             && *client >= piece.client
         {
             if *client == piece.client {
-                split.extend(piece.split_to(*from));
-                if let Some(mut dead) = piece.split_to(*to) {
-                    dead.fate = Fate::Place;
-                    split.push(dead);
+                if *from >= piece.end() {
+                    break;
                 }
-                if piece.is_empty() {
+                let cuts = usize::from(*from > piece.clock()) + usize::from(*to < piece.end());
+                if *to > piece.clock() && piece.weight(*from, *to) >= cuts * STRUCT_BYTES {
+                    split.extend(piece.split_to(*from));
+                    if let Some(mut dead) = piece.split_to(*to) {
+                        dead.fate = Fate::Place;
+                        split.push(dead);
+                    }
+                }
+                if piece.is_empty() || *to >= piece.end() {
                     break;
                 }
             }

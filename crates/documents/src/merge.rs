@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::Malformed;
 use crate::reader::{Reader, write_uint};
-use crate::update::{ANY, DELETED, GC, HAS_KEY, Id, Item, JSON, Parent, Struct, TEXT, Visit, units, value, visit};
+use crate::update::{ANY, DELETED, GC, HAS_KEY, Id, Item, JSON, Parent, Struct, TEXT, Visit, value, visit};
 
 const SKIP: u8 = 10;
 
@@ -214,6 +214,15 @@ impl<'a> Piece<'a> {
         (front.length > 0).then_some(front)
     }
 
+    /// About how many bytes of content its elements from one clock to before another take.
+    pub(crate) fn weight(&self, from: u32, to: u32) -> usize {
+        let elements = to.min(self.end()).saturating_sub(from.max(self.clock())) as usize;
+        let all = (self.cut + self.length).max(1) as usize;
+        self.item()
+            .filter(|item| item.kind() != DELETED)
+            .map_or(0, |item| item.content.len().saturating_mul(elements) / all)
+    }
+
     /// What its struct says; `None` if only the numbers of its elements are left.
     pub(crate) fn item(&self) -> Option<Item<'a>> {
         if self.fate == Fate::Number { None } else { Item::read(self.bytes) }
@@ -236,46 +245,6 @@ impl<'a> Piece<'a> {
             Parent::Inherited | Parent::Item(..) | Parent::Root(_) => &[],
         };
         Head { info: kind | item.info & HAS_KEY | Item::flags(origin, item.right), origin, right: item.right, parent }
-    }
-
-    /// Appends its content, without the number that stands before one of several elements.
-    fn content(&self, kind: u8, out: &mut Vec<u8>) {
-        let Some(item) = self.item() else { return };
-        let mut reader = Reader::new(item.content);
-        match kind {
-            GC | DELETED => {}
-            TEXT => write_text(reader.text().unwrap_or_default(), self.cut, self.length, out),
-            ANY | JSON => {
-                // All of this was read before: nothing in it can be wrong.
-                let skipped = reader.count().and_then(|_| (0..self.cut).try_for_each(|_| value(kind, &mut reader)));
-                let from = reader.at();
-                let taken = skipped.and_then(|()| (0..self.length).try_for_each(|_| value(kind, &mut reader)));
-                debug_assert_eq!(taken, Ok(()));
-                out.extend_from_slice(reader.since(from));
-            }
-            _ => out.extend_from_slice(item.content),
-        }
-    }
-}
-
-/// Appends the elements `cut..cut + length` of a text. Half of a character becomes U+FFFD, as Yjs does it.
-fn write_text(text: &str, cut: u32, length: u32, out: &mut Vec<u8>) {
-    let (from, to) = (cut as usize, cut as usize + length as usize);
-    if from == 0 && to == units(text) {
-        return out.extend_from_slice(text.as_bytes());
-    }
-    if text.is_ascii() {
-        return out.extend_from_slice(text.as_bytes().get(from..to).unwrap_or_default());
-    }
-    let mut at = 0;
-    for character in text.chars() {
-        let end = at + character.len_utf16();
-        if at >= from && end <= to {
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        } else if end > from && at < to {
-            out.extend_from_slice("\u{fffd}".as_bytes());
-        }
-        at = end;
     }
 }
 
@@ -321,6 +290,17 @@ struct Writer<'a> {
     /// How many elements the open struct has so far, and their content.
     length: u32,
     content: Vec<u8>,
+    cursor: Option<Cursor<'a>>,
+}
+
+/// Where in the content of a struct the last piece of it ended. Why: a struct may be cut into many, and nobody goes
+/// through it from its beginning for each.
+struct Cursor<'a> {
+    whole: &'a [u8],
+    /// How many elements are before it.
+    element: u32,
+    text: &'a str,
+    values: Reader<'a>,
 }
 
 impl<'a> Writer<'a> {
@@ -346,8 +326,34 @@ impl<'a> Writer<'a> {
             self.open = Some(head);
         }
         self.length += piece.length;
-        piece.content(kind, &mut self.content);
+        self.take(piece, kind);
         self.clock = piece.end();
+    }
+
+    /// Appends the content of a piece, without the number that stands before one of several elements.
+    fn take(&mut self, piece: &Piece<'a>, kind: u8) {
+        let Some(item) = piece.item() else { return };
+        let end = piece.cut + piece.length;
+        match kind {
+            GC | DELETED => {}
+            TEXT | ANY | JSON => {
+                let known = self
+                    .cursor
+                    .take()
+                    .filter(|cursor| std::ptr::eq(cursor.whole, piece.bytes) && cursor.element <= piece.cut);
+                let mut cursor = known.unwrap_or_else(|| Cursor::new(piece.bytes, &item));
+                if kind == TEXT {
+                    cursor.text(piece.cut, end, &mut self.content);
+                } else {
+                    cursor.skip(kind, piece.cut);
+                    let values = cursor.values;
+                    cursor.skip(kind, end);
+                    self.content.extend_from_slice(cursor.values.since(values.at()));
+                }
+                self.cursor = Some(cursor);
+            }
+            _ => self.content.extend_from_slice(item.content),
+        }
     }
 
     /// Closes the open struct.
@@ -367,5 +373,122 @@ impl<'a> Writer<'a> {
         }
         self.out.append(&mut self.content);
         self.length = 0;
+    }
+}
+
+impl<'a> Cursor<'a> {
+    fn new(whole: &'a [u8], item: &Item<'a>) -> Self {
+        let mut values = Reader::new(item.content);
+        // All of this was read before: nothing in it can be wrong.
+        let text = if item.kind() == TEXT {
+            values.text().unwrap_or_default()
+        } else {
+            values.uint().map(|_| "").unwrap_or_default()
+        };
+        Self { whole, element: 0, text, values }
+    }
+
+    /// Appends the elements from `from` to before `to` of a text. Half of a character becomes U+FFFD, as Yjs does it.
+    fn text(&mut self, from: u32, to: u32, out: &mut Vec<u8>) {
+        // As many bytes as elements are left: all of them are ASCII.
+        if self.element == from && self.text.len() == (to - from) as usize {
+            return out.extend_from_slice(self.text.as_bytes());
+        }
+        let mut characters = self.text.chars();
+        while self.element < to
+            && let Some(character) = characters.next()
+        {
+            let end = self.element + if character.len_utf16() == 1 { 1 } else { 2 };
+            let half = end > to || (self.element < from && end > from);
+            if half {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+            } else if self.element >= from {
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            // Who wants the other half comes back to it.
+            if end > to {
+                break;
+            }
+            self.element = end;
+            self.text = characters.as_str();
+        }
+    }
+
+    fn skip(&mut self, kind: u8, to: u32) {
+        while self.element < to && value(kind, &mut self.values).is_ok() {
+            self.element += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(updates: &[&[u8]]) -> Vec<u8> {
+        merge(updates.iter().copied()).unwrap()
+    }
+
+    /// `a` of client 7 in the type `t`.
+    const A: &[u8] = &[1, 1, 7, 0, 4, 1, 1, b't', 1, b'a', 0];
+
+    #[test]
+    fn what_is_typed_is_one_item() {
+        let b = [1, 1, 7, 1, 0x84, 7, 0, 1, b'b', 0];
+        let ab = [1, 1, 7, 0, 4, 1, 1, b't', 2, b'a', b'b', 0];
+        assert_eq!(merged(&[A, &b]), ab);
+        assert_eq!(merged(&[&b, A]), ab);
+        assert_eq!(merged(&[&ab, &b, A]), ab);
+        assert_eq!(diff(&ab, &[1, 7, 1]), Ok(b.to_vec()));
+    }
+
+    #[test]
+    fn what_is_beside_something_else_is_another() {
+        for b in [
+            &[1, 1, 7, 1, 0xc4, 7, 0, 8, 0, 1, b'b', 0][..],
+            &[1, 1, 7, 1, 0x84, 8, 0, 1, b'b', 0],
+            &[1, 1, 7, 1, 0x88, 7, 0, 1, 126, 0],
+        ] {
+            let both = merged(&[A, b]);
+            assert_eq!(both[..2], [1, 2], "{both:?}");
+            assert_eq!(both.len(), A.len() + b.len() - 5, "{both:?}");
+        }
+        // A value of a key in a map, and the one that takes its place: only when both are deleted it does not matter.
+        let value = |kind: u8, content: &[u8]| {
+            let first = [&[1, 1, 7, 0, 0x20 | kind, 1, 1, b'm', 1, b'k'][..], content, &[0]].concat();
+            let second = [&[1, 1, 7, 1, 0xa0 | kind, 7, 0][..], content, &[0]].concat();
+            merged(&[&first, &second])
+        };
+        assert_eq!(value(ANY, &[1, 126])[..2], [1, 2]);
+        assert_eq!(value(DELETED, &[1]), [1, 1, 7, 0, 0x21, 1, 1, b'm', 1, b'k', 2, 0]);
+    }
+
+    #[test]
+    fn a_gap_is_told_and_ends_what_one_has() {
+        let c = [1, 1, 7, 3, 0x84, 7, 2, 1, b'c', 0];
+        let both = merged(&[A, &c]);
+        assert_eq!(both, [1, 3, 7, 0, 4, 1, 1, b't', 1, b'a', 10, 2, 0x84, 7, 2, 1, b'c', 0]);
+        assert_eq!(state_vector(&both), Ok(vec![1, 7, 1]));
+        assert_eq!(state_vector(&c), Ok(vec![0]));
+        assert_eq!(merged(&[&both]), both);
+        assert_eq!(diff(&both, &[1, 7, 2]), Ok(c.to_vec()), "a gap is not the first to be told");
+    }
+
+    #[test]
+    fn deleted_ranges_are_joined() {
+        let deleted = |ranges: &[u8]| [&[0, 1, 7, u8::try_from(ranges.len() / 2).unwrap()][..], ranges].concat();
+        assert_eq!(
+            merged(&[&deleted(&[4, 2, 0, 3]), &deleted(&[6, 1]), &deleted(&[1, 1, 9, 0])]),
+            deleted(&[0, 3, 4, 3])
+        );
+        assert_eq!(
+            merged(&[&deleted(&[3, 1]), &deleted(&[0, 3]), &[0, 1, 8, 1, 0, 1]]),
+            [0, 2, 8, 1, 0, 1, 7, 1, 0, 4]
+        );
+    }
+
+    #[test]
+    fn a_place_is_joined_to_the_next() {
+        assert_eq!(merged(&[&[1, 1, 7, 0, 0, 3, 0], &[1, 1, 7, 2, 0, 4, 0]]), [1, 1, 7, 0, 0, 6, 0]);
     }
 }

@@ -87,10 +87,10 @@ struct Entry {
     is_dirty: bool,
 }
 
+/// The documents that are open.
+///
 /// Locks are taken in this order: the table, then what is on a page. None but the one of the document is held for long, and
 /// nobody takes another one meanwhile.
-
-/// The documents that are open.
 #[derive(Debug, Default)]
 pub struct Documents {
     entries: Mutex<HashMap<Arc<str>, Entry, ahash::RandomState>>,

@@ -36,6 +36,8 @@ const LOAD: &str = "jackfield.document.load";
 const SAVE: &str = "jackfield.document.save";
 /// The longest that a save which failed waits for its next try.
 const LONGEST: Duration = Duration::from_secs(30);
+/// From here on codes are the application's own; below, the protocol's.
+const FINAL: u32 = 400;
 /// How many saves are under way at most: many documents may end with one event, and the application has other work.
 const MOST_SAVES: usize = 64;
 
@@ -103,7 +105,9 @@ impl Archive {
     pub(crate) async fn close(mut self, patience: Duration) {
         let _ended = self.words.send(Word::Close);
         if tokio::time::timeout(patience, &mut self.task).await.is_err() {
-            tracing::warn!("some documents could not be saved before the end; clients that come back bring what is missing");
+            tracing::warn!(
+                "some documents could not be saved before the end; clients that come back bring what is missing"
+            );
             self.task.abort();
         }
     }
@@ -180,7 +184,7 @@ impl Archivist {
     async fn run(mut self, mut heard: UnboundedReceiver<Word>) {
         loop {
             self.save_due();
-            if self.is_closing && self.saving == 0 && self.due.is_empty() {
+            if self.is_closing && self.saving == 0 && self.books.values().all(|book| book.due.is_none()) {
                 return;
             }
             // At the limit the next answer is what makes room.
@@ -381,6 +385,10 @@ impl Archivist {
             }
             return self.put_down(name);
         };
+        if error.code >= FINAL && !error.temporary {
+            tracing::error!(channel = %name, error = %error.message, "the application will not have a document; what was edited is dropped");
+            return self.put_down(name);
+        }
         book.failures = book.failures.saturating_add(1);
         let failures = book.failures;
         if failures == 1 || failures.is_power_of_two() {
@@ -442,13 +450,16 @@ fn merged(name: &str, payload: &Payload, compact_after: usize) -> Result<Merged,
         .map_err(|error| wrong(format!("is to be {{\"updates\":[\"base64\"..],\"upto\":..}}: {error}")))?;
     let mut updates = Vec::with_capacity(stored.updates.len());
     for (nth, update) in stored.updates.iter().enumerate() {
-        updates.push(STANDARD.decode(update).map_err(|error| wrong(format!("has no base64 in updates[{nth}]: {error}")))?);
+        updates
+            .push(STANDARD.decode(update).map_err(|error| wrong(format!("has no base64 in updates[{nth}]: {error}")))?);
     }
     let count = updates.len();
     let whole = match updates.len() {
         0 => Vec::new(),
         1 => updates.remove(0),
-        _ => merge(updates.iter().map(Vec::as_slice)).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?,
+        _ => {
+            merge(updates.iter().map(Vec::as_slice)).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?
+        }
     };
     let small = match stored.upto {
         Some(upto) if count > compact_after => {
@@ -458,7 +469,8 @@ fn merged(name: &str, payload: &Payload, compact_after: usize) -> Result<Merged,
         _ => None,
     };
     let whole = small.as_ref().map_or_else(|| Bytes::from(whole), |(small, _)| small.clone());
-    let document = Document::open(whole, usize::MAX).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?;
+    let document =
+        Document::open(whole, usize::MAX).map_err(|error| wrong(format!("has no update of Yjs: {error}")))?;
     Ok(Merged { document, small })
 }
 

@@ -73,7 +73,8 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let connection_limit = connection_limit(config);
     let asked = calls.rpc_timeout();
     let (door, bridge) = link(config, (calls, connection_limit), (&hub, &runtime), &about)?;
-    let archive = asked.filter(|_| door.is_open()).map(|timeout| Archive::open(config, &hub, (&door, timeout), &runtime));
+    let archive =
+        asked.filter(|_| door.is_open()).map(|timeout| Archive::open(config, &hub, (&door, timeout), &runtime));
     let counted = Counted {
         workers: Arc::clone(&counters),
         log: inbox,

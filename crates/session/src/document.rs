@@ -213,8 +213,7 @@ impl Session {
     }
 
     fn publish_frame(&mut self, channel: &Arc<str>, frame: Bytes, turn: &mut Turn<'_>) {
-        let publishing =
-            Publishing { data: payload(frame), info: Some(self.who_in(channel)), ..Publishing::default() };
+        let publishing = Publishing { data: payload(frame), info: Some(self.who_in(channel)), ..Publishing::default() };
         let call = self.await_answer(0, PendingKind::Raw);
         let ticket = Some(Ticket::Session(turn.address, call));
         match turn.hub.publish(channel, publishing, ticket, turn.now.millis) {
@@ -240,7 +239,8 @@ impl Session {
         let Some(channel) = self.binding.clone().filter(|_| is_open) else { return };
         let documents = turn.hub.documents();
         if let Some(frame) = documents.absent(&channel, self.awareness_owner()) {
-            let publishing = Publishing { data: payload(frame), info: Some(Arc::clone(&self.who)), ..Publishing::default() };
+            let publishing =
+                Publishing { data: payload(frame), info: Some(Arc::clone(&self.who)), ..Publishing::default() };
             if let Err(error) = turn.hub.publish_and_forget(&channel, publishing, turn.now.millis) {
                 // The others see by their own clocks that nothing more comes of it.
                 tracing::debug!(%channel, ?error, "the end of a client's awareness could not be told");

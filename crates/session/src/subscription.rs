@@ -149,7 +149,8 @@ impl Session {
     pub(crate) fn unsubscribe(&mut self, channel: &str, why: Unsubscribed, turn: &mut Turn<'_>) {
         if self.endpoint.dialect == Dialect::Yjs && self.binding.as_deref() == Some(channel) {
             // Outside of its document it has nothing to do. It comes again by itself, and is decided about anew.
-            let disconnect = if why.code < 2500 { Disconnect::PERMISSION_DENIED } else { Disconnect::STATE_INVALIDATED };
+            let disconnect =
+                if why.code < 2500 { Disconnect::PERMISSION_DENIED } else { Disconnect::STATE_INVALIDATED };
             return self.close(Disconnect { reason: why.reason, ..disconnect }, turn);
         }
         if let Some(subscription) = self.leave_channel(channel, &why, turn) {

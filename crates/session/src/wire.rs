@@ -10,8 +10,8 @@ use jackfield_framing::websocket::Opcode;
 use jackfield_framing::websocket::deflate::{Deflater, Window};
 use jackfield_framing::{WebSocket, Wrap};
 use jackfield_hub::{Encoder, EncodingId};
-use jackfield_model::{Content, Disconnect};
 use jackfield_model::client::{Answer, Push, Reply};
+use jackfield_model::{Content, Disconnect};
 
 use crate::declared::Declared;
 use crate::endpoint::{Dialect, Endpoint, Framing, Keepalive};

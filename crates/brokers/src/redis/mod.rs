@@ -84,8 +84,7 @@ impl RedisQueue {
         // In a cluster each partition may be another server's.
         let size = if place.is_cluster() { 1 } else { partitions };
         let groups: Vec<Range<u32>> = (0..partitions / size).map(|first| first * size..(first + 1) * size).collect();
-        let reader =
-            |range: &Range<u32>| Reader::new(&options.node, range.clone(), &keys, options.max_payload_bytes);
+        let reader = |range: &Range<u32>| Reader::new(&options.node, range.clone(), &keys, options.max_payload_bytes);
         let readers = Readers::new(groups.iter().map(reader).collect());
         let inner = Inner {
             answers_key: keys.answers(&options.node),

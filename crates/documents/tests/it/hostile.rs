@@ -119,6 +119,37 @@ fn long_chains_do_not_recurse() {
     assert!(compacted.len() < 30, "one place and one range of numbers: {compacted:?}");
 }
 
+/// A text, or values, of which every other part is deleted. It ends, or nobody has the time to see it.
+#[test]
+fn many_cuts_in_one_struct() {
+    const PART: usize = 100;
+    const PARTS: usize = 5_000;
+    let length = |value: usize| {
+        let mut out = Vec::new();
+        let mut value = value;
+        while value > 0x7f {
+            out.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        out.push(value.to_le_bytes()[0]);
+        out
+    };
+    let elements = PART * PARTS;
+    let text = [&[4, 1, 1, b'a'][..], &length(elements * 4), "😀".repeat(elements).as_bytes()].concat();
+    let values = [&[8, 1, 1, b'a'][..], &length(elements * 2), &vec![126; elements * 2]].concat();
+    for item in [text, values] {
+        let mut update = [&[1, 1, 7, 0][..], &item, &[1, 7], &length(PARTS)].concat();
+        for part in 0..PARTS {
+            // From the middle of a character to that of another.
+            update.extend([length(part * PART * 2 + 1), length(PART)].concat());
+        }
+        let compacted = compact(&update).unwrap();
+        check(&compacted).unwrap();
+        assert!(compacted.len() < update.len() * 2 / 3, "{} of {} bytes", compacted.len(), update.len());
+        assert_eq!(state_vector(&compacted), state_vector(&update));
+    }
+}
+
 #[test]
 fn every_byte_of_the_library_s_updates_wrong() {
     for name in documents() {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod awareness;
+mod cost;
 mod documents;
 mod fixtures;
 mod hostile;

@@ -277,7 +277,10 @@ fn document_rules(above: &str, options: &NamespaceOptions, faults: &mut Faults) 
         ("publish_to", options.publish_to == PublishTo::App),
     ] {
         if is_on {
-            faults.add(format!("{above}.{name}"), "is not for documents: every edit goes to all who have it open; leave it out");
+            faults.add(
+                format!("{above}.{name}"),
+                "is not for documents: every edit goes to all who have it open; leave it out",
+            );
         }
     }
 }

@@ -191,7 +191,12 @@ impl HttpDoor {
     }
 
     /// A document: y-websocket has its name in the path, and a token, if any, in the query.
-    pub(super) fn document(&self, route: &WebSocketRoute, head: &Head<'_>, (channel, visit): (&str, &Visit<'_>)) -> Way {
+    pub(super) fn document(
+        &self,
+        route: &WebSocketRoute,
+        head: &Head<'_>,
+        (channel, visit): (&str, &Visit<'_>),
+    ) -> Way {
         let mut way = self.websocket(route, head, visit);
         if let Way::Open { channel: bound, first, .. } = &mut way {
             let token = head.query_value("token").unwrap_or_default();

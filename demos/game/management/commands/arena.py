@@ -1,5 +1,6 @@
 """`manage.py arena`."""
 
+import os
 import signal
 import sys
 from typing import Any
@@ -18,7 +19,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """How long a round lasts, and where the server is."""
-        parser.add_argument("--round", type=float, default=ROUND_SECONDS, help="seconds of a round")
+        seconds = float(os.environ.get("GAME_ROUND") or ROUND_SECONDS)
+        parser.add_argument(
+            "--round", type=float, default=seconds, help="seconds of a round (%(default)s)"
+        )
         parser.add_argument(
             "--port", type=int, default=link.tcp_port("lines"), help="lines of JSON (%(default)s)"
         )

@@ -1,10 +1,10 @@
-// The arena: what is heard goes into the world, what is pressed goes out, and thirty or sixty times a second it is drawn, a tenth
+// The arena: what is heard goes into the world, what is pressed goes out, and up to sixty times a second it is drawn, a tenth
 // of a second in the past, where everybody's place is known and nothing has to be guessed.
 
 import { announce, byId, config, element, toast } from "../demo/page.js";
 import { Clock } from "./clock.js";
 import { Controls } from "./controls.js";
-import { HUNTER, SAFE, read } from "./frames.js";
+import { FIGURE, HUNTER, SAFE, read } from "./frames.js";
 import { Line } from "./line.js";
 import { View } from "./view.js";
 import { World } from "./world.js";
@@ -12,9 +12,12 @@ import { World } from "./world.js";
 const PAST_MS = 100;
 const STEER_MS = 200; // said again, and the clocks compared
 const MARGIN = 90; // units beyond the screen that are heard of, so that nobody steps out of nothing
-const LOST_MS = 1000;
+const LOST_MS = 3000;
+const MAP_MS = 200;
+const [SLOW_MS, HALF_MS] = [24, 30];
 const NEWS_MS = 3000;
-const AGES = 3000;
+const AGES = 50_000; // kept for who measures
+const LATELY = 2000; // of them on the page
 const page = config("arena-data");
 const [clock, world] = [new Clock(), new World()];
 const columns = page.size / page.area;
@@ -27,6 +30,9 @@ let state = 0; // of my figure
 let heard = new Set();
 let scores = {};
 let frames = 0;
+let [asked, drawn] = [0, 0];
+let late = 0; // more than thirty: frames come late all the time
+let mapped = 0; // when the map was drawn
 
 /* What comes in. */
 const tell = {
@@ -36,8 +42,8 @@ const tell = {
     if (time === null) return; // until the first `scores`, less than a second
     frames += 1;
     world.take(frame, time);
-    if (frame.kind !== 3) return;
-    if (ages.push(clock.server() - time) > AGES) ages.shift();
+    if (frame.kind !== FIGURE) return;
+    if (clock.isSet && ages.push(clock.server() - time) > AGES) ages.shift();
     if (frame.id !== mine) return;
     clock.echoed(time, frame.echo);
     became(frame.state);
@@ -65,14 +71,13 @@ const events = {
   },
   tag({ by, whom, points, at }) {
     if (Math.abs(clock.server() - at) > NEWS_MS) return;
-    const points_ = `${points} point${points === 1 ? "" : "s"}`;
-    if (whom === mine) announce(`${nameOf(by)} got you: ${points_} gone. You hunt now.`);
-    else if (by === mine) announce(`You got ${nameOf(whom)}: ${points_}. Run!`);
+    if (whom === mine) announce(`${nameOf(by)} caught you and took ${points}. You hunt now.`);
+    else if (by === mine) announce(`You caught ${nameOf(whom)} and took ${points}. Run!`);
   },
   over({ round, first, best }) {
     showBest(best);
     if (round === page.round) return;
-    if (page.round !== undefined && first.length) toast(`The round is over. ${first.map(({ name, score }) => `${name} ${score}`).join(", ")}.`);
+    toast(`The round is over. ${first.map(({ name, score }) => `${name} ${score}`).join(", ")}.`);
     page.round = round;
   },
 };
@@ -105,16 +110,23 @@ byId("all").addEventListener("change", ({ target }) => {
   world.forget((spark) => target.checked || heard.has(keyOf(spark)));
 });
 
-/* What is shown. */
-function draw() {
+/* What is shown. A machine that cannot keep up draws half as often, and has time to hear. */
+function draw(at) {
+  requestAnimationFrame(draw);
+  late = Math.max(0, Math.min(60, late + (at - asked > SLOW_MS ? 2 : -1)));
+  asked = at;
+  if (late > 30 && at - drawn < HALF_MS) return;
+  drawn = at;
   const time = clock.server() - PAST_MS;
   const figures = world.at(time);
   const me = figures.find((figure) => figure.id === mine);
-  if (me) view.centre = { x: me.x, y: me.y };
+  if (me) view.lookAt(me);
   listen();
   view.draw(figures, world.sparks.values(), mine, controls.finger);
-  view.drawMap(figures, (column, row) => byId("all").checked || heard.has(`${column}:${row}`), mine);
-  requestAnimationFrame(draw);
+  if (time - mapped > MAP_MS || time < mapped) {
+    mapped = time;
+    view.drawMap(figures, (column, row) => byId("all").checked || heard.has(`${column}:${row}`), mine);
+  }
 }
 
 function became(now) {
@@ -123,19 +135,14 @@ function became(now) {
   const said = is ? "You hunt: catch a runner" : now & SAFE ? "Nobody can touch you yet" : "Collect sparks, keep away from hunters";
   if (byId("role").textContent !== said) byId("role").textContent = said;
   byId("role").dataset.hunter = Boolean(is);
-  if (was !== is) announce(is ? "You hunt now." : "You run now.");
+  if (is && !was) announce("You hunt now.");
 }
 
 function showScores() {
   const rows = [...world.names.values()].map(({ id, name }) => ({ id, name, score: scores.scores?.[id] ?? 0 }));
   rows.sort((one, other) => other.score - one.score || one.name.localeCompare(other.name));
   const place = rows.findIndex(({ id }) => id === mine);
-  const shown = rows.filter((row, at) => at < 8 || at === place);
-  byId("scores").replaceChildren(...shown.map((row) => {
-    const item = element("li", row.id === mine ? "mine" : "", element("span", "", row.id === mine ? `${row.name} (you)` : row.name), element("b", "", String(row.score)));
-    item.value = rows.indexOf(row) + 1;
-    return item;
-  }));
+  byId("scores").replaceChildren(...rows.map(({ id, name, score }) => standing(id === mine ? `${name} (you)` : name, score, id === mine ? "mine" : "")));
   byId("count").textContent = rows.length;
   byId("score").textContent = place < 0 ? "–" : rows[place].score;
   byId("full").hidden = !scores.scores || place >= 0 || rows.length < page.limit;
@@ -143,8 +150,10 @@ function showScores() {
   byId("left").textContent = scores.ends ? `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` : "–";
 }
 
+const standing = (name, score, look = "") => element("li", look, element("span", "", name), element("b", "", String(score)));
+
 function showBest(best) {
-  byId("best").replaceChildren(...best.map(({ name, score, bot }) => element("li", "", element("span", "", bot ? `${name} (bot)` : name), element("b", "", String(score)))));
+  byId("best").replaceChildren(...best.map(({ name, score }) => standing(name, score)));
   byId("no-best").hidden = best.length > 0;
 }
 
@@ -156,7 +165,7 @@ setInterval(() => {
   byId("frames").textContent = `${Math.round(frames / seconds)} frames/s`;
   [countedAt, counted, frames] = [performance.now(), line.bytes, 0];
   byId("way").textContent = clock.roundTrip === null ? "–" : `${clock.roundTrip} ms`;
-  byId("age").textContent = ages.length ? `${Math.round(percentile(ages, 0.99))} ms` : "–";
+  byId("age").textContent = ages.length ? `${Math.round(percentile(ages.slice(-LATELY), 0.99))} ms` : "–";
   byId("offset").textContent = clock.offset === null ? "–" : `${Math.round(clock.offset)} ms`;
 }, 1000);
 
@@ -179,10 +188,12 @@ addEventListener("keydown", (event) => event.code === "KeyE" && !event.repeat &&
 
 // What a test and a measurement ask.
 globalThis.arena = {
+  id: () => mine,
   me: () => world.newest(mine),
   seen: () => world.at(clock.server() - PAST_MS),
-  name: nameOf,
-  figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: heard.size }),
+  sparks: () => [...world.sparks.values()],
+  anew: () => { ages.length = 0; },
+  figures: () => ({ bytes: line.bytes, ages: [...ages], offset: clock.offset, roundTrip: clock.roundTrip, heard: [...heard] }),
 };
 
 showBest(page.best);

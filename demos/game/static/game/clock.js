@@ -43,6 +43,11 @@ export class Clock {
     this.offset += (best.offset - this.offset) * (this.#samples.length < 5 ? 1 : EASE);
   }
 
+  /** Whether it is known by ways there and back, or by what was said alone. */
+  get isSet() {
+    return this.#samples.length > 4;
+  }
+
   /** Now, by the server's clock. */
   server() {
     return now() + (this.offset ?? 0);

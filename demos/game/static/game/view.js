@@ -3,6 +3,7 @@
 import { AWAY, BOT, HUNTER, SAFE, STUNNED } from "./frames.js";
 
 const ACROSS = 1000; // units along the longer side
+const BEYOND = 70; // and so much of what is outside
 const TAU = 2 * Math.PI;
 const COLOURS = ["floor", "grid", "wall", "spark", "runner", "bot", "hunter", "mine-figure", "label", "heard"];
 
@@ -12,11 +13,11 @@ export class View {
   #page;
   #colours = {};
   #scale = 1;
-  centre;
+  #centre;
 
   constructor(canvas, map, page) {
     [this.#canvas, this.#map, this.#page] = [canvas, map, page];
-    this.centre = { x: page.size / 2, y: page.size / 2 };
+    this.#centre = { x: page.size / 2, y: page.size / 2 };
     new ResizeObserver(() => this.#fit()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#paint());
     this.#paint();
@@ -36,10 +37,17 @@ export class View {
     this.#scale = Math.max(this.#canvas.width, this.#canvas.height) / ACROSS;
   }
 
+  /** Looks there; at the wall the picture stays and the figure goes on. */
+  lookAt({ x, y }) {
+    const inside = (at, half) => Math.min(Math.max(at, half - BEYOND), this.#page.size - half + BEYOND);
+    this.#centre = { x: inside(x, this.#canvas.width / this.#scale / 2), y: inside(y, this.#canvas.height / this.#scale / 2) };
+  }
+
   /** What is on the screen, in units. */
   get box() {
     const [width, height] = [this.#canvas.width / this.#scale, this.#canvas.height / this.#scale];
-    return { left: this.centre.x - width / 2, top: this.centre.y - height / 2, right: this.centre.x + width / 2, bottom: this.centre.y + height / 2 };
+    const [left, top] = [this.#centre.x - width / 2, this.#centre.y - height / 2];
+    return { left, top, right: left + width, bottom: top + height };
   }
 
   draw(figures, sparks, mine, finger) {
