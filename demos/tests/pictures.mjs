@@ -49,13 +49,13 @@ const scenes = {
     await ann.locator("#arena").focus();
     const ways = ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"];
     let way = 0;
-    await until("Ann has points", async () => {
+    await until("Ann has points, and company", async () => {
       const key = ways[way++ % ways.length];
       await ann.keyboard.down(key);
       await ann.waitForTimeout(700);
       await ann.keyboard.up(key);
-      return (await number(ann, "#score")) > 2;
-    });
+      return (await number(ann, "#score")) > 2 && (await ann.evaluate(() => globalThis.arena.seen().length)) > 3;
+    }, 180_000);
   },
 
   /** Ten thousand trades a second, and the orders of one symbol. */
@@ -128,6 +128,7 @@ await withBrowser(async (browser) => {
     }
     await scenes[name](people);
     await people.ann.mouse.move(0, 0);
+    await people.ann.evaluate(() => document.activeElement.blur());
     await people.ann.screenshot({ path: join(FOLDER, `${name}.jpg`), type: "jpeg", quality: 82 });
     console.log(`ok   ${name}`);
   }
