@@ -281,6 +281,7 @@ await withBrowser(async (browser) => {
   for (const page of [ann, bob]) {
     await go(page, "the middle", () => ({ x: 1200, y: 1200 }), 250);
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "scrolls sideways");
+    await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
   }
   await screenshot(ann, "game-desktop-light");
   await ann.emulateMedia({ colorScheme: "dark" });
