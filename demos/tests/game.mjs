@@ -22,17 +22,20 @@ const seen = (page, name) => page.evaluate((name) => globalThis.arena.seen().fin
 const heard = (page) => page.evaluate(() => globalThis.arena.figures().heard.length);
 const hearAll = (page, all) => page.getByLabel("Hear the whole arena").setChecked(all);
 const score = async (page, name) => Number((await listed(page, name).first().locator("b").textContent({ timeout: 2000 }).catch(() => "0")) || 0);
-const distance = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
+const apart = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
+const near = (one, other, reach) => Boolean(one && other) && apart(one, other) < reach; // who is not seen is near nobody
+const far = (one, other, reach) => Boolean(one && other) && apart(one, other) > reach;
+const place = (page) => until("where I am", () => me(page));
 
 // Presses keys until the player is where `goal()` says, which may move.
-async function go(page, what, goal, near) {
+async function go(page, what, goal, reach) {
   const held = { x: null, y: null };
   await page.locator("#arena").focus();
   try {
     await until(what, async () => {
       const [mine, target] = [await me(page), await goal()];
       if (!mine || !target) return false;
-      if (distance(mine, target) < near) return true;
+      if (near(mine, target, reach)) return true;
       for (const axis of ["x", "y"]) {
         const far = target[axis] - mine[axis];
         const key = Math.abs(far) < 12 ? null : WAYS[axis][Number(far > 0)];
@@ -148,18 +151,16 @@ await withBrowser(async (browser) => {
   await until("Bob hears of Ann, wherever", () => seen(bob, "ann"));
   await go(ann, "Ann in the middle", () => ({ x: 1500, y: 1500 }), 60);
   await until("Bob sees her there", async () => {
-    const [here, there] = [await me(ann), await seen(bob, "ann")];
-    return there && distance(here, there) < 60;
+    return near(await me(ann), await seen(bob, "ann"), 60);
   });
   console.log("ok   keys: Bob sees Ann where she went");
 
   // She comes to him: without the whole arena he hears of her as well, and when she has left he does not.
   await hearAll(bob, false);
   const corner = { x: 2200, y: 2200 };
-  const away = { x: 200, y: 200 };
   await go(bob, "Bob in the corner", () => corner, 80);
   await go(ann, "Ann at Bob's", () => me(bob), 120);
-  await until("Bob sees Ann beside him", async () => distance((await seen(bob, "ann")) ?? away, await me(bob)) < 900);
+  await until("Bob sees Ann beside him", async () => near(await seen(bob, "ann"), await me(bob), 900));
   await go(ann, "Ann far away", () => ({ x: 1000, y: 1000 }), 80);
   await until("Bob hears of her no more", async () => (await seen(bob, "ann")) === null);
   await listed(bob, "ann").waitFor();
@@ -168,11 +169,11 @@ await withBrowser(async (browser) => {
   // A finger on Bob's phone: drawn to the left, his figure goes left.
   await bob.evaluate(() => scrollTo(0, 0));
   const stage = await bob.locator("#arena").boundingBox();
-  const before = await me(bob);
+  const before = await place(bob);
   await bob.mouse.move(stage.x + 200, stage.y + 300);
   await bob.mouse.down();
   await bob.mouse.move(stage.x + 120, stage.y + 300, { steps: 4 });
-  await until("Bob went left", async () => (await me(bob)).x < before.x - 60);
+  await until("Bob went left", async () => (await place(bob)).x < before.x - 60);
   await bob.mouse.up();
   console.log("ok   touch: a finger steers");
 
@@ -186,13 +187,13 @@ await withBrowser(async (browser) => {
   bot.steer(aim, 0);
   await until("the bot moves", () => Math.abs(bot.me.x - begin.x) > 150);
   bot.steer(0, 0);
-  await until("Bob sees it there", async () => distance((await seen(bob, "tcp-test")) ?? away, bot.me) < 40);
+  await until("Bob sees it there", async () => near(await seen(bob, "tcp-test"), bot.me, 40));
   assert.ok(bot.me.state & BOT);
-  const shown = await me(ann);
+  const shown = await place(ann);
   await go(ann, "Ann elsewhere", () => ({ x: 700, y: 500 }), 60);
   const annsId = await ann.evaluate(() => globalThis.arena.id());
-  await until("the bot sees Ann there", async () => distance(bot.figures.get(annsId) ?? away, await me(ann)) < 60);
-  assert.ok(distance(shown, await me(ann)) > 100);
+  await until("the bot sees Ann there", async () => near(bot.figures.get(annsId), await me(ann), 60));
+  assert.ok(far(shown, await place(ann), 100));
   bot.end();
   await until("who says nothing for ten seconds is gone", async () => (await listed(bob, "tcp-test").count()) === 0);
   console.log("ok   a bot on a plain socket plays with browsers, and is gone ten seconds after it left");
@@ -201,7 +202,7 @@ await withBrowser(async (browser) => {
   const walker = spawn(PYTHON, ["game/walker.py", env("BOTS_PORT", "8404")], { cwd: DEMOS, stdio: ["ignore", "inherit", "inherit"] });
   await listed(bob, "walker").waitFor();
   const stood = await until("Bob sees it", () => seen(bob, "walker"));
-  await until("it walks", async () => distance((await seen(bob, "walker")) ?? stood, stood) > 200);
+  await until("it walks", async () => far(await seen(bob, "walker"), stood, 200));
   walker.kill();
   console.log("ok   the bot of thirty lines walks");
 
@@ -220,12 +221,12 @@ await withBrowser(async (browser) => {
     const found = await seen(bob, "ann");
     return found && !(found.state & AWAY) ? found : null;
   });
-  assert.ok(distance(waiting, back) < 60, "she goes on where she was");
-  await until("her page knows it", async () => distance((await me(ann)) ?? away, waiting) < 60);
+  assert.ok(near(waiting, back, 60), "she goes on where she was");
+  await until("her page knows it", async () => near(await me(ann), waiting, 60));
   assert.equal(await ann.evaluate(() => globalThis.arena.id()), old.id);
   await go(ann, "Ann goes on", () => ({ x: waiting.x > 1200 ? 600 : 1800, y: 1200 }), 80);
-  await until("Bob sees it", async () => distance((await seen(bob, "ann")) ?? away, await me(ann)) < 60);
-  assert.ok(distance(await me(ann), waiting) > 100);
+  await until("Bob sees it", async () => near(await seen(bob, "ann"), await me(ann), 60));
+  assert.ok(far(await place(ann), waiting, 100));
   console.log("ok   a short cut: the same figure in the same place");
 
   // For longer than ten seconds: she is out, and comes in again when she is back.
@@ -280,6 +281,7 @@ await withBrowser(async (browser) => {
   for (const page of [ann, bob]) {
     await go(page, "the middle", () => ({ x: 1200, y: 1200 }), 250);
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "scrolls sideways");
+    await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
   }
   await screenshot(ann, "game-desktop-light");
   await ann.emulateMedia({ colorScheme: "dark" });

@@ -8,6 +8,7 @@ import * as Y from "yjs";
 
 const { url, token, from, count, at, size, hold } = JSON.parse(process.argv[2]);
 let next = from;
+process.setMaxListeners(0); // each provider hears of the end of the process
 
 async function visit(channel) {
   const doc = new Y.Doc();

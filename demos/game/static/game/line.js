@@ -9,6 +9,8 @@ import { steer } from "./frames.js";
 
 const { Centrifuge } = globalThis; // centrifuge.protobuf.js, which is no module
 const BINARY = 12;
+const [UNAUTHORIZED, INVALID_TOKEN] = [1, 3500];
+const PAUSES_MS = [100, 300, 900, 2700];
 const text = new TextDecoder();
 const json = new TextEncoder();
 
@@ -19,6 +21,7 @@ export class Line {
   #arena;
   #field = null;
   #keys = [];
+  #revocations = 0;
   bytes = 0;
 
   constructor(channels, tokenUrl, tell) {
@@ -38,13 +41,26 @@ export class Line {
     });
     this.#client.on("message", ({ data }) => personal(JSON.parse(text.decode(data))));
     this.#client.on("connecting", () => tell.state("connecting"));
-    this.#client.on("disconnected", ({ code }) => (code === 1 ? tell.signedOut() : tell.state("ended")));
+    this.#client.on("disconnected", ({ code }) => this.#disconnected(code));
     this.#arena = this.#follow(channels.arena);
     this.#arena.on("subscribed", () => {
+      this.#revocations = 0;
       this.#name();
       tell.state("live");
     });
     this.#client.connect();
+  }
+
+  // A token that is void: its user has logged out, or is about to, so Django is asked more than once (as jackfield.js does).
+  #disconnected(code) {
+    if (code === UNAUTHORIZED) return this.#tell.signedOut();
+    const pause = code === INVALID_TOKEN ? PAUSES_MS[this.#revocations++] : undefined;
+    if (pause === undefined) return this.#tell.state("ended");
+    this.#tell.state("connecting");
+    setTimeout(() => {
+      this.#client.setToken("");
+      this.#client.connect();
+    }, pause);
   }
 
   #follow(channel) {
