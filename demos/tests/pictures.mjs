@@ -47,14 +47,24 @@ const scenes = {
     for (const page of [ann, bob]) await live(page);
     await ann.locator("#scores li").nth(5).waitFor();
     await ann.locator("#arena").focus();
-    const ways = ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"];
-    let way = 0;
+    const toOthers = () => { // the key that leads to whoever is nearest, but not here
+      const [me, seen] = [globalThis.arena.me(), globalThis.arena.seen()];
+      const ways = seen.map((one) => ({ x: one.x - (me?.x ?? 0), y: one.y - (me?.y ?? 0) })).filter(({ x, y }) => Math.hypot(x, y) > 120);
+      const { x, y } = ways.sort((one, other) => Math.hypot(one.x, one.y) - Math.hypot(other.x, other.y))[0] ?? { x: 1200 - (me?.x ?? 0), y: 1200 - (me?.y ?? 0) };
+      if (Math.abs(x) > Math.abs(y)) return x > 0 ? "ArrowRight" : "ArrowLeft";
+      return y > 0 ? "ArrowDown" : "ArrowUp";
+    };
+    const near = () => { // on the screen, and not one behind the other
+      const [me, seen] = [globalThis.arena.me(), globalThis.arena.seen()];
+      const all = seen.filter((one) => me && Math.abs(one.x - me.x) < 400 && Math.abs(one.y - me.y) < 220);
+      return all.filter((one, n) => all.slice(n + 1).every((other) => Math.hypot(one.x - other.x, one.y - other.y) > 70)).length;
+    };
     await until("Ann has points, and company", async () => {
-      const key = ways[way++ % ways.length];
+      const key = await ann.evaluate(toOthers);
       await ann.keyboard.down(key);
-      await ann.waitForTimeout(700);
+      await ann.waitForTimeout(500);
       await ann.keyboard.up(key);
-      return (await number(ann, "#score")) > 2 && (await ann.evaluate(() => globalThis.arena.seen().length)) > 3;
+      return (await number(ann, "#score")) > 0 && (await ann.evaluate(near)) > 2; // herself is one of them
     }, 180_000);
   },
 
