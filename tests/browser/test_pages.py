@@ -29,10 +29,11 @@ def browse(script: str, **environment: str) -> None:
     done = subprocess.run(
         ["node", script],
         cwd=ROOT / "demos/tests",
-        env={**os.environ, "SCREENSHOTS": SCREENSHOTS, **environment},
+        # What a page shows is waited for, and many pages share a small machine.
+        env={**os.environ, "SCREENSHOTS": SCREENSHOTS, "PATIENCE_MS": "60000", **environment},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=600,
         check=False,
     )
     print(done.stdout)
