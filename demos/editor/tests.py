@@ -218,9 +218,7 @@ class PagesTests(EditorCase):
             save_document(self.channel, one)
         self.client.force_login(self.cy)
         moments = self.client.get(self.url("moments")).json()["moments"]
-        self.assertEqual(
-            [one["id"] for one in moments], sorted(one["id"] for one in moments)[::-1]
-        )
+        self.assertEqual([one["id"] for one in moments], sorted(one["id"] for one in moments)[::-1])
         first = self.client.get(self.url("moment", moments[1]["id"])).json()["updates"]
         self.assertEqual([base64.b64decode(one) for one in first], [b"a"])
         self.client.force_login(self.dora)
