@@ -23,6 +23,8 @@ INSTALLED_APPS = [
     "chat",
     "dashboard",
     "game",
+    "editor",
+    "market",
     "django_jackfield",
     "django_jackfield.outbox",
     "django.contrib.auth",
@@ -106,6 +108,9 @@ JACKFIELD = {
         "OUTBOX": True,  # what was committed is told, whatever is killed and whenever
     }
 }
+
+# Where the market's page finds the server behind a slow line (`market/slow_line.py`).
+DEMO_SLOW_URL = os.environ.get("DEMO_SLOW_URL", "ws://127.0.0.1:8405/connection/websocket")
 
 LOGGING = {
     "version": 1,

@@ -89,7 +89,17 @@ class ServerInfoTests(TestCase):
 
 
 class DocsTests(SimpleTestCase):
-    """docs/demo-*.md."""
+    """docs/demo-*.md, and the pictures of the README."""
+
+    def test_the_readme_shows_all_of_them(self) -> None:
+        top = settings.BASE_DIR.parent
+        readme = (top / "README.md").read_text()
+        pictures = [top / f"docs/pictures/{one.name}.jpg" for one in APPLICATIONS if one.is_here]
+        for picture in pictures:
+            page = f"docs/demo-{picture.stem}.md"
+            self.assertIn(f"](docs/pictures/{picture.name})]({page})", readme)
+            self.assertTrue((top / page).exists(), page)
+        self.assertLess(sum(picture.stat().st_size for picture in pictures), 1_000_000)
 
     def test_what_the_pages_show_is_what_runs(self) -> None:
         pages = sorted((settings.BASE_DIR.parent / "docs").glob("demo-*.md"))

@@ -58,7 +58,8 @@ APPLICATIONS = (
     Application(
         "dashboard",
         "Dashboard",
-        "A shop's orders as they come in, by a model that tells of itself.",
+        "A shop's orders as they come in, by a model that tells of itself."
+        " Figures of each second, reckoned by the socket server.",
     ),
 )
 

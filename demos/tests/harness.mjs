@@ -13,7 +13,7 @@ import { promisify } from "node:util";
 
 import { chromium } from "playwright-core";
 
-const PATIENCE_MS = Number(process.env.PATIENCE_MS || 20_000);
+const PATIENCE_MS = Number(process.env.PATIENCE_MS || 20_000); // more of it where many tests share a small machine
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync",

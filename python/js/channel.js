@@ -17,10 +17,14 @@ export class Channel {
   #isLeft = false;
   #tokenFirst;
   #needsToken;
+  #data;
+  #delta;
 
-  constructor(page, name, { token = false } = {}) {
+  constructor(page, name, { token = false, data, delta = false } = {}) {
     this.#page = page;
     this.#name = name;
+    this.#data = data;
+    this.#delta = delta;
     this.#tokenFirst = token || name.startsWith("$") || (page.config.token_channels ?? []).some((prefix) => name.startsWith(prefix));
     this.#needsToken = this.#tokenFirst;
   }
@@ -96,7 +100,8 @@ export class Channel {
   }
 
   #subscribe(client) {
-    const options = { joinLeave: true, recoverable: true };
+    const options = { joinLeave: true, recoverable: true, data: this.#data };
+    if (this.#delta) options.delta = "fossil";
     if (this.#needsToken) options.getToken = () => subscriptionToken(this.#page.config, this.#name);
     const subscription = client.newSubscription(this.#name, options);
     const tell = (event, said) => this.#listeners.tell(event, said);

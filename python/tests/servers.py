@@ -21,7 +21,7 @@ REDIS_COMMANDS = [
 """What the embedded queue knows (spec/app-link.md): the tests' user may run nothing else."""
 
 NODE_COMMANDS = [
-    *("xadd", "xlen", "xrange", "xgroup", "xreadgroup", "xautoclaim", "xack", "xdel"),
+    *("xadd", "xlen", "xrange", "xgroup", "xinfo", "xreadgroup", "xautoclaim", "xack", "xdel"),
     *("set", "get", "del", "pexpire", "eval", "rpush", "blpop", "lpop", "multi", "exec"),
     *(
         "ping",

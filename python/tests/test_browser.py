@@ -54,6 +54,9 @@ allow_history_for_subscriber = true
 [[channel.namespaces]]
 name = "brief"
 allow_subscribe_for_client = true
+allow_aggregates = true
+allowed_delta_types = ["fossil"]
+delta_publish = true
 
 [[channel.namespaces]]
 name = "room"
@@ -206,6 +209,8 @@ def site(tmp_path_factory):
         "handlers",
         "members",
         "reconnect",
+        "figures",
+        "differences",
         "rights",
         "vault",
         "fragments",

@@ -1,6 +1,7 @@
 """`manage.py jackfield doctor`: each fault is made, and found."""
 
 import json
+import os
 import socket as sockets
 import sys
 import threading
@@ -130,12 +131,25 @@ def test_a_binary_of_another_version(site):
     assert "9.9.9" in found["binary"]["text"]
 
 
+def ended(group):
+    """Whether nobody of a process group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 def test_no_worker(quiet):
     quiet.runserver()
     quiet.said("Quit the server")
     config = next(quiet.folder.glob("jackfield-*/jackfield.json")).read_text()
+    from servers import until
+
     quiet.process.terminate()
     quiet.process.wait(30)
+    # Its worker may live a moment longer, and would find the next server.
+    until(lambda: ended(quiet.process.pid), what="the end of all that runserver started")
     path = quiet.folder / "kept.json"
     path.write_text(config)
     import subprocess
@@ -143,7 +157,6 @@ def test_no_worker(quiet):
     server = subprocess.Popen([find_binary(), "serve", "-c", str(path)])
     try:
         from django_jackfield.devserver.server import answers
-        from servers import until
 
         until(lambda: answers("127.0.0.1", quiet.server_port), what="the server")
         found, code = look(quiet)

@@ -63,6 +63,7 @@ CHECKS = {
     "W010": "handlers of a channel that get nothing",
     "W011": "Django turns away what the server asks at `CONNECT_URL`: `ALLOWED_HOSTS`, `SECURE_SSL_REDIRECT`",
     "W012": "cookies log in, and no setting names a page that may open sockets",
+    "W013": "documents in which nobody may write",
 }
 
 

@@ -1,7 +1,7 @@
 //! The names of Redis keys on the app link; the embedded queue uses the same.
 
-/// The group of nodes that reads commands; its only consumer has the same name, because the lease tells who it is and
-/// a name for each start would be left behind for ever.
+/// The group that reads commands, and its only consumer. In Redis each node has one of its own, whose name begins with this:
+/// who takes a partition over removes the others.
 pub(crate) const COMMAND_GROUP: &str = "jackfield";
 /// How many dead letters a partition keeps.
 pub(crate) const DEAD_LENGTH: usize = 10_000;

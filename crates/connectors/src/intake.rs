@@ -14,8 +14,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::calendar;
 use crate::content;
+use crate::members::Members;
 use crate::message::Message;
 use crate::source::SourceOptions;
+use crate::template::Blank;
 
 /// How long a message waits for a worker or a log that is behind, before it is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -51,6 +53,8 @@ pub(crate) struct Intake {
     pub(crate) hub: Arc<Hub>,
     pub(crate) options: Arc<SourceOptions>,
     pub(crate) counters: Arc<SourceCounters>,
+    /// What names take out of bodies.
+    pub(crate) members: Option<Members>,
     pub(crate) refusals: Mutex<Seldom>,
 }
 
@@ -88,7 +92,14 @@ impl Intake {
     /// The channel and the publication of a message, or why it has none.
     fn prepared(&self, message: &Message) -> Result<(String, Publishing), String> {
         let (options, names) = (&self.options, self.hub.namespaces());
-        let value = |blank: &_| message.value(blank);
+        let found = match (&self.members, &message.body) {
+            (Some(members), Some(body)) => Some(members.find(body)?),
+            _ => None,
+        };
+        let value = |blank: &_| match (blank, &found) {
+            (Blank::Field(path), Some(found)) => found.value(path),
+            _ => message.value(blank),
+        };
         let channel = options.channel.channel(&names.boundary, value).map_err(|unfit| unfit.0)?;
         if !channel::valid(&channel, names.max_length) {
             return Err(format!("{channel:?} is no name of a channel"));

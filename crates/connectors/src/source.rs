@@ -1,5 +1,7 @@
 //! A source: what is read, into which channels, and the task that reads it again and again.
 
+mod feed;
+mod frames;
 mod pattern;
 mod rabbitmq;
 mod relay;
@@ -18,12 +20,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
+pub use self::feed::{FeedAddress, FeedSource, address as feed_address};
+pub use self::frames::FeedFraming;
 pub use self::pattern::PatternSource;
 pub use self::rabbitmq::RabbitSource;
 pub use self::stream::StreamSource;
 pub use self::subject::{SubjectSource, address as nats_address};
 use crate::content::Form;
 use crate::intake::Intake;
+use crate::members::Members;
 use crate::template::{Blank, Template};
 use crate::trouble::Trouble;
 
@@ -47,13 +52,23 @@ pub struct SourceOptions {
     pub form: Form,
     /// A message with an id that was taken in the last five minutes is not taken again.
     pub idempotency: bool,
-    /// Larger bodies are refused.
+    /// Larger bodies are refused; of a feed they end the connection.
     pub max_bytes: usize,
+}
+
+impl SourceOptions {
+    /// What names take out of the bodies, where bodies are all there is.
+    fn members(&self) -> Option<Members> {
+        let blanks = self.channel.blanks().chain(self.key.iter().flat_map(Template::blanks));
+        Members::of(blanks.filter(|_| matches!(self.kind, SourceKind::Feed(_))))
+    }
 }
 
 /// What is read.
 #[derive(Clone, Debug)]
 pub enum SourceKind {
+    /// A feed on a TCP port.
+    Feed(FeedSource),
     /// Channels of PUB/SUB in Redis.
     Pattern(PatternSource),
     /// An exchange or a queue of RabbitMQ.
@@ -69,6 +84,7 @@ impl SourceKind {
     #[must_use]
     pub fn knows(&self, blank: &Blank) -> bool {
         match self {
+            Self::Feed(_) => matches!(blank, Blank::Field(_)),
             Self::Pattern(_) => *blank == Blank::Channel,
             Self::Rabbit(_) => matches!(blank, Blank::Header(_) | Blank::RoutingKey),
             Self::Stream(_) => matches!(blank, Blank::Field(_) | Blank::Stream),
@@ -107,7 +123,7 @@ impl Source {
     #[must_use]
     pub fn needs_one_node(&self) -> bool {
         match &self.options.kind {
-            SourceKind::Pattern(_) => true,
+            SourceKind::Feed(_) | SourceKind::Pattern(_) => true,
             SourceKind::Rabbit(rabbit) => rabbit.queue.is_empty(),
             SourceKind::Stream(_) => false,
             SourceKind::Subject(subject) => subject.group.is_empty(),
@@ -138,6 +154,7 @@ impl Reading {
                 hub: Arc::clone(hub),
                 options: Arc::clone(&source.options),
                 counters: Arc::clone(&source.counters),
+                members: source.options.members(),
                 refusals: Mutex::new(Seldom::default()),
             };
             let backoff = Backoff::new(PAUSES.0, PAUSES.1);
@@ -173,14 +190,15 @@ impl Reader {
         let options = Arc::clone(&self.intake.options);
         while !self.is_stopped() {
             let read = match &options.kind {
+                SourceKind::Feed(from) => from.read(&mut self).await,
                 SourceKind::Pattern(from) => from.read(&mut self).await,
                 SourceKind::Rabbit(from) => from.read(&mut self).await,
                 SourceKind::Stream(from) => from.read(&mut self).await,
                 SourceKind::Subject(from) => from.read(&mut self).await,
             };
-            self.intake.counters.up.store(false, Ordering::Relaxed);
+            let was_read = self.intake.counters.up.swap(false, Ordering::Relaxed);
             let Err(error) = read else { return };
-            if self.backoff.is_fresh() {
+            if was_read || self.backoff.is_fresh() {
                 warn!(source = options.name, %error, "the source cannot be read, retrying");
             }
             let pause = self.backoff.pause();
@@ -193,9 +211,14 @@ impl Reader {
 
     /// All is set up: messages come.
     pub(crate) fn is_up(&mut self) {
+        self.is_connected();
+        self.backoff.reset();
+    }
+
+    /// Messages may come, from somebody who may yet turn out to be of no use.
+    pub(crate) fn is_connected(&mut self) {
         self.intake.counters.up.store(true, Ordering::Relaxed);
         info!(source = self.intake.options.name, "the source is read");
-        self.backoff.reset();
         self.was_up = true;
     }
 

@@ -10,7 +10,7 @@ const LONGEST: usize = 128;
 pub enum Blank {
     /// The channel: of PUB/SUB for a source, ours for a sink.
     Channel,
-    /// A field of an entry of a stream.
+    /// A field of an entry of a stream, or a member of a JSON object.
     Field(String),
     /// A header of a message.
     Header(String),

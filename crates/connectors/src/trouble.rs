@@ -19,6 +19,12 @@ impl Trouble {
     }
 }
 
+impl From<std::io::Error> for Trouble {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl From<lapin::Error> for Trouble {
     fn from(error: lapin::Error) -> Self {
         Self(error.to_string())

@@ -12,6 +12,7 @@ use crate::bans::Bans;
 use crate::broker::Broker;
 use crate::control::{Listener, NodeInfo};
 use crate::directory::{Channel, Directory, Table};
+use crate::documents::Documents;
 use crate::inquiries::Inquiries;
 use crate::journal::{Forgetting, Journal};
 use crate::mailbox::{Mail, Mailbox, Wakes};
@@ -31,6 +32,7 @@ const RECOVERY_BYTES: usize = 512 * 1024;
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) directory: Directory,
+    pub(crate) documents: Documents,
     pub(crate) people: People,
     pub(crate) bans: Bans,
     pub(crate) journal: Option<Arc<dyn Journal>>,
@@ -59,6 +61,7 @@ impl Hub {
     pub fn new(namespaces: Namespaces, mailboxes: Vec<Arc<Mailbox>>, history_limit: usize, seed: u64) -> Self {
         Self {
             directory: Directory::new(),
+            documents: Documents::default(),
             people: People::new(),
             listener: Listener::default(),
             inquiries: Inquiries::default(),
@@ -89,6 +92,12 @@ impl Hub {
     #[must_use]
     pub fn namespaces(&self) -> &Namespaces {
         &self.namespaces
+    }
+
+    /// The documents that somebody edits.
+    #[must_use]
+    pub fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     /// Number of workers.
@@ -215,7 +224,9 @@ impl Hub {
 
     /// Brings the answer of a call home.
     pub fn resume(&self, address: Address, call: u32, answer: Answer) {
-        self.post(address, Mail::Resume(address, call, Box::new(answer)));
+        if let Some(answer) = self.documents.takes(address, call, answer) {
+            self.post(address, Mail::Resume(address, call, Box::new(answer)));
+        }
     }
 
     /// Tells every worker to say goodbye.

@@ -15,6 +15,7 @@ mod broker;
 mod census;
 pub mod control;
 mod directory;
+pub mod documents;
 pub mod filter;
 pub mod fossil;
 pub mod glob;

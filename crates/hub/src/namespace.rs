@@ -270,6 +270,8 @@ pub struct Options {
     pub aggregates: bool,
     /// Subscribers hear what has a key of theirs, and what has none.
     pub interest: Option<InterestBy>,
+    /// Each channel is a document of Yjs; bytes that it may have.
+    pub document: Option<usize>,
     /// What becomes of publications that a reader cannot take.
     pub delivery: Delivery,
     /// What publications must be.
@@ -336,6 +338,7 @@ impl Default for Options {
             tags_filter: false,
             aggregates: false,
             interest: None,
+            document: None,
             delivery: Delivery::All,
             format: Format::Any,
             user_limited: false,

@@ -242,6 +242,9 @@ impl Hub {
             before = entry.more().last.replace(Arc::clone(&publication));
         }
         self.tell_tap(entry, &publication);
+        if options.document.is_some() {
+            self.documents.heard(&entry.name, &publication);
+        }
         let push = Push::Publication(Arc::clone(&entry.name), publication);
         let before = before.filter(|_| wants_delta);
         self.mail_in(entry, Parcel::publication(push, before, entry.key, options), wakes);

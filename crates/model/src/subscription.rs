@@ -23,6 +23,8 @@ pub struct Overrides {
     pub force_positioning: Option<bool>,
     /// It hears who comes and goes, asked for or not.
     pub force_push_join_leave: Option<bool>,
+    /// It may publish, whatever the namespace lets others do; or it may not.
+    pub publish: Option<bool>,
 }
 
 /// A subscription that somebody grants.

@@ -8,9 +8,9 @@ use anyhow::Context;
 use jackfield_api::{Sample, Value};
 use jackfield_bridge::proxy::Secret;
 use jackfield_connectors::{
-    ExchangeSink, Form, PatternSource, RabbitSource, Reading, Sending, SinkKind, SinkOptions, Sinks, Source,
-    SourceKind, SourceOptions, StreamSink, StreamSource, SubjectSource, Template, Webhook, amqp_address, nats_address,
-    redis_address,
+    ExchangeSink, FeedFraming, FeedSource, Form, PatternSource, RabbitSource, Reading, Sending, SinkKind, SinkOptions,
+    Sinks, Source, SourceKind, SourceOptions, StreamSink, StreamSource, SubjectSource, Template, Webhook, amqp_address,
+    feed_address, nats_address, redis_address, system_tls,
 };
 use jackfield_fetch::{HeaderMap, HeaderName, HeaderValue, Url};
 use jackfield_hub::{Hub, Tap};
@@ -89,6 +89,8 @@ fn source(source: &config::Source, config: &Config, node: &str) -> anyhow::Resul
             queue: source.queue.clone(),
             prefetch: u16::try_from(source.prefetch)?,
         })
+    } else if engine == Some(Engine::Feed) {
+        SourceKind::Feed(feed(source)?)
     } else if source.stream.is_empty() {
         SourceKind::Pattern(PatternSource { client: redis_address(url)?, pattern: source.pattern.clone() })
     } else {
@@ -120,6 +122,19 @@ fn source(source: &config::Source, config: &Config, node: &str) -> anyhow::Resul
     })
 }
 
+fn feed(source: &config::Source) -> anyhow::Result<FeedSource> {
+    let address = feed_address(source.url.expose())?;
+    let framing = &source.framing;
+    Ok(FeedSource {
+        tls: address.is_tls().then(system_tls).transpose()?,
+        address,
+        framing: FeedFraming::parse(framing).with_context(|| format!("{framing:?} is no framing"))?,
+        hello: source.hello.expose().to_owned().into(),
+        idle_timeout: source.idle_timeout,
+        batch: source.prefetch,
+    })
+}
+
 fn sink(sink: &config::Sink, config: &Config) -> anyhow::Result<SinkOptions> {
     let url = sink.url.expose();
     let kind = match Engine::of(url) {
@@ -133,7 +148,7 @@ fn sink(sink: &config::Sink, config: &Config) -> anyhow::Result<SinkOptions> {
             stream: template(&sink.stream)?,
             max_length: sink.max_length,
         }),
-        Some(Engine::Http | Engine::Nats) | None => SinkKind::Webhook(webhook(sink)?),
+        Some(Engine::Feed | Engine::Http | Engine::Nats) | None => SinkKind::Webhook(webhook(sink)?),
     };
     let node = &config.node.name;
     Ok(SinkOptions {

@@ -155,6 +155,7 @@ fn http_door(config: &Config, beside: &Beside<'_>, trusted: &Arc<[IpNet]>) -> an
     let is_emulated = streams.values().any(|route| route.endpoint.is_emulated());
     Ok(HttpDoor {
         websockets: websockets(config)?,
+        documents: config.yjs.enabled.then(|| documents(config)),
         streams,
         emulation: is_emulated.then(|| Emulation {
             path: config.emulation.handler_prefix.clone(),
@@ -212,6 +213,17 @@ fn websockets(config: &Config) -> anyhow::Result<HashMap<String, WebSocketRoute>
         add(path, Endpoint { message_limit, feed, ..Endpoint::new(path, dialect, Framing::WEBSOCKET) }, binding);
     }
     Ok(websockets)
+}
+
+fn documents(config: &Config) -> (String, WebSocketRoute) {
+    let path = &config.yjs.handler_prefix;
+    let endpoint = Endpoint {
+        message_limit: config.yjs.message_size_limit,
+        user_from_certificate: config.client.user_from_certificate,
+        ..Endpoint::new(path, Dialect::Yjs, Framing::WEBSOCKET)
+    };
+    // Not compressed: a document is compact as it is, and one that is sent whole would be beyond what a message may become.
+    (path.clone(), WebSocketRoute::new(&endpoint, None, false))
 }
 
 fn streams(config: &Config) -> HashMap<String, StreamRoute> {

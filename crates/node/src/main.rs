@@ -1,6 +1,7 @@
 //! The binary `jackfield`: reads what it was told, assembles the house, and waits for the end.
 
 mod activation;
+mod archive;
 mod assemble;
 mod calls;
 mod certificates;

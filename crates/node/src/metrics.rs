@@ -11,6 +11,7 @@ use jackfield_hub::namespace::{Gauges, Options};
 use jackfield_log::Inbox;
 use jackfield_worker::Counters;
 
+use crate::archive;
 use crate::connectors::Connectors;
 use crate::shared;
 
@@ -254,6 +255,7 @@ pub(crate) fn source(hub: &Arc<Hub>, counted: Counted) -> Samples {
     Arc::new(move || {
         let mut all = samples(&hub, &counted.workers);
         all.extend(delivery_samples(&hub));
+        all.extend(archive::samples(hub.documents()));
         all.extend(counted.log.iter().flat_map(|log| log_samples(log)));
         all.extend(counted.link.iter().flat_map(|link| link_samples(link)));
         all.extend(counted.broker.iter().flat_map(|health| shared::samples(&hub, health)));

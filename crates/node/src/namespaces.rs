@@ -84,9 +84,11 @@ fn options(name: &str, from: &NamespaceOptions, (channel, routes): (&config::Cha
         aggregates: from.allow_aggregates,
         // The rules have refused what is no interest, no delivery, and no pattern.
         interest: InterestBy::parse(&from.interest),
+        document: (!from.document.is_empty()).then_some(from.document_max_size),
         delivery: Delivery::parse(&from.delivery).unwrap_or_default(),
         format: match from.publication_data_format.as_str() {
             "json" => Format::Json,
+            _ if !from.document.is_empty() => Format::Binary,
             "binary" => Format::Binary,
             _ => Format::Any,
         },

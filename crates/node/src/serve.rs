@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::activation::Passed;
+use crate::archive::Archive;
 use crate::calls::Calls;
 use crate::certificates::Certificates;
 use crate::cli::say;
@@ -70,7 +71,10 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     let inbox = history.as_ref().map(|history| Arc::clone(&history.inbox));
     let settings = Arc::new(assemble::settings(config, (&calls, &identity), node.as_str().into()));
     let connection_limit = connection_limit(config);
+    let asked = calls.rpc_timeout();
     let (door, bridge) = link(config, (calls, connection_limit), (&hub, &runtime), &about)?;
+    let archive =
+        asked.filter(|_| door.is_open()).map(|timeout| Archive::open(config, &hub, (&door, timeout), &runtime));
     let counted = Counted {
         workers: Arc::clone(&counters),
         log: inbox,
@@ -119,6 +123,10 @@ pub(crate) fn serve(config: &Config, warnings: &[String]) -> anyhow::Result<()> 
     tracing::info!(signal, connections = hub.connections(), "the server goes down");
     hub.shut_down(&Disconnect::SHUTDOWN);
     crew.join();
+    if let Some(archive) = archive {
+        // Everybody has left their documents; what they wrote last goes out before the way to the application is closed.
+        runtime.block_on(archive.close(config.shutdown.timeout));
+    }
     end(config, &runtime, (running, bridge, cluster, api), history);
     runtime.shutdown_timeout(Duration::from_secs(1));
     tracing::info!("the server has ended");
@@ -369,9 +377,10 @@ fn announce(config: &Config, listeners: &[Listener], workers: usize) {
         ("one-way WebSocket", config.uni_websocket.enabled, &config.uni_websocket.handler_prefix),
         ("one-way SSE", config.uni_sse.enabled, &config.uni_sse.handler_prefix),
         ("one-way stream", config.uni_http_stream.enabled, &config.uni_http_stream.handler_prefix),
+        ("documents (Yjs)", config.yjs.enabled, &config.yjs.handler_prefix),
     ] {
         if enabled {
-            let scheme = if what.ends_with("WebSocket") { ws } else { http };
+            let scheme = if what.ends_with("WebSocket") || what.ends_with("(Yjs)") { ws } else { http };
             line(what, format!("{scheme}://{reach}{path}"));
         }
     }

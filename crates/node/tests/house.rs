@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Lower floors know nobody above them; crates of one floor do not know each other.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("jackfield-model", 1),
+    ("jackfield-documents", 2),
     // It knows nobody, so that whoever asks other servers may know it; it is not pure.
     ("jackfield-fetch", 2),
     ("jackfield-framing", 2),
@@ -34,8 +35,14 @@ const FLOORS: [(&str, u8); 17] = [
 /// Beside the house, for tests only: it may know the floors below the brokers, and only tests may know it.
 const TESTKIT: (&str, u8) = ("jackfield-testkit", 5);
 
-const PURE: [&str; 5] =
-    ["jackfield-model", "jackfield-framing", "jackfield-dialects", "jackfield-hub", "jackfield-session"];
+const PURE: [&str; 6] = [
+    "jackfield-model",
+    "jackfield-documents",
+    "jackfield-framing",
+    "jackfield-dialects",
+    "jackfield-hub",
+    "jackfield-session",
+];
 const IMPURE: [&str; 9] = ["async-nats", "axum", "hyper", "lapin", "mio", "redis", "reqwest", "socket2", "tokio"];
 
 const FILE_LINES: usize = 600;

@@ -28,6 +28,8 @@ pub(crate) enum PendingKind {
     Channel(Waiting),
     /// May the client come in? Asked at this time.
     Connect(Millis),
+    /// The document is being loaded.
+    Document,
     /// Other nodes are asked who is in a channel.
     Members,
     Publish,
@@ -113,6 +115,7 @@ impl Session {
         }
         let is_connect = matches!(pending.kind, PendingKind::Connect(_) | PendingKind::Channel(Waiting::Welcome(_)));
         self.settle(pending, answer, turn);
+        self.follow_document(turn);
         if is_connect && self.state == State::Connected {
             let held = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.held)).unwrap_or_default();
             if !held.is_empty() {
@@ -145,6 +148,8 @@ impl Session {
             }
             (app::Answer::Enqueued, PendingKind::Send) if id != 0 => reply(turn, id, Ok(Answer::Send)),
             (app::Answer::Enqueued, PendingKind::Send | PendingKind::Raw) => {}
+            (app::Answer::Published, PendingKind::Raw) => {}
+            (app::Answer::Published, PendingKind::Document) => self.greet(turn),
             (app::Answer::Publish(answer), PendingKind::PublishCall(draft)) => {
                 match command::publish::put(self, id, *draft, *answer, turn) {
                     Ok(Some(answer)) => reply(turn, id, Ok(answer)),
@@ -171,6 +176,7 @@ impl Session {
             }
             // Raw clients have no error frame; a message must not vanish in silence, so the connection says it.
             PendingKind::Raw => self.close(Disconnect::TRY_AGAIN_LATER, turn),
+            PendingKind::Document => self.deny(&error, turn),
             PendingKind::Send if id == 0 => {}
             // An application that is down for a while must not cut off everybody; it is asked again soon.
             PendingKind::Refresh | PendingKind::SubRefresh(_) => {}

@@ -10,7 +10,7 @@ use jackfield_model::Content;
 use jackfield_model::client::Push;
 
 /// Encodings that may be declared.
-pub const MAX_DECLARED: usize = 28;
+pub const MAX_DECLARED: usize = 22;
 
 /// A framing by length, and what is said in it.
 #[derive(Clone, Debug, PartialEq)]

@@ -27,6 +27,8 @@ pub enum Dialect {
     Fields,
     /// Each frame is a message.
     Raw(Mode),
+    /// A document, as clients of y-websocket speak of it.
+    Yjs,
 }
 
 impl Dialect {
@@ -41,6 +43,7 @@ impl Dialect {
             Self::Fields => "fields",
             Self::Raw(Mode::Json) => "raw-json",
             Self::Raw(Mode::Text) => "raw-text",
+            Self::Yjs => "yjs",
         }
     }
 
@@ -48,6 +51,12 @@ impl Dialect {
     #[must_use]
     pub fn needs_no_connect(self) -> bool {
         matches!(self, Self::Echo | Self::Fields | Self::Raw(_))
+    }
+
+    /// Whether a client that is too fast cannot be told so: it is read more slowly.
+    #[must_use]
+    pub fn has_no_replies(self) -> bool {
+        self.needs_no_connect() || self == Self::Yjs
     }
 }
 
@@ -143,8 +152,10 @@ impl Endpoint {
     #[must_use]
     pub fn new(listener: &str, dialect: Dialect, framing: Framing) -> Self {
         let keepalive = match (dialect, framing) {
-            (Dialect::Echo | Dialect::Fields | Dialect::Raw(_), Framing::WebSocket(_)) => Keepalive::Frames,
-            (Dialect::Echo | Dialect::Fields | Dialect::Raw(_), _) => Keepalive::Tcp,
+            (Dialect::Echo | Dialect::Fields | Dialect::Raw(_) | Dialect::Yjs, Framing::WebSocket(_)) => {
+                Keepalive::Frames
+            }
+            (Dialect::Echo | Dialect::Fields | Dialect::Raw(_) | Dialect::Yjs, _) => Keepalive::Tcp,
             (Dialect::CentrifugoUniJson, _) | (_, Framing::Lines | Framing::Measured(_) | Framing::Varint) => {
                 Keepalive::MessagesUnanswered
             }

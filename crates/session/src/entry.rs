@@ -71,6 +71,7 @@ impl Place {
             info: info.clone(),
             counted: grant.overrides.presence,
             announced: grant.overrides.join_leave,
+            publishes: grant.overrides.publish,
             is_server_side: door == Door::Server,
             due,
             is_renewed_by_app,

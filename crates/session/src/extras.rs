@@ -7,6 +7,7 @@ use jackfield_model::app::Header;
 use jackfield_model::client::Subscribe;
 use jackfield_model::{Grant, Position, Uuid};
 
+use crate::document::OpenDocument;
 use crate::limits::Rate;
 use crate::token::{Caps, Right};
 use crate::turn::Tick;
@@ -42,6 +43,8 @@ pub(crate) struct Rare {
     pub(crate) subscribes: Rates,
     /// How fast it publishes, where a namespace limits that.
     pub(crate) publishes: Rates,
+    /// The document that it has open.
+    pub(crate) document: Option<OpenDocument>,
 }
 
 /// How fast a client does something in each namespace that limits it.

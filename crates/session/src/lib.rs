@@ -11,6 +11,7 @@ mod command;
 mod commands;
 mod deadlines;
 mod declared;
+mod document;
 mod endpoint;
 mod entry;
 mod extras;

@@ -79,7 +79,11 @@ impl Session {
     }
 
     pub(crate) fn be_subscribed(&mut self, order: &Order, turn: &mut Turn<'_>) {
-        if self.is_in(&order.channel) {
+        if let Some(subscription) = self.subscription_mut(&order.channel) {
+            // Who is in stays as it is, but for what it may say from now on.
+            if let Some(may) = order.grant.overrides.publish {
+                subscription.more.get_or_insert_default().publishes = Some(may);
+            }
             return;
         }
         // What the client asked for itself it now has.

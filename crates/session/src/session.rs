@@ -178,7 +178,10 @@ impl Session {
         if self.state == State::Connecting {
             return Hold::UntilAnswer;
         }
-        if self.endpoint.dialect.needs_no_connect() {
+        if self.is_opening_document() {
+            return Hold::UntilAnswer;
+        }
+        if self.endpoint.dialect.has_no_replies() {
             if self.pending.len() >= turn.settings.calls_in_flight {
                 return Hold::UntilAnswer;
             }
@@ -202,6 +205,7 @@ impl Session {
             Dialect::Echo => self.count(turn),
             Dialect::Fields => self.receive_fields(frame, turn),
             Dialect::Raw(mode) => self.receive_raw(frame, is_text, mode, turn),
+            Dialect::Yjs => self.receive_document(frame, turn),
         }
     }
 
@@ -303,8 +307,10 @@ impl Session {
 
     /// Answers a command with an error. A unidirectional client knows no replies: what it hears is why it must go.
     pub(crate) fn refuse(&mut self, id: u32, error: ClientError, turn: &mut Turn<'_>) {
-        if self.endpoint.dialect != Dialect::CentrifugoUniJson {
-            return reply(turn, id, Err(error));
+        match self.endpoint.dialect {
+            Dialect::CentrifugoUniJson => {}
+            Dialect::Yjs => return self.deny(&error, turn),
+            _ => return reply(turn, id, Err(error)),
         }
         let disconnect = match error.code {
             109 | 110 => Disconnect::CONNECTION_EXPIRED,
@@ -337,6 +343,7 @@ impl Session {
         if let Some(uplink) = self.extras.as_ref().and_then(|extras| extras.uplink) {
             turn.hub.close_uplink(uplink);
         }
+        self.leave_document(turn);
         let why = (disconnect.code.into(), &*disconnect.reason);
         for subscription in std::mem::take(&mut self.subscriptions) {
             self.leave(&subscription, turn);

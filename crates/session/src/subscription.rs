@@ -8,6 +8,7 @@ use jackfield_hub::namespace::Options;
 use jackfield_model::client::{Push, Unsubscribed};
 use jackfield_model::{ClientInfo, Disconnect};
 
+use crate::endpoint::Dialect;
 use crate::session::Session;
 use crate::turn::{Effect, Tick, Turn};
 
@@ -29,6 +30,8 @@ pub(crate) struct More {
     pub(crate) counted: Option<bool>,
     /// The others hear it come and go, where that differs.
     pub(crate) announced: Option<bool>,
+    /// It may publish, where that differs.
+    pub(crate) publishes: Option<bool>,
     /// The server put it there.
     pub(crate) is_server_side: bool,
     /// When its time is up; 0: never.
@@ -54,6 +57,11 @@ impl Session {
     pub(crate) fn who_in(&self, channel: &str) -> Arc<ClientInfo> {
         let own = self.subscription(channel).and_then(|one| one.more.as_ref()).and_then(|more| more.info.as_ref());
         Arc::clone(own.unwrap_or(&self.who))
+    }
+
+    /// Whether the client may publish into a channel, where whoever let it in has said so.
+    pub(crate) fn publishes_in(&self, channel: &str) -> Option<bool> {
+        self.subscription(channel)?.more.as_ref()?.publishes
     }
 
     /// Keeps a subscription that has just been entered.
@@ -139,6 +147,12 @@ impl Session {
 
     /// Takes the client out of a channel and tells it why.
     pub(crate) fn unsubscribe(&mut self, channel: &str, why: Unsubscribed, turn: &mut Turn<'_>) {
+        if self.endpoint.dialect == Dialect::Yjs && self.binding.as_deref() == Some(channel) {
+            // Outside of its document it has nothing to do. It comes again by itself, and is decided about anew.
+            let disconnect =
+                if why.code < 2500 { Disconnect::PERMISSION_DENIED } else { Disconnect::STATE_INVALIDATED };
+            return self.close(Disconnect { reason: why.reason, ..disconnect }, turn);
+        }
         if let Some(subscription) = self.leave_channel(channel, &why, turn) {
             turn.effects.push(Effect::Push(Push::Unsubscribe(subscription.name, why)));
         }

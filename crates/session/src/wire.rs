@@ -10,8 +10,8 @@ use jackfield_framing::websocket::Opcode;
 use jackfield_framing::websocket::deflate::{Deflater, Window};
 use jackfield_framing::{WebSocket, Wrap};
 use jackfield_hub::{Encoder, EncodingId};
-use jackfield_model::Disconnect;
 use jackfield_model::client::{Answer, Push, Reply};
+use jackfield_model::{Content, Disconnect};
 
 use crate::declared::Declared;
 use crate::endpoint::{Dialect, Endpoint, Framing, Keepalive};
@@ -26,6 +26,7 @@ enum Words {
     UniJson,
     /// Nothing of our own: an echo.
     None,
+    Yjs,
 }
 
 /// How it is carried.
@@ -38,7 +39,8 @@ enum Carrier {
     Sse,
 }
 
-const WORDS: [Words; 6] = [Words::Json, Words::Protobuf, Words::RawText, Words::RawJson, Words::UniJson, Words::None];
+const WORDS: [Words; 7] =
+    [Words::Json, Words::Protobuf, Words::RawText, Words::RawJson, Words::UniJson, Words::None, Words::Yjs];
 /// The common ones first: a parcel has room of its own for the frames of the first two.
 const CARRIERS: [Carrier; 6] = [
     Carrier::WebSocket,
@@ -60,6 +62,7 @@ pub fn encoding(dialect: Dialect, framing: Framing) -> EncodingId {
         Dialect::CentrifugoUniJson => 4,
         // Fields are always declared, with an encoding of their own.
         Dialect::Echo | Dialect::Fields => 5,
+        Dialect::Yjs => 6,
     };
     let carrier = match framing {
         Framing::WebSocket(None) => 0,
@@ -71,7 +74,7 @@ pub fn encoding(dialect: Dialect, framing: Framing) -> EncodingId {
         Framing::WebSocket(Some(Window::Small)) => 4,
         Framing::Sse => 5,
     };
-    EncodingId(words + 6 * carrier)
+    EncodingId(words + WORDS.len() as u8 * carrier)
 }
 
 /// The encoding of something declared, by its number.
@@ -82,7 +85,7 @@ pub fn declared(number: u8) -> EncodingId {
 
 fn parts(encoding: EncodingId) -> Option<(Words, Carrier)> {
     let index = usize::from(encoding.0);
-    Some((WORDS[index % 6], *CARRIERS.get(index / 6)?))
+    Some((WORDS[index % WORDS.len()], *CARRIERS.get(index / WORDS.len())?))
 }
 
 /// Encodes whatever leaves; one per worker, because compression needs room to work in.
@@ -153,6 +156,10 @@ impl Wires {
                 Ok(Answer::Connect(connected)) => json::bare_push(&Push::Connect(connected.clone()), &mut payload),
                 _ => return None,
             },
+            Words::Yjs => match &reply.outcome {
+                Ok(Answer::Rpc(frame)) => return Some(self.carry(carrier, Form::Binary, &frame.bytes)),
+                _ => return None,
+            },
             Words::RawText | Words::RawJson | Words::None => return None,
         }
         Some(self.carry(carrier, Form::Text, &payload))
@@ -186,7 +193,7 @@ impl Wires {
                 Some(WebSocket::close(disconnect.code, &disconnect.reason))
             }
             (Words::Json | Words::Protobuf | Words::UniJson, _) => push(),
-            (Words::RawText | Words::RawJson | Words::None, _) => None,
+            (Words::RawText | Words::RawJson | Words::None | Words::Yjs, _) => None,
         }
     }
 }
@@ -213,10 +220,22 @@ impl Encoder for Wires {
             }
             Words::RawText => raw::push(push, Mode::Text, &mut payload)?,
             Words::RawJson => raw::push(push, Mode::Json, &mut payload)?,
+            Words::Yjs => return Some(self.carry(carrier, Form::Binary, yjs(push)?)),
             Words::None => return None,
         };
         Some(self.carry(carrier, form, &payload))
     }
+}
+
+/// What an editor of a document sees of a push: frames, but none of the questions that nodes ask each other.
+fn yjs(push: &Push) -> Option<&[u8]> {
+    let (data, is_for_all) = match push {
+        Push::Message(data) => (data, false),
+        Push::Publication(_, publication) => (&publication.data, true),
+        _ => return None,
+    };
+    let is_question = is_for_all && data.bytes.starts_with(&[0, 0]);
+    (data.content == Content::Binary && !is_question).then_some(&data.bytes)
 }
 
 /// A ping as it goes out, where the endpoint has one.
@@ -231,7 +250,7 @@ pub fn ping(endpoint: &Endpoint) -> Option<Bytes> {
         (Words::Json | Words::UniJson, _) => b"{}\n",
         (Words::Protobuf, _) if is_websocket => b"\x82\x01\x00",
         (Words::Protobuf, _) => b"\x00",
-        (Words::RawText | Words::RawJson | Words::None, _) => return None,
+        (Words::RawText | Words::RawJson | Words::None | Words::Yjs, _) => return None,
     };
     Some(Bytes::from_static(ping))
 }
@@ -244,13 +263,14 @@ mod tests {
 
     use super::*;
 
-    const DIALECTS: [Dialect; 6] = [
+    const DIALECTS: [Dialect; 7] = [
         Dialect::CentrifugoJson,
         Dialect::CentrifugoProtobuf,
         Dialect::Raw(Mode::Text),
         Dialect::Raw(Mode::Json),
         Dialect::CentrifugoUniJson,
         Dialect::Echo,
+        Dialect::Yjs,
     ];
 
     #[test]

@@ -53,6 +53,8 @@ impl std::fmt::Debug for Challenges {
 pub struct HttpDoor {
     /// WebSockets by path.
     pub websockets: HashMap<String, WebSocketRoute>,
+    /// Documents: what stands behind this path and a slash is a channel.
+    pub documents: Option<(String, WebSocketRoute)>,
     /// SSE and HTTP streams by path.
     pub streams: HashMap<String, StreamRoute>,
     /// Where clients of streams speak.
@@ -110,6 +112,11 @@ impl HttpDoor {
     pub(crate) fn route(&self, head: &Head<'_>, body: &[u8], visit: &Visit<'_>, hub: &Hub) -> Way {
         if let Some(route) = self.websockets.get(head.path) {
             return self.websocket(route, head, visit);
+        }
+        if let Some((prefix, route)) = &self.documents
+            && let Some(channel) = head.path_below(prefix)
+        {
+            return self.document(route, head, (&channel, visit));
         }
         if let Some(route) = self.streams.get(head.path) {
             return self.stream(route, head, body, visit);

@@ -27,6 +27,7 @@ from django_jackfield.channel import (
 from django_jackfield.command import Command, Position
 from django_jackfield.context import Context
 from django_jackfield.decisions import Cached, Renewal, Rewrite, Subscription
+from django_jackfield.documents import StoredDocument
 from django_jackfield.errors import (
     AskError,
     AskTimeout,
@@ -86,6 +87,7 @@ __all__ = [
     "Refuse",
     "Renewal",
     "Rewrite",
+    "StoredDocument",
     "Subscription",
     "aask_client",
     "achannels",

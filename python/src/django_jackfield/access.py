@@ -35,7 +35,9 @@ def access_of(channel: type[Channel]) -> str:
     """
     if channel.access == "token":
         return "token"
-    return "ask" if has_rules(channel) else channel.access
+    # Who may write in a document is told with the answer, so that there must be one.
+    is_asked = has_rules(channel) or (channel.access and channel.option("document"))
+    return "ask" if is_asked else channel.access
 
 
 def overrides(channel: type[Channel], name: str) -> bool:

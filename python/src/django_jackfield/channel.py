@@ -11,6 +11,7 @@ from django.urls.resolvers import RoutePattern
 
 from django_jackfield.channel_api import ChannelApi
 from django_jackfield.decisions import Renewal, Rewrite, Subscription
+from django_jackfield.documents import StoredDocument
 from django_jackfield.options import History
 from django_jackfield.patterns import names as parameters
 from django_jackfield.registry import Function, registry
@@ -43,6 +44,7 @@ OPTION_NAMES = frozenset(
         "access",
         "binary",
         "delivery",
+        "document",
         "history",
         "join_leave",
         "options",
@@ -71,6 +73,8 @@ class Channel(ChannelApi):
     delivery: ClassVar[str] = "all"
     snapshot: ClassVar[bool] = False
     binary: ClassVar[bool] = False
+    document: ClassVar[str] = ""
+    """`"yjs"`: each channel is a document that clients edit together; see `load_document`."""
     rate: ClassVar[str | int | None] = None
     relay: ClassVar[bool | Sequence[str]] = False
     options: ClassVar[Mapping[str, Any]] = {}
@@ -140,6 +144,22 @@ class Channel(ChannelApi):
         True or a Renewal keeps the user in; without an override `can_subscribe` is asked again.
         """
         return self.can_subscribe(user, **params)
+
+    def load_document(self, *_: Any, **params: Any) -> StoredDocument | Iterable[bytes]:
+        """What is stored of a document, nothing for a new one, where `document` is set.
+
+        Override it with the values of the pattern: `(self, pk)`. The server asks when the first
+        client comes in, and forgets the document when the last one is gone.
+        """
+        return ()
+
+    def save_document(self, update: bytes, replaces: Any, *_: Any, **params: Any) -> None:
+        """Stores what was edited: `(self, update, replaces, pk)`, where `document` is set.
+
+        `update` comes beside what is stored. Where `replaces` is not None it is the `upto` of a
+        `StoredDocument` that was loaded, and the update contains all of it: what was loaded may
+        go, in one transaction. The same update may come twice. What raises is asked again.
+        """
 
     @classmethod
     def option(cls, name: str) -> Any:

@@ -15,6 +15,7 @@ OVERRIDES = frozenset(
         "force_recovery",
         "force_positioning",
         "force_push_join_leave",
+        "publish",
     }
 )
 
@@ -25,8 +26,8 @@ class Subscription:
 
     `info` is what others see of the client in this channel, `data` is for the client,
     `expire_at` (seconds since 1970) is when `can_stay` is asked, `override` switches options of
-    the namespace for this subscription: `{"presence": False}`. For `cache_for` seconds the same
-    user is let in again without a question.
+    the namespace for this subscription: `{"presence": False}`, `{"publish": True}`. For
+    `cache_for` seconds the same user is let in again without a question.
     """
 
     info: Any = None

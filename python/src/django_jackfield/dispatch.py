@@ -12,10 +12,11 @@ from functools import lru_cache, partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.dispatch import Signal
+from django.http import Http404
 
-from django_jackfield import access
+from django_jackfield import access, documents
 from django_jackfield.channel import Channel, Principal
 from django_jackfield.context import Context
 from django_jackfield.decisions import (
@@ -244,6 +245,8 @@ class Dispatcher:
             rule.task.enqueue(**given)
 
     def _rpc(self, event: Event) -> dict[str, Any]:
+        if event.event.startswith(documents.RESERVED):
+            return self._document(event)
         function = self.registry.rpcs.get(event.event)
         if function is None:
             raise UnknownMethod
@@ -279,8 +282,36 @@ class Dispatcher:
         handler_finished.send_robust(sender=Dispatcher, seconds=took, **told)
         return result
 
+    def _document(self, event: Event) -> dict[str, Any]:
+        """What the server itself asks, for no client: load a document, or save a part of one."""
+        if event.client or event.user or event.event not in (documents.LOAD, documents.SAVE):
+            raise UnknownMethod
+        name, data = documents.asked(event.data)
+        match = self.registry.match(name)
+        if match is None or not match.channel.option("document"):
+            raise PermissionDenied
+        ctx = Context(replace(event, channel=name), params=match.params, via=self.via)
+        channel = _channel(match, ctx)
+        try:
+            if event.event == documents.LOAD:
+                said = self._invoke(PLAIN, channel.load_document, ctx, **match.params)
+                return {"data": documents.loaded(said)}
+            told = (documents.update_of(data), data.get("replaces"))
+            self._invoke(PLAIN, channel.save_document, ctx, *told, **match.params)
+        except (ObjectDoesNotExist, Http404) as error:
+            raise ClientError(documents.GONE, "there is no such document") from error
+        return {"data": {}}
+
     def _subscribing(self, event: Event) -> dict[str, Any]:
-        return subscribe_result(self._ask(event, "can_subscribe"))
+        match, ctx = self._asked(event)
+        result = subscribe_result(self._decide(match, ctx, "can_subscribe"))
+        if not match.channel.option("document") or "publish" in result.get("override", ()):
+            return result
+        try:
+            write = documents.may_write(self._decide(match, ctx, "can_publish"))
+        except documents.WITHOUT_RIGHT:
+            write = False
+        return documents.granted(result, write=write)
 
     def _publishing(self, event: Event) -> dict[str, Any]:
         return publish_result(self._ask(event, "can_publish"))
@@ -292,11 +323,17 @@ class Dispatcher:
             return {"expired": True}
 
     def _ask(self, event: Event, question: str) -> Any:
-        """What the class of a channel says; a channel that no class fits is nobody's."""
+        """What the class of a channel says."""
+        return self._decide(*self._asked(event), question)
+
+    def _asked(self, event: Event) -> tuple[Match, Context]:
+        """The class that is asked about a channel; one that no class fits is nobody's."""
         match = self.registry.match(event.channel)
         if match is None:
             raise PermissionDenied
-        ctx = Context(event, params=match.params, via=self.via)
+        return match, Context(event, params=match.params, via=self.via)
+
+    def _decide(self, match: Match, ctx: Context, question: str) -> Any:
         # Many rules need no more than `self.ctx.user_id`; in async code nothing may be lazy.
         user = ctx.user if access.is_async(match.channel, question) else access.lazy_user(ctx)
         channel = _channel(match, ctx)

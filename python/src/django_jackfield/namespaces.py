@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_jackfield import options as option
 from django_jackfield.access import ACCESSES, access_of, overrides
 from django_jackfield.channel import OPTION_NAMES, Channel
+from django_jackfield.documents import stores
 from django_jackfield.patterns import PatternError, described, home
 from django_jackfield.registry import Registry
 from django_jackfield.signals import (
@@ -98,7 +99,10 @@ def server_config(registry: Registry) -> dict[str, Any]:
     document: dict[str, Any] = {"client": _client(registry), "channel": channel}
     if any(namespace.options.get("durable") for namespace in found):
         document["history"] = {"path": "jackfield-history"}
-    document["rpc"] = _rpc(registry)
+    has_documents = any(namespace.options.get("document") for namespace in found)
+    if has_documents:
+        document["yjs"] = {"enabled": True}
+    document["rpc"] = _rpc(registry, has_documents=has_documents)
     document["app_link"] = {"events": events(registry)}
     return {name: table for name, table in document.items() if table}
 
@@ -139,6 +143,9 @@ def wanted(channel: type[Channel]) -> dict[str, Any]:
         found["delivery"] = delivery
     if channel.option("binary"):
         found["publication_data_format"] = "binary"
+    document = channel.option("document")
+    if document:
+        found["document"] = document
     rate = channel.option("rate")
     if rate is not None:
         found["publish_rate"] = option.per_second(rate)
@@ -205,6 +212,7 @@ def faults(channel: type[Channel]) -> Iterator[str]:
     ):
         yield f"relay is True or a list of the names of events, not {relay!r}."
     yield from option.faults({"delivery": channel.option("delivery")})
+    yield from _document_faults(channel)
     rate = channel.option("rate")
     if rate is not None:
         try:
@@ -262,6 +270,8 @@ def _rights(channel: type[Channel]) -> dict[str, Any]:
         found["allow_subscribe_for_anonymous"] = True
     if who == "ask":
         found |= _asked("subscribe") | _asked("sub_refresh")
+    if channel.option("document"):
+        return found  # Who may write is told when somebody comes in.
     if overrides(channel, "can_publish"):
         found |= _asked("publish")
     elif relays(channel):
@@ -269,6 +279,38 @@ def _rights(channel: type[Channel]) -> dict[str, Any]:
     elif channel.handlers:
         found |= {"allow_publish_for_subscriber": True, "publish_to": "app"}
     return found
+
+
+def _document_faults(channel: type[Channel]) -> Iterator[str]:
+    """What does not go together with a document, and what one needs."""
+    document = channel.option("document")
+    fault = next(option.faults({"document": document}), None)
+    if fault is not None:
+        yield fault
+        return
+    if not document:
+        return
+    if not stores(channel):
+        yield (
+            f"document = {document!r} needs load_document and save_document: the server keeps a "
+            "document only while somebody is in it."
+        )
+    if channel.access == "token":
+        yield (
+            'access = "token" does not go with a document: no token says who may write. Give it '
+            "rules, which are asked."
+        )
+    given = [
+        name
+        for name in ("history", "relay", "delivery", "snapshot")
+        if channel.option(name) != getattr(Channel, name)
+    ] + [f"@on({event!r})" for event in channel.handlers]
+    if given:
+        yield (
+            f"document = {document!r} does not go together with {', '.join(given)}: what clients "
+            "say there are changes of the document. Give the rest a class and a namespace of its "
+            "own."
+        )
 
 
 def _is_relayed(channel: type[Channel], event: str) -> bool:
@@ -295,10 +337,11 @@ def _client(registry: Registry) -> dict[str, Any]:
     return {"proxy": proxy} if proxy else {}
 
 
-def _rpc(registry: Registry) -> dict[str, Any]:
+def _rpc(registry: Registry, *, has_documents: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     spaces = sorted({method.split(":", 1)[0] for method in registry.rpcs if ":" in method})
-    if any(":" not in method for method in registry.rpcs):
+    # What the server asks for documents has names without a namespace.
+    if has_documents or any(":" not in method for method in registry.rpcs):
         found["without_namespace"] = {"proxy_enabled": True}
     if spaces:
         found["namespaces"] = [{"name": name, "proxy_enabled": True} for name in spaces]

@@ -88,7 +88,7 @@ def project_file(registry: Registry, via: str = "default") -> ProjectFile:
         client.setdefault("proxy", {})["connect"] = table
         file.secrets[CONNECT_SECRET] = secret_of(config)
     _link(file, backend, config)
-    order = ("client", "channel", "rpc", "history", "app_link", "embedded")
+    order = ("client", "channel", "rpc", "yjs", "history", "app_link", "embedded")
     file.document = {name: file.document[name] for name in order if file.document.get(name)}
     return file
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.http import Http404
+from django.core.exceptions import ValidationError
 
 from django_jackfield.access import decide_for, has_rules, overrides
 from django_jackfield.command import Command
+from django_jackfield.decisions import Subscription
 from django_jackfield.delivery import deliver
-from django_jackfield.errors import ClientError, Refuse
+from django_jackfield.documents import WITHOUT_RIGHT, may_write
 from django_jackfield.later import after_commit
-from django_jackfield.orders import forgetting, removal
+from django_jackfield.orders import entry, forgetting, removal
 from django_jackfield.push import user_id
 from django_jackfield.registry import Match, Registry, discover
 from django_jackfield.who import FEW_USERS, MOST_LISTED, Connection, connections, connections_in
@@ -28,12 +28,24 @@ LOST = 2103
 ASK_AGAIN = 2503
 """The code of subscriptions that are not decided here: the client asks again, by itself."""
 REASON = "permission denied"
+CHANGED = "rights have changed"
 
 MOST_DECISIONS = 500
 """So many rules run in the process that calls; what is beyond is asked again by the clients, over
 the workers or the token view, a moment after they were taken out."""
 BATCH = 200
 """So many users are fetched by one query."""
+
+
+class Verdict(NamedTuple):
+    """`code` 0: stays; or that with which it is taken out.
+
+    `writes`: whether it may publish, where the class says so of each subscription.
+    """
+
+    code: int
+    writes: bool | None = None
+
 
 Chooser = Callable[[set[str] | None], set[str]]
 """Of the ids of connected users, those who are meant; of None, all who are."""
@@ -50,9 +62,11 @@ def recheck(
     """Asks the rules of open subscriptions again: of a user, of a channel, of both, or of all.
 
     It happens when the transaction commits. Who may no longer be in a channel is taken out of it,
-    with code 2103 and the reason "permission denied"; all others notice nothing. Answers that the
-    server remembers are forgotten. Call it where a right is made of something other than Django's
-    groups and permissions, which do this by themselves.
+    with code 2103 and the reason "permission denied"; all others notice nothing. Of a document it
+    asks `can_publish` as well, and from then on the server takes changes from whom that lets
+    write, and from nobody else. Answers that the server remembers are forgotten. Call it where a
+    right is made of something other than Django's groups and permissions, which do this by
+    themselves.
     """
     meant = None if user is None else {user_id(user)}
     _recheck_later(
@@ -100,22 +114,23 @@ def _recheck(choose: Chooser | None, meant: set[str] | None, channel: str | None
     deliver(first, on_commit=False, via=via)
     open_ones = list(_open(registry, choose, meant, channel, via))
     users = _users({one.user_id for one, _, _ in open_ones if one.user_id})
-    verdicts: dict[tuple[str, str], int] = {}
+    verdicts: dict[tuple[str, str], Verdict] = {}
     commands: list[Command] = []
     for one, name, match in open_ones:
         # Users are one decision, however many tabs they have; anonymous clients are each their own.
         key = (one.user_id or one.id, name)
-        if key in verdicts:
-            continue
-        if len(verdicts) < MOST_DECISIONS:
-            code = _verdict(match, name, users, one, via)
-        else:
-            code = ASK_AGAIN
-        verdicts[key] = code
-        if code:
+        is_new = key not in verdicts
+        if is_new and len(verdicts) < MOST_DECISIONS:
+            verdicts[key] = _verdict(match, name, users, one, via)
+        code, writes = verdicts.setdefault(key, Verdict(ASK_AGAIN))
+        if code and is_new:
             target = {"user": one.user_id} if one.user_id else {"client": one.id}
-            reason = REASON if code == LOST else "rights have changed"
+            reason = REASON if code == LOST else CHANGED
             commands.append(removal(target, name, code, reason))
+        elif not code and writes is not None:
+            # Why by the client: it changes just this of one that is in the channel already.
+            grant = Subscription(override={"publish": writes})
+            commands.append(entry({"client": one.id}, name, grant))
     if commands:
         deliver(commands, on_commit=False, via=via)
 
@@ -163,22 +178,36 @@ def _connected(
 
 def _can_lose(channel: Any) -> bool:
     """Whether a class has something to ask. Its other channels, and those of no class, stay."""
-    return has_rules(channel) or overrides(channel, "can_stay")
+    return has_rules(channel) or overrides(channel, "can_stay") or bool(channel.option("document"))
 
 
-def _verdict(match: Match, name: str, users: Mapping[str, Any], one: Connection, via: str) -> int:
-    """0: stays; or the code with which it is taken out."""
+def _verdict(
+    match: Match, name: str, users: Mapping[str, Any], one: Connection, via: str
+) -> Verdict:
     user = users.get(one.user_id) or _anonymous()
+
+    def says(question: str) -> Any:
+        return decide_for(match, name, user, question, user_id=one.user_id, client=one.id, via=via)
+
     try:
-        said = decide_for(
-            match, name, user, "can_stay", user_id=one.user_id, client=one.id, via=via
-        )
-    except (PermissionDenied, ObjectDoesNotExist, Http404, ClientError, Refuse):
-        return LOST
+        said = says("can_stay")
+        if said is False or said is None:
+            return Verdict(LOST)
+        if isinstance(said, Subscription) and "publish" in (said.override or {}):
+            return Verdict(0, (said.override or {})["publish"])
+        return Verdict(0, _writes(says) if match.channel.option("document") else None)
+    except WITHOUT_RIGHT:
+        return Verdict(LOST)
     except Exception:
         logger.exception("the rules of %r failed for user %r; it is asked again", name, one.user_id)
-        return ASK_AGAIN
-    return LOST if said is False or said is None else 0
+        return Verdict(ASK_AGAIN)
+
+
+def _writes(says: Callable[[str], Any]) -> bool:
+    try:
+        return may_write(says("can_publish"))
+    except WITHOUT_RIGHT:
+        return False
 
 
 def _users(ids: set[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
 
+from django_jackfield.documents import RESERVED
 from django_jackfield.registry import Function, registry
 
 if TYPE_CHECKING:
@@ -183,6 +184,8 @@ def rpc(
     `permission`: without it the client gets error 103; `rate`: what is more gets error 111.
     `timeout`, `once`: as those of `@on`.
     """
+    if method.startswith(RESERVED):
+        raise ValueError(f"@rpc({method!r}): names that begin with {RESERVED!r} are the server's")
     rule = Rule(
         name=method,
         permission=permission,

@@ -14,6 +14,7 @@ from django_jackfield.command import Command
 from django_jackfield.conf import raw_aliases
 from django_jackfield.delivery import waiting_commands
 from django_jackfield.testing.client import JackfieldClient
+from django_jackfield.testing.documents import load_document, save_document
 from django_jackfield.testing.errors import (
     CallError,
     Denied,
@@ -35,8 +36,10 @@ __all__ = [
     "RealtimeTestMixin",
     "Received",
     "SubscribeDenied",
+    "load_document",
     "locmem_aliases",
     "outbox",
+    "save_document",
 ]
 
 LOCMEM = "django_jackfield.backends.locmem.LocMemBackend"

@@ -95,6 +95,52 @@ const scenarios = {
     assert.deepEqual(all.filter((one) => one.channel === "open:3" && one.event !== "n").map((one) => one.event), ["recovered"]);
   },
 
+  /** What is said with a subscribe reaches the server, after a reconnect too: figures of publications instead of these. */
+  async figures({ visitor }) {
+    const ann = await visitor("ann");
+    await ann.evaluate(() => {
+      const aggregate = { every: 100, figures: { n: "count", total: "sum:data.total" } };
+      const orders = window.jackfield.channel("brief:4", { data: { aggregate } });
+      orders.on("message", (data) => window.heard.push({ event: "window", data }));
+      orders.on("order", () => window.heard.push({ event: "order" }));
+    });
+    const subscribed = () => until("subscribed", () => ann.evaluate(() => window.jackfield.channel("brief:4").state === "subscribed"));
+    for (const total of ["0.10", "0.20"]) {
+      await subscribed();
+      await post("/do/publish/", { channel: "brief:4", event: "order", data: { total } });
+      await heard(ann, (one) => one.event === "window" && one.data.n === 1 && one.data.total === Number(total));
+      await ann.context().setOffline(true);
+      await until("the page knows that it is offline", () => ann.evaluate(() => window.jackfield.state === "connecting"));
+      await ann.context().setOffline(false);
+    }
+    assert.ok(!(await ann.evaluate(() => window.heard)).some((one) => one.event === "order"));
+  },
+
+  /** What is much like the message before comes as the difference to it, and is heard whole; after a reconnect too. */
+  async differences({ visitor }) {
+    const ann = await visitor("ann");
+    const frames = [];
+    ann.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => frames.push(String(payload))));
+    await ann.evaluate(() => {
+      window.jackfield.channel("brief:5", { delta: true }).on("book", (data) => window.heard.push({ event: "book", data }));
+    });
+    const long = "orders ".repeat(500);
+    const told = async (number) => {
+      await post("/do/publish/", { channel: "brief:5", event: "book", data: { long, number } });
+      await heard(ann, ({ event, data }) => event === "book" && data.long === long && data.number === number);
+      return frames.findLast((frame) => frame.includes('"brief:5"') && frame.includes('"pub"')).length;
+    };
+    for (const number of [1, 3]) {
+      await until("subscribed", () => ann.evaluate(() => window.jackfield.channel("brief:5").state === "subscribed"));
+      const whole = await told(number);
+      const difference = await told(number + 1);
+      assert.ok(whole > long.length && difference < 300, `${whole} and ${difference} letters`);
+      await ann.context().setOffline(true);
+      await until("the page knows that it is offline", () => ann.evaluate(() => window.jackfield.state === "connecting"));
+      await ann.context().setOffline(false);
+    }
+  },
+
   /** A worker says who may subscribe; the refused page hears so and does not come again. */
   async rights({ visitor }) {
     const [ann, bob] = [await visitor("ann"), await visitor("bob")];

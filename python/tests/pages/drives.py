@@ -345,3 +345,33 @@ def _(m: Any) -> None:
     if hasattr(m.RoomChannel, "say"):
         page.send(f"room:{room.pk}", {"text": "hi"}, event="say")
         assert page.received(f"room:{room.pk}", "message")
+
+
+@use("docs/django-documents.md", "class NoteChannel")
+def _(m: Any) -> None:
+    from notes.models import Note
+
+    from django_jackfield.test import load_document, save_document
+
+    ann, bob = user(), user("bob")
+    note = Note.objects.create(owner=ann)
+    note.readers.add(bob)
+    name = m.NoteChannel.name(note.pk)
+    for of, writes in ((ann, True), (bob, False)):
+        page = client(of)
+        page.subscribe(name)
+        assert page.may_write(name) is writes
+    save_document(name, b"one")
+    save_document(name, b"all", replaces=load_document(name).upto)
+    assert [bytes(update) for update in load_document(name).updates] == [b"all"]
+
+
+@use("docs/django-documents.md", "def lock_out")
+def _(m: Any) -> None:
+    from notes.models import Note
+
+    bob = user("bob")
+    note = Note.objects.create(owner=user())
+    note.readers.add(bob)
+    m.lock_out(note, bob)
+    assert not note.readers.exists()

@@ -47,6 +47,8 @@ struct OverrideFields {
     force_positioning: Option<Switch>,
     #[serde(default)]
     force_push_join_leave: Option<Switch>,
+    #[serde(default)]
+    publish: Option<Switch>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +106,7 @@ pub(super) fn overrides(json: Option<&RawValue>) -> Result<Overrides, String> {
         force_recovery: value(fields.force_recovery),
         force_positioning: value(fields.force_positioning),
         force_push_join_leave: value(fields.force_push_join_leave),
+        publish: value(fields.publish),
     })
 }
 

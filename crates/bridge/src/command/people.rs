@@ -39,6 +39,7 @@ const OVERRIDES: &[Field] = &[
     Field::new("force_recovery", Kind::Object(&[VALUE]), "It may recover, asked for or not."),
     Field::new("force_positioning", Kind::Object(&[VALUE]), "It is told positions, asked for or not."),
     Field::new("force_push_join_leave", Kind::Object(&[VALUE]), "It hears who comes and goes, asked for or not."),
+    Field::new("publish", Kind::Object(&[VALUE]), "It may publish, or it may not, whatever the namespace says."),
 ];
 const OUT: &[Field] = &[
     Field::new(
@@ -344,6 +345,7 @@ fn overrides(fields: &mut Fields<'_>) -> Overrides {
         force_recovery: value("force_recovery"),
         force_positioning: value("force_positioning"),
         force_push_join_leave: value("force_push_join_leave"),
+        publish: value("publish"),
     }
 }
 

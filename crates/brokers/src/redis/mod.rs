@@ -33,14 +33,14 @@ use self::lines::{Lines, Request};
 use self::link::refusal;
 use self::nodes::Nodes;
 use self::place::{Place, slot};
-use self::reader::{Outstanding, Reader};
+use self::reader::{Outstanding, Reader, group};
 use self::readers::Readers;
 use self::sender::Sender;
 pub use self::slots::Slots;
 use crate::batch::{BATCH_COMMANDS, WAIT};
 use crate::command_fields;
 use crate::event_fields;
-use crate::keys::{COMMAND_GROUP, DEAD_LENGTH, Keys, REPLY_LIFE_MILLIS};
+use crate::keys::{DEAD_LENGTH, Keys, REPLY_LIFE_MILLIS};
 use crate::registry::{OpenError, Options};
 
 /// A queue in Redis.
@@ -56,6 +56,8 @@ struct Inner {
     place: Place,
     keys: Keys,
     node: String,
+    /// By which this node reads commands.
+    group: String,
     partitions: u32,
     answers_key: String,
     leases: Leases,
@@ -82,11 +84,12 @@ impl RedisQueue {
         // In a cluster each partition may be another server's.
         let size = if place.is_cluster() { 1 } else { partitions };
         let groups: Vec<Range<u32>> = (0..partitions / size).map(|first| first * size..(first + 1) * size).collect();
-        let reader = |group: &Range<u32>| Reader::new(group.clone(), &keys, options.max_payload_bytes);
+        let reader = |range: &Range<u32>| Reader::new(&options.node, range.clone(), &keys, options.max_payload_bytes);
         let readers = Readers::new(groups.iter().map(reader).collect());
         let inner = Inner {
             answers_key: keys.answers(&options.node),
             keys,
+            group: group(&options.node),
             node: options.node,
             leases: Leases::new(partitions),
             nodes: Nodes::default(),
@@ -186,7 +189,7 @@ impl Inner {
             let key = self.keys.commands(group[0].partition);
             let ids: Vec<String> = group.iter().map(|receipt| values::id(receipt.number)).collect();
             let (mut acknowledge, mut delete) = (cmd("XACK"), cmd("XDEL"));
-            acknowledge.arg(&key).arg(COMMAND_GROUP).arg(&ids);
+            acknowledge.arg(&key).arg(&self.group).arg(&ids);
             delete.arg(&key).arg(&ids);
             requests.extend([acknowledge, delete].map(|request| (slot(&key), request)));
         }
@@ -255,7 +258,7 @@ impl Queue for RedisQueue {
         for field in command_fields::dead(delivery, reason) {
             dead.arg(field);
         }
-        pipeline.cmd("XACK").arg(&key).arg(COMMAND_GROUP).arg(&id);
+        pipeline.cmd("XACK").arg(&key).arg(&inner.group).arg(&id);
         pipeline.cmd("XDEL").arg(&key).arg(&id);
         let replies = inner.writes.run_at(slot(&key), &pipeline).await?;
         if let Some(error) = replies.iter().find_map(refusal) {

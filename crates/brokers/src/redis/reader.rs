@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ahash::AHashSet;
 use jackfield_bridge::{Delivery, QueueError, Receipt};
-use redis::{Pipeline, Value};
+use redis::{Pipeline, Value, cmd};
 use tokio::time::Instant;
 
 use super::lines::Lines;
@@ -23,11 +23,41 @@ const PATROL: Duration = Duration::from_secs(30);
 const PATROL_IDLE: Duration = Duration::from_secs(30);
 /// Claims come with whole payloads and know no limit of bytes, so a few at a time.
 const CLAIM_COUNT: usize = 16;
+/// Takes a partition over: 0 where the lease is not this node's, else up to where a group before had handed out.
+///
+/// Each node reads by a group of its own, and the other groups go. Why: a read is sent and answered later than the lease was
+/// looked at, and a node that stood still in between (stopped, or cut off) would take commands from under the next owner,
+/// which would come late. Without its group Redis refuses such a read. The new group begins at the beginning: what is still
+/// in the stream is not settled.
+const TAKE_OVER: &str = "\
+if redis.call('get',KEYS[2])~=ARGV[1] then return 0 end
+local groups,mine,last=redis.pcall('xinfo','groups',KEYS[1]),false,{0,0}
+if groups.err then
+ if not string.find(groups.err,'no such key') then return groups end
+ groups={}
+end
+local others={}
+for _,group in ipairs(groups) do
+ local of={}
+ for at=1,#group,2 do of[group[at]]=group[at+1] end
+ if of.name==ARGV[2] then mine=true
+ elseif string.sub(of.name,1,#ARGV[3])==ARGV[3] then
+  others[#others+1]=of.name
+  local ms,number=string.match(of['last-delivered-id'],'(%d+)-(%d+)')
+  ms,number=tonumber(ms),tonumber(number)
+  if ms>last[1] or ms==last[1] and number>last[2] then last={ms,number,of['last-delivered-id']} end
+ end
+end
+if mine and #others==0 then return '0-0' end
+if mine then redis.call('xgroup','destroy',KEYS[1],ARGV[2]) end
+for _,name in ipairs(others) do redis.call('xgroup','destroy',KEYS[1],name) end
+redis.call('xgroup','create',KEYS[1],ARGV[2],'0','MKSTREAM')
+return last[3] or '0-0'";
 
 /// Where the reading of a partition is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Step {
-    /// The group may not be there.
+    /// The group may not be there, and another node's may.
     Prepare,
     /// Takes over what is pending from this id on and idle so long.
     Claim { from: (u64, u64), idle: Duration },
@@ -40,6 +70,8 @@ struct Partition {
     number: u32,
     term: u64,
     step: Step,
+    /// Up to where another node had been handed what lies here.
+    before: (u64, u64),
 }
 
 /// What was handed out and is not settled. Why: claims would hand it out again.
@@ -88,6 +120,9 @@ impl Outstanding {
 /// What it reads lies on one server, and in a cluster in one slot: there a server takes no request for several.
 #[derive(Debug)]
 pub(super) struct Reader {
+    /// Who reads, and by which group.
+    node: String,
+    group: String,
     /// The partitions that it may read, and a slot of them.
     range: Range<u32>,
     slot: u16,
@@ -101,12 +136,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(range: Range<u32>, keys: &Keys, max_payload_bytes: usize) -> Self {
+    pub(super) fn new(node: &str, range: Range<u32>, keys: &Keys, max_payload_bytes: usize) -> Self {
         // From above: the first reads are small, until it is known what commands weigh.
         let largest_bytes = max_payload_bytes.max(1);
         let patrol = Instant::now() + PATROL;
         let slot = slot(&keys.commands(range.start));
-        Self { range, slot, partitions: Vec::new(), buffer: VecDeque::new(), unseen: false, largest_bytes, patrol }
+        let (node, group) = (node.to_owned(), group(node));
+        let (partitions, buffer) = (Vec::new(), VecDeque::new());
+        Self { node, group, range, slot, partitions, buffer, unseen: false, largest_bytes, patrol }
     }
 
     /// Follows the leases: what is no longer held is not read, and what is new is taken over first.
@@ -114,7 +151,7 @@ impl Reader {
         let old = std::mem::take(&mut self.partitions);
         for (number, term) in held.iter().filter(|(number, _)| self.range.contains(number)) {
             let same = old.iter().find(|one| one.number == *number && one.term == *term);
-            let fresh = Partition { number: *number, term: *term, step: Step::Prepare };
+            let fresh = Partition { number: *number, term: *term, step: Step::Prepare, before: (0, 0) };
             self.partitions.push(same.copied().unwrap_or(fresh));
         }
         let kept = &self.partitions;
@@ -175,7 +212,7 @@ impl Reader {
         self.claim(lines, keys, outstanding).await?;
         let settled = self.partitions.iter().all(|partition| partition.step == Step::News);
         if self.buffer.is_empty() && settled && self.holds_all(&held()) {
-            self.news(lines, keys).await?;
+            self.news(lines, keys, outstanding).await?;
         }
         self.unseen = false;
         Ok(())
@@ -186,22 +223,28 @@ impl Reader {
     }
 
     async fn prepare(&mut self, lines: &Lines, keys: &Keys) -> Result<(), QueueError> {
-        let mut pipeline = Pipeline::new();
         let wanting = self.partitions.iter_mut().filter(|one| one.step == Step::Prepare);
         let wanting: Vec<&mut Partition> = wanting.collect();
         if wanting.is_empty() {
             return Ok(());
         }
+        let mut pipeline = Pipeline::new();
         for partition in &wanting {
-            let create = pipeline.cmd("XGROUP").arg("CREATE").arg(keys.commands(partition.number));
-            create.arg(COMMAND_GROUP).arg("0").arg("MKSTREAM");
+            let mut eval = cmd("EVAL");
+            eval.arg(TAKE_OVER).arg(2).arg(keys.commands(partition.number)).arg(keys.lease(partition.number));
+            eval.arg(&self.node).arg(&self.group).arg(COMMAND_GROUP);
+            pipeline.add_command(eval);
         }
         let replies = lines.run_at(self.slot, &pipeline).await?;
         for (partition, reply) in wanting.into_iter().zip(replies) {
-            let busy = matches!(&reply, Value::ServerError(error) if error.code() == "BUSYGROUP");
-            if let (false, Some(error)) = (busy, refusal(&reply)) {
+            if let Some(error) = refusal(&reply) {
                 return Err(error);
             }
+            let Some(before) = values::number(&reply) else {
+                let number = partition.number;
+                return Err(QueueError::Unreachable(format!("the lease of partition {number} is not this node's")));
+            };
+            partition.before = partition.before.max(before);
             partition.step = Step::Claim { from: (0, 0), idle: Duration::ZERO };
         }
         Ok(())
@@ -215,7 +258,7 @@ impl Reader {
                 continue;
             };
             let claim = pipeline.cmd("XAUTOCLAIM").arg(keys.commands(partition.number));
-            claim.arg(COMMAND_GROUP).arg(COMMAND_GROUP).arg(idle.as_millis() as u64);
+            claim.arg(&self.group).arg(COMMAND_GROUP).arg(idle.as_millis() as u64);
             claim.arg(values::id(from)).arg("COUNT").arg(CLAIM_COUNT);
             claiming.push((partition, idle));
         }
@@ -242,11 +285,11 @@ impl Reader {
         Ok(())
     }
 
-    async fn news(&mut self, lines: &Lines, keys: &Keys) -> Result<(), QueueError> {
+    async fn news(&mut self, lines: &Lines, keys: &Keys, outstanding: &Outstanding) -> Result<(), QueueError> {
         let streams: Vec<String> = self.partitions.iter().map(|partition| keys.commands(partition.number)).collect();
         let count = (BATCH_BYTES / self.largest_bytes).clamp(1, BATCH_COMMANDS);
         let mut pipeline = Pipeline::new();
-        let read = pipeline.cmd("XREADGROUP").arg("GROUP").arg(COMMAND_GROUP).arg(COMMAND_GROUP);
+        let read = pipeline.cmd("XREADGROUP").arg("GROUP").arg(&self.group).arg(COMMAND_GROUP);
         read.arg("COUNT").arg((count / streams.len().max(1)).max(1));
         read.arg("BLOCK").arg(WAIT.as_millis() as u64).arg("STREAMS").arg(&streams);
         for _ in &streams {
@@ -255,7 +298,7 @@ impl Reader {
         let reply = lines.run_at(self.slot, &pipeline).await?.pop().unwrap_or(Value::Nil);
         // The error is never inside, and looking for it there costs as much as reading.
         if let Some(error) = Some(&reply).filter(|reply| matches!(reply, Value::ServerError(_))).and_then(refusal) {
-            // Most likely the group is gone with the whole database.
+            // The group is gone: with the whole database, or because another node has the partition.
             self.restart();
             return Err(error);
         }
@@ -264,7 +307,15 @@ impl Reader {
             let Some(partition) = place.and_then(|place| self.partitions.get(place)) else {
                 continue;
             };
-            let deliveries = deliveries(entries, partition.number);
+            let mut deliveries = deliveries(entries, partition.number);
+            if deliveries.first().is_some_and(|first| first.receipt.number <= partition.before) {
+                // Whoever had them may have done them; this node itself, where its lease was away for a moment, does.
+                let outstanding = outstanding.set();
+                deliveries.retain(|delivery| !outstanding.contains(&delivery.receipt));
+                for delivery in &mut deliveries {
+                    delivery.again = delivery.receipt.number <= partition.before;
+                }
+            }
             let largest = deliveries.iter().map(|delivery| delivery.payload.len()).max();
             // Falls by steps and rises at once.
             let lately = self.largest_bytes / 2;
@@ -279,6 +330,11 @@ impl Reader {
             partition.step = Step::Prepare;
         }
     }
+}
+
+/// The group by which a node reads.
+pub(super) fn group(node: &str) -> String {
+    format!("{COMMAND_GROUP}-{node}")
 }
 
 fn deliveries(entries: Vec<Entry>, partition: u32) -> Vec<Delivery> {

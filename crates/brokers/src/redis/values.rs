@@ -114,7 +114,8 @@ pub(super) fn entries(value: Value) -> Vec<Entry> {
     entries.into_iter().filter_map(Entry::read).collect()
 }
 
-fn number(value: &Value) -> Option<(u64, u64)> {
+/// An entry's number as Redis writes it.
+pub(super) fn number(value: &Value) -> Option<(u64, u64)> {
     let text = match value {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok()?,
         Value::SimpleString(text) => text,

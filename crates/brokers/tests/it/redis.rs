@@ -1,11 +1,13 @@
 //! The Redis driver.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jackfield_bridge::Queue;
+use jackfield_bridge::{Delivery, Queue};
 use jackfield_brokers::{OpenError, Options, dead_letters, open};
-use jackfield_testkit::queue_contract::{self, Bench};
+use jackfield_testkit::queue_contract::{self, AppSide, Bench, SentCommand};
 use jackfield_testkit::servers::RedisServer;
+use redis::{Value, cmd};
 
 use crate::letters::letters;
 use crate::options;
@@ -73,6 +75,59 @@ async fn nodes_share_the_partitions() {
     let server = RedisServer::started();
     let mut app = RedisApp::new(&server.url(), "shares");
     queue_contract::shares(&mut Bench { app: &mut app, open: &opener(&server, "shares") }).await;
+}
+
+/// A node that stood still (stopped, cut off) may have a read under way, or send one, when another node has its partition.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_of_a_node_that_lost_its_lease_takes_nothing() {
+    let server = RedisServer::started();
+    let (mut app, open) = (RedisApp::new(&server.url(), "fence"), opener(&server, "fence"));
+    let command = |id: usize| SentCommand {
+        partition: 0,
+        id: id.to_string(),
+        method: "publish".to_owned(),
+        payload: "{}".into(),
+    };
+    app.send(&[0, 1, 2].map(command)).await;
+
+    let first = open("first");
+    let taken = received(&*first, 3).await;
+    assert!(taken.iter().all(|delivery| !delivery.again), "{taken:?}");
+    first.acknowledge(&[taken[0].receipt]).await.unwrap();
+    first.close().await;
+
+    // What the first node would have under way.
+    let stale = || {
+        let mut read = cmd("XREADGROUP");
+        read.arg("GROUP").arg("jackfield-first").arg("jackfield").arg("BLOCK").arg(20_000);
+        read.arg("STREAMS").arg("{fence:0}:commands").arg(">").to_owned()
+    };
+    let mut connection = app.connection().await;
+    let blocked = tokio::spawn(async move { connection.ask::<Value>(&stale()).await });
+    let second = open("second");
+    let again = received(&*second, 2).await;
+    let ids = |deliveries: &[Delivery]| deliveries.iter().map(|one| (one.id.clone(), one.again)).collect::<Vec<_>>();
+    assert_eq!(ids(&again), [("1".to_owned(), true), ("2".to_owned(), true)]);
+    let refused = blocked.await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Some("NOGROUP"), "{refused}");
+    let refused = app.connection().await.ask::<Value>(&stale()).await.unwrap_err();
+    assert_eq!(refused.code(), Some("NOGROUP"), "{refused}");
+
+    let sent: Vec<SentCommand> = (3..200).map(command).collect();
+    app.send(&sent).await;
+    let news = received(&*second, sent.len()).await;
+    assert_eq!(ids(&news), (3..200).map(|id| (id.to_string(), false)).collect::<Vec<_>>());
+    second.close().await;
+}
+
+/// The next deliveries.
+async fn received(queue: &dyn Queue, count: usize) -> Vec<Delivery> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        let receiving = tokio::time::timeout(Duration::from_secs(30), queue.receive());
+        found.extend(receiving.await.expect("deliveries").unwrap());
+    }
+    found
 }
 
 #[test]

@@ -90,13 +90,21 @@ impl<'a> Head<'a> {
     pub fn query_value(&self, key: &str) -> Option<Cow<'a, str>> {
         self.query.split('&').find_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if decode_percent(name)? == key { decode_percent(value) } else { None }
+            if decode_percent(name, true)? == key { decode_percent(value, true) } else { None }
         })
+    }
+
+    /// What stands in the path behind a prefix and a slash, percent-decoded; `None` if it is another path, or nothing that
+    /// decodes to UTF-8 is there.
+    #[must_use]
+    pub fn path_below(&self, prefix: &str) -> Option<Cow<'a, str>> {
+        let rest = self.path.strip_prefix(prefix)?.strip_prefix('/')?;
+        decode_percent(rest, false).filter(|rest| !rest.is_empty())
     }
 }
 
-/// Decodes `%41` and `+`; a `%` without two digits stays as it is, as browsers do it.
-fn decode_percent(text: &str) -> Option<Cow<'_, str>> {
+/// Decodes `%41`, and `+` where it is a space; a `%` without two digits stays as it is, as browsers do it.
+fn decode_percent(text: &str, has_spaces: bool) -> Option<Cow<'_, str>> {
     if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));
     }
@@ -105,7 +113,7 @@ fn decode_percent(text: &str) -> Option<Cow<'_, str>> {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         decoded.push(match byte {
-            b'+' => b' ',
+            b'+' if has_spaces => b' ',
             b'%' => match decode_digits(after) {
                 Some(byte) => {
                     rest = &after[2..];

@@ -13,9 +13,10 @@ use super::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Source {
-    /// Its name in the log and in metrics; without one that of the exchange, queue, stream or pattern.
+    /// Its name in the log and in metrics; without one that of the exchange, queue, stream, pattern or subject, or where the feed is.
     pub(crate) name: String,
-    /// Where it is: `amqp://user:password@host:5672/vhost`, `redis://host:6379/0` or `nats://host:4222`.
+    /// Where it is: `amqp://user:password@host:5672/vhost`, `redis://host:6379/0`, `nats://host:4222`, or
+    /// `tcp://host:7400` (`tcps` for TLS) for a feed that is dialled.
     pub(crate) url: Secret,
     /// RabbitMQ: the exchange that is read. It must be there; a missing one is waited for.
     pub(crate) exchange: String,
@@ -34,8 +35,17 @@ pub(crate) struct Source {
     pub(crate) pattern: String,
     /// NATS: the subject that is read, with wildcards if need be.
     pub(crate) subject: String,
+    /// Feeds: how messages are told apart: `lines` end with a newline, before each of `varint` stands its length, with `fixed:N`
+    /// each has N bytes, and with `u8`, `u16be`, `u16le`, `u32be`, `u32le` its length stands before it in such an integer.
+    pub(crate) framing: String,
+    /// Feeds: what is said first, as it stands here; `\n` is a newline. Empty: nothing.
+    pub(crate) hello: Secret,
+    /// Feeds: one that sends nothing for so long is dialled again; 0 for never.
+    #[serde(with = "duration")]
+    pub(crate) idle_timeout: Duration,
     /// The channel of each message; may hold `{routing_key}` and `{header:NAME}` (RabbitMQ), `{stream}` and `{field:NAME}`
-    /// (streams), `{channel}` (PUB/SUB), `{subject}` and `{header:NAME}` (NATS).
+    /// (streams), `{channel}` (PUB/SUB), `{subject}` and `{header:NAME}` (NATS), `{field:NAME}` (feeds whose messages are JSON
+    /// objects: a string, number or bool in it, with dots one further within).
     pub(crate) channel: String,
     /// The key of each message, for channels with keys; may hold the same.
     pub(crate) key: String,
@@ -46,9 +56,9 @@ pub(crate) struct Source {
     /// A message whose id (`message_id` in RabbitMQ, that of the entry in a stream) was taken in the last five minutes is
     /// acknowledged and not published again.
     pub(crate) idempotency: bool,
-    /// Largest body, in bytes; larger ones are refused.
+    /// Largest body, in bytes; larger ones are refused. A feed that sends one is dialled again.
     pub(crate) message_size_limit: usize,
-    /// Messages that may be on their way at a time.
+    /// Messages that may be on their way at a time; of a feed those that are published together.
     pub(crate) prefetch: usize,
     /// Streams: after so long without an acknowledgement an entry that another consumer has had is taken over.
     #[serde(with = "duration")]
@@ -67,6 +77,9 @@ impl Default for Source {
             group: "jackfield".to_owned(),
             pattern: String::new(),
             subject: String::new(),
+            framing: "lines".to_owned(),
+            hello: Secret::default(),
+            idle_timeout: Duration::ZERO,
             channel: String::new(),
             key: String::new(),
             field: String::new(),
@@ -82,12 +95,11 @@ impl Default for Source {
 impl Source {
     /// Its name in the log and in metrics.
     pub(crate) fn title(&self) -> &str {
-        let all = [&self.name, &self.queue, &self.exchange, &self.stream, &self.pattern, &self.subject];
-        all.into_iter().find(|name| !name.is_empty()).map_or("source", String::as_str)
+        let place = self.url.expose().strip_prefix("tcp").map_or("", |_| place(&self.url));
+        let all = [&*self.name, &self.queue, &self.exchange, &self.stream, &self.pattern, &self.subject, place];
+        all.into_iter().find(|name| !name.is_empty()).unwrap_or("source")
     }
-}
 
-impl Source {
     /// Whether every node that reads it gets every message, so that only one of several nodes may.
     pub(crate) fn needs_one_node(&self) -> bool {
         self.queue.is_empty() && self.stream.is_empty() && (self.subject.is_empty() || self.group.is_empty())
@@ -182,10 +194,7 @@ impl Default for Sink {
 impl Sink {
     /// Its name in the log and in metrics.
     pub(crate) fn title(&self) -> &str {
-        let host = self.url.expose().split_once("://").map_or("", |(_, rest)| rest);
-        // What stands before an @ is a secret; rules refuse it in webhooks, and this is asked before them.
-        let host = host.split(['/', '?', '#']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
-        let all = [self.name.as_str(), &self.exchange, &self.stream, host];
+        let all = [self.name.as_str(), &self.exchange, &self.stream, place(&self.url)];
         all.into_iter().find(|name| !name.is_empty()).unwrap_or("sink")
     }
 
@@ -193,6 +202,13 @@ impl Sink {
     pub(crate) fn pauses(&self) -> Vec<Duration> {
         self.retry.iter().filter_map(|text| duration::parse(text).ok()).collect()
     }
+}
+
+/// Host and port of a URL.
+fn place(url: &Secret) -> &str {
+    let rest = url.expose().split_once("://").map_or("", |(_, rest)| rest);
+    // What stands before an @ is a secret; rules refuse it, and this is asked before them.
+    rest.split(['/', '?', '#']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default()
 }
 
 /// The keys of `[[source]]`.
@@ -206,6 +222,9 @@ pub(super) const SOURCE: &[Key] = &[
     Key::new("group", Kind::Text),
     Key::new("pattern", Kind::Text),
     Key::new("subject", Kind::Text),
+    Key::new("framing", Kind::Text),
+    Key::new("hello", Kind::Secret),
+    Key::new("idle_timeout", Kind::Duration),
     Key::required("channel", Kind::Text),
     Key::new("key", Kind::Text),
     Key::new("field", Kind::Text),

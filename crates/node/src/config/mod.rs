@@ -80,7 +80,7 @@ pub(crate) use proxy::{NamedProxy, Proxy, StatusTransform, is_address_header};
 pub(crate) use rules_connectors::Engine;
 pub(crate) use rules_doors::ip_address;
 pub(crate) use rules_proxy::{APP, DEFAULT};
-pub(crate) use streams::{Emulation, HttpStream, Sse, UniHttpStream, UniSse, UniWebSocket};
+pub(crate) use streams::{Emulation, HttpStream, Sse, UniHttpStream, UniSse, UniWebSocket, Yjs};
 pub(crate) use template::{Template, Variable};
 #[cfg(test)]
 use tls::Certificate;
@@ -123,6 +123,8 @@ pub(crate) struct Config {
     pub(crate) uni_sse: UniSse,
     /// A streamed HTTP response for clients that only listen: one push per line.
     pub(crate) uni_http_stream: UniHttpStream,
+    /// Documents that people edit together, for clients of y-websocket (docs/documents.md).
+    pub(crate) yjs: Yjs,
     /// WebSocket endpoints without a protocol: what is sent is the message.
     pub(crate) raw: Vec<RawEndpoint>,
     /// TCP ports.

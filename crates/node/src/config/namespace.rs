@@ -66,6 +66,10 @@ pub(crate) struct NamespaceOptions {
     /// Subscribers hear only what they say they want just now, by the rpc `jackfield.interest`: publications whose key (`key`) or
     /// whose tag (`tag:NAME`) is among their interest keys, and those that have none. Empty: they hear all.
     pub(crate) interest: String,
+    /// Each channel is a document that clients of y-websocket edit: `yjs` (docs/documents.md). Empty: it is none.
+    pub(crate) document: String,
+    /// Bytes that a document may have; beyond that edits are refused.
+    pub(crate) document_max_size: usize,
     /// What a reader that cannot keep up gets: `all` (up to `client.queue_max_size`, then it is disconnected and may recover),
     /// `latest` (the newest of every key), `drop_oldest`, or `sampled:N` (at most N a second of every key). Subscribers may ask
     /// for a gentler one.
@@ -152,6 +156,8 @@ impl Default for NamespaceOptions {
             allow_tags_filter: false,
             allow_aggregates: false,
             interest: String::new(),
+            document: String::new(),
+            document_max_size: 16 << 20,
             delivery: "all".to_owned(),
             publication_data_format: String::new(),
             allow_user_limited_channels: false,
@@ -230,7 +236,7 @@ const FORMAT: Kind = Kind::Choice(&["", "json", "binary"]);
 const MAP: Kind = Kind::Section("MapOptions", MAP_OPTIONS);
 
 /// The keys of a namespace but for its name.
-pub(super) const OPTIONS: [Key; 51] = [
+pub(super) const OPTIONS: [Key; 53] = [
     Key::new("subscription_type", SUBSCRIPTION_TYPE),
     Key::new("presence", Kind::Bool),
     Key::new("join_leave", Kind::Bool),
@@ -255,6 +261,8 @@ pub(super) const OPTIONS: [Key; 51] = [
     Key::new("allow_tags_filter", Kind::Bool),
     Key::new("allow_aggregates", Kind::Bool),
     Key::new("interest", Kind::Text),
+    Key::new("document", Kind::Text),
+    Key::new("document_max_size", Kind::Integer),
     Key::new("delivery", Kind::Text),
     Key::new("publication_data_format", FORMAT),
     Key::new("allow_user_limited_channels", Kind::Bool),

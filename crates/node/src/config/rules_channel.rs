@@ -109,6 +109,7 @@ impl Config {
             faults.add(format!("{above}.allow_user_limited_channels"), text);
         }
         map_rules(above, options, faults);
+        document_rules(above, options, faults);
         for (name, prefix, wanted) in [
             ("map_clients_presence_channel_prefix", &options.map_clients_presence_channel_prefix, Type::MapClients),
             ("map_users_presence_channel_prefix", &options.map_users_presence_channel_prefix, Type::MapUsers),
@@ -250,6 +251,40 @@ fn recovery(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
     }
 }
 
+/// What is published into a document is edits, and all of them must arrive.
+fn document_rules(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
+    match &*options.document {
+        "" => return,
+        "yjs" => {}
+        other => {
+            let text = format!("{other:?} is no kind of document; write \"yjs\", or leave it out");
+            return faults.add(format!("{above}.document"), text);
+        }
+    }
+    if options.document_max_size == 0 {
+        faults.add(format!("{above}.document_max_size"), "0 leaves no room; write the bytes that a document may have");
+    }
+    for (name, is_on) in [
+        ("history_size", options.history_size > 0),
+        ("snapshot", options.snapshot),
+        ("interest", !options.interest.is_empty()),
+        ("allow_aggregates", options.allow_aggregates),
+        ("allow_tags_filter", options.allow_tags_filter),
+        ("allowed_delta_types", !options.allowed_delta_types.is_empty()),
+        ("delivery", !matches!(&*options.delivery, "" | "all")),
+        ("publication_data_format", options.publication_data_format == "json"),
+        ("publish_proxy_enabled", options.publish_proxy_enabled),
+        ("publish_to", options.publish_to == PublishTo::App),
+    ] {
+        if is_on {
+            faults.add(
+                format!("{above}.{name}"),
+                "is not for documents: every edit goes to all who have it open; leave it out",
+            );
+        }
+    }
+}
+
 fn map_rules(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
     let map = &options.map;
     if options.subscription_type == Type::Stream {
@@ -268,6 +303,7 @@ fn map_rules(above: &str, options: &NamespaceOptions, faults: &mut Faults) {
         ("history_size", options.history_size > 0),
         ("snapshot", options.snapshot),
         ("interest", !options.interest.is_empty()),
+        ("document", !options.document.is_empty()),
         ("allow_aggregates", options.allow_aggregates),
         ("delivery", options.delivery.starts_with("sampled")),
     ] {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jackfield_bridge::proxy::Secret as Signing;
-use jackfield_connectors::{Blank, Template, amqp_address, nats_address, redis_address};
+use jackfield_connectors::{Blank, FeedFraming, Template, amqp_address, feed_address, nats_address, redis_address};
 use jackfield_fetch::{HeaderName, HeaderValue, Url, is_public};
 
 use super::rules::Faults;
@@ -13,6 +13,7 @@ use super::{Config, Sink, Source, duration};
 /// Who is spoken with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Engine {
+    Feed,
     Http,
     Nats,
     Rabbit,
@@ -26,6 +27,7 @@ impl Engine {
             "amqp" | "amqps" => Some(Self::Rabbit),
             "http" | "https" => Some(Self::Http),
             "nats" | "tls" => Some(Self::Nats),
+            "tcp" | "tcps" => Some(Self::Feed),
             "redis" | "rediss" | "redis+unix" | "unix" | "valkey" | "valkeys" => Some(Self::Redis),
             _ => None,
         }
@@ -33,6 +35,7 @@ impl Engine {
 
     fn name(self) -> &'static str {
         match self {
+            Self::Feed => "a TCP feed",
             Self::Http => "a webhook",
             Self::Nats => "NATS",
             Self::Rabbit => "RabbitMQ",
@@ -68,11 +71,12 @@ impl Config {
         let unread = match engine {
             None => {
                 let text = "is no address of a source; write one such as \"amqp://user:password@host:5672/vhost\", \
-                            \"redis://host:6379/0\" or \"nats://host:4222\"";
+                            \"redis://host:6379/0\", \"nats://host:4222\" or \"tcp://host:7400\"";
                 faults.add(&key, text);
                 return;
             }
             Some(Engine::Rabbit) => amqp_address(source.url.expose()).err(),
+            Some(Engine::Feed) => feed_address(source.url.expose()).err(),
             Some(Engine::Nats) => nats_address(source.url.expose()).err(),
             Some(_) => redis_address(source.url.expose()).err(),
         };
@@ -83,15 +87,23 @@ impl Config {
             what_is_read(above, source, engine, faults);
         }
         if source.needs_one_node() && self.is_shared() {
-            let text = "is read whole by every node, while broker.driver joins several: all would publish each message; read a `queue`, a \
-                        `stream` or a `subject` with a `group`, which nodes share";
+            let remedy = if engine == Some(Engine::Feed) {
+                "have it sent into a queue, a stream or a subject, and read that"
+            } else {
+                "read a `queue`, a `stream` or a `subject` with a `group`"
+            };
+            let text = format!(
+                "is read whole by every node, while broker.driver joins several: all would publish each message; {remedy}, which nodes \
+                 share"
+            );
             faults.add(above, text);
         }
         let known = |blank: &Blank| match blank {
             Blank::Channel => !source.pattern.is_empty(),
-            Blank::Field(_) | Blank::Stream => !source.stream.is_empty(),
+            Blank::Field(_) => !source.stream.is_empty() || engine == Some(Engine::Feed),
             Blank::Header(_) => matches!(engine, Some(Engine::Nats | Engine::Rabbit)),
             Blank::RoutingKey => engine == Some(Engine::Rabbit),
+            Blank::Stream => !source.stream.is_empty(),
             Blank::Subject => engine == Some(Engine::Nats),
         };
         let key = format!("{above}.channel");
@@ -118,6 +130,7 @@ fn what_is_read(above: &str, source: &Source, engine: Engine, faults: &mut Fault
     let default = Source::default();
     let (has_stream, has_pattern) = (!source.stream.is_empty(), !source.pattern.is_empty());
     match engine {
+        Engine::Feed => feed(above, source, faults),
         Engine::Http => {}
         Engine::Nats if source.subject.is_empty() => faults.add(above, "reads nothing; name a `subject`"),
         Engine::Nats => {}
@@ -145,6 +158,9 @@ fn what_is_read(above: &str, source: &Source, engine: Engine, faults: &mut Fault
         ("pattern", Engine::Redis, has_pattern),
         ("field", Engine::Redis, source.field != default.field),
         ("subject", Engine::Nats, source.subject != default.subject),
+        ("framing", Engine::Feed, source.framing != default.framing),
+        ("hello", Engine::Feed, !source.hello.is_empty()),
+        ("idle_timeout", Engine::Feed, source.idle_timeout != default.idle_timeout),
     ] {
         if is_given && of != engine {
             faults.add(format!("{above}.{name}"), format!("is for {}; leave it out", of.name()));
@@ -163,6 +179,30 @@ fn what_is_read(above: &str, source: &Source, engine: Engine, faults: &mut Fault
     }
 }
 
+/// A feed whose messages can be told apart, and that understands what is said first.
+fn feed(above: &str, source: &Source, faults: &mut Faults) {
+    let (framing, limit) = (&source.framing, source.message_size_limit);
+    let key = format!("{above}.framing");
+    match FeedFraming::parse(framing) {
+        None => {
+            let text = format!(
+                "{framing:?} is no framing; write \"lines\", \"varint\", \"fixed:N\" with N from 1 to 65535, or \"u8\", \"u16be\", \
+                 \"u16le\", \"u32be\" or \"u32le\" for the length before each message"
+            );
+            faults.add(key, text);
+        }
+        Some(known) if known.fixed_length().is_some_and(|length| length > limit) => {
+            faults.add(key, format!("is {framing:?}, more than message_size_limit, {limit}"));
+        }
+        Some(FeedFraming::Lines) if !source.hello.is_empty() && !source.hello.expose().ends_with('\n') => {
+            let text = "has no newline at its end, while framing is \"lines\": a feed of lines would wait for the rest; write \\n \
+                        behind it";
+            faults.add(format!("{above}.hello"), text);
+        }
+        Some(_) => {}
+    }
+}
+
 fn sink_rules(above: &str, sink: &Sink, faults: &mut Faults) {
     if sink.channels.is_empty() {
         faults.add(format!("{above}.channels"), "is empty; write patterns such as [\"orders:*\"]");
@@ -178,7 +218,8 @@ fn sink_rules(above: &str, sink: &Sink, faults: &mut Faults) {
         faults.at_least_one(format!("{above}.{name}"), number);
     }
     faults.some_time(&format!("{above}.timeout"), sink.timeout);
-    let Some(engine) = Engine::of(sink.url.expose()).filter(|engine| *engine != Engine::Nats) else {
+    let Some(engine) = Engine::of(sink.url.expose()).filter(|engine| !matches!(engine, Engine::Feed | Engine::Nats))
+    else {
         let text = "is no address of a sink; write one such as \"https://host/path\", \"amqp://user:password@host:5672/vhost\" or \
                     \"redis://host:6379/0\"";
         faults.add(format!("{above}.url"), text);
@@ -187,7 +228,7 @@ fn sink_rules(above: &str, sink: &Sink, faults: &mut Faults) {
     foreign(above, sink, engine, faults);
     let known = |blank: &Blank| *blank == Blank::Channel;
     let address = match engine {
-        Engine::Http | Engine::Nats => return webhook(above, sink, faults),
+        Engine::Feed | Engine::Http | Engine::Nats => return webhook(above, sink, faults),
         Engine::Rabbit => {
             let key = format!("{above}.routing_key");
             if template(&key, &sink.routing_key, known, faults).is_some() && sink.routing_key.is_empty() {

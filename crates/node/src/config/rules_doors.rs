@@ -148,6 +148,7 @@ impl Config {
             (self.uni_websocket.enabled, "uni_websocket", &self.uni_websocket.handler_prefix),
             (self.uni_sse.enabled, "uni_sse", &self.uni_sse.handler_prefix),
             (self.uni_http_stream.enabled, "uni_http_stream", &self.uni_http_stream.handler_prefix),
+            (self.yjs.enabled, "yjs", &self.yjs.handler_prefix),
         ] {
             if is_offered {
                 paths.push((format!("{section}.handler_prefix"), path));

@@ -74,6 +74,8 @@ impl Config {
             ("uni_websocket.message_size_limit", self.uni_websocket.message_size_limit),
             ("uni_sse.max_request_body_size", self.uni_sse.max_request_body_size),
             ("uni_http_stream.max_request_body_size", self.uni_http_stream.max_request_body_size),
+            ("yjs.message_size_limit", self.yjs.message_size_limit),
+            ("yjs.compact_after", self.yjs.compact_after),
         ] {
             faults.at_least_one(key, number);
         }

@@ -75,6 +75,7 @@ pub(super) const ROOT: &[Key] = &[
     Key::new("uni_websocket", Kind::Section("UniWebSocket", streams::UNI_WEBSOCKET)),
     Key::new("uni_sse", Kind::Section("UniSse", streams::STREAM)),
     Key::new("uni_http_stream", Kind::Section("UniHttpStream", streams::STREAM)),
+    Key::new("yjs", Kind::Section("Yjs", streams::YJS)),
     Key::new("raw", Kind::Sections("RawEndpoint", plain::RAW)),
     Key::new("tcp", Kind::Sections("TcpListener", plain::TCP)),
     Key::new("app_link", Kind::Section("AppLink", app::APP_LINK)),

@@ -1,7 +1,10 @@
 //! The ways in for clients that cannot or need not speak WebSocket both ways: SSE, HTTP streaming, one-way forms.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::duration;
 use super::schema::{Key, Kind};
 
 /// What a request or a message may weigh unless said otherwise, in bytes.
@@ -119,6 +122,44 @@ impl Default for UniHttpStream {
         Self { enabled: false, handler_prefix: "/connection/uni_http_stream".to_owned(), max_request_body_size: BODY }
     }
 }
+
+/// Documents that people edit together, for clients of y-websocket (docs/documents.md).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Yjs {
+    /// Offer it.
+    pub(crate) enabled: bool,
+    /// Path of the endpoint; the channel stands behind it and a slash.
+    pub(crate) handler_prefix: String,
+    /// Largest message a client may send, in bytes. Who comes back after a server was killed may have to send all it has.
+    pub(crate) message_size_limit: usize,
+    /// Time between the first edit that is not saved and the call that saves it.
+    #[serde(with = "duration")]
+    pub(crate) save_interval: Duration,
+    /// A document is saved anew as one update when it was stored in more than so many.
+    pub(crate) compact_after: usize,
+}
+
+impl Default for Yjs {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            handler_prefix: "/yjs".to_owned(),
+            message_size_limit: 16 << 20,
+            save_interval: Duration::from_secs(2),
+            compact_after: 100,
+        }
+    }
+}
+
+/// The keys of `yjs`.
+pub(super) const YJS: &[Key] = &[
+    Key::new("enabled", Kind::Bool),
+    Key::new("handler_prefix", Kind::Text),
+    Key::new("message_size_limit", Kind::Integer),
+    Key::new("save_interval", Kind::Duration),
+    Key::new("compact_after", Kind::Integer),
+];
 
 /// The keys of `sse`, `http_stream`, `uni_sse` and `uni_http_stream`.
 pub(super) const STREAM: &[Key] = &[

@@ -87,6 +87,59 @@ fn a_source_reads_something_of_its_engine() {
 }
 
 #[test]
+fn a_feed_is_dialled() {
+    let feed = "[[source]]\nurl = \"tcp://127.0.0.1:7400\"\nchannel = \"a\"\n";
+    each_says(
+        feed,
+        &[
+            (
+                "framing = \"u24be\"",
+                "source[0].framing: \"u24be\" is no framing; write \"lines\", \"varint\", \"fixed:N\"",
+            ),
+            (
+                "framing = \"fixed:9\"\nmessage_size_limit = 8",
+                "source[0].framing: is \"fixed:9\", more than message_size_limit, 8",
+            ),
+            ("hello = \"hunter2\"", "source[0].hello: has no newline at its end, while framing is \"lines\""),
+            ("idle_timeout = \"30\"", "source[0].idle_timeout: \"30\" has no unit"),
+            ("queue = \"q\"", "source[0].queue: is for RabbitMQ; leave it out"),
+            ("group = \"q\"", "source[0].group: is for Redis streams and NATS; leave it out"),
+            ("idempotency = true", "which what is not kept knows nothing of"),
+            ("key = \"{subject}\"", "source[0].key: \"{subject}\" has {subject}, which nothing fills here"),
+            ("key = \"{stream}\"", "source[0].key: \"{stream}\" has {stream}, which nothing fills here"),
+            (feed, "source[1].name: \"127.0.0.1:7400\" is the name of source[0] too"),
+        ],
+    );
+    for (url, wanted) in [
+        ("tcp://hunter2", "source[0].url: has no port; write one such as \"tcp://HOST:7400\""),
+        ("tcp://hunter2:0", "source[0].url: has no port from 1 to 65535"),
+        ("tcp://u:hunter2@h:7400", "source[0].url: has a user, which plain TCP has no word for; say it in `hello`"),
+        ("tcps://h:7400/hunter2", "source[0].url: has no port from 1 to 65535"),
+        ("udp://hunter2:7400", "source[0].url: is no address of a source; write one such as"),
+    ] {
+        each_says("", &[(&format!("[[source]]\nchannel = \"a\"\nurl = \"{url}\""), wanted)]);
+    }
+    let rabbit = "[[source]]\nurl = \"amqp://h\"\nqueue = \"q\"\nchannel = \"a\"\n";
+    each_says(
+        rabbit,
+        &[
+            ("framing = \"varint\"", "source[0].framing: is for a TCP feed; leave it out"),
+            ("hello = \"hunter2\"", "source[0].hello: is for a TCP feed; leave it out"),
+            ("idle_timeout = \"1s\"", "source[0].idle_timeout: is for a TCP feed; leave it out"),
+        ],
+    );
+    each_says("[[sink]]\nchannels = [\"*\"]\nurl = \"tcp://h:1\"", &[("", "sink[0].url: is no address of a sink")]);
+    let config = good(&format!(
+        "{TICKS}[[source]]\nurl = \"tcps://feed.example:7400\"\nhello = \"SUBSCRIBE hunter2\\n\"\nidle_timeout = \"30s\"\n\
+         channel = \"ticks:{{field:market}}\"\nkey = \"{{field:instrument.symbol}}\""
+    ));
+    assert_eq!(config.source[0].title(), "feed.example:7400");
+    assert!(config.source[0].needs_one_node() && !format!("{config:?}").contains("hunter2"));
+    // What is said first in another framing has an end of its own.
+    good(&format!("{feed}framing = \"varint\"\nhello = \"\\u0003one\""));
+}
+
+#[test]
 fn blanks_are_those_that_messages_fill() {
     let rabbit = "[[source]]\nurl = \"amqp://h\"\nexchange = \"e\"\n";
     each_says(
@@ -152,4 +205,6 @@ fn several_nodes_share_a_queue_or_a_stream() {
     let redis = format!("{shared}[[source]]\nurl = \"redis://h\"\nchannel = \"a\"\n");
     each_says(&redis, &[("pattern = \"e\"", "source[0]: is read whole by every node")]);
     good(&format!("{redis}stream = \"s\""));
+    let feed = format!("{shared}[[source]]\nurl = \"tcp://h:1\"\nchannel = \"a\"");
+    each_says(&feed, &[("", "have it sent into a queue, a stream or a subject, and read that, which nodes share")]);
 }

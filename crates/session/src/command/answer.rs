@@ -63,7 +63,7 @@ impl Session {
             Dialect::CentrifugoJson | Dialect::CentrifugoProtobuf => {
                 turn.effects.push(Effect::Push(Push::Message(question(id, call))));
             }
-            Dialect::CentrifugoUniJson | Dialect::Echo | Dialect::Fields | Dialect::Raw(_) => {
+            Dialect::CentrifugoUniJson | Dialect::Echo | Dialect::Fields | Dialect::Raw(_) | Dialect::Yjs => {
                 let dialect = self.endpoint.dialect.name();
                 let message = format!("not available: a client of {dialect} cannot be called").into();
                 turn.hub.answer(id, None, Err(ClientError { message, ..ClientError::NOT_AVAILABLE }));

@@ -109,6 +109,12 @@ fn may(session: &Session, permission: Permission, channel: &str, turn: &Turn<'_>
 }
 
 /// Whether the namespace lets this client do something, or its token does.
-fn entitled(session: &Session, permission: Permission, right: Right, channel: &str, turn: &Turn<'_>) -> bool {
+pub(crate) fn entitled(
+    session: &Session,
+    permission: Permission,
+    right: Right,
+    channel: &str,
+    turn: &Turn<'_>,
+) -> bool {
     may(session, permission, channel, turn) || extras::allows(session.extras.as_deref(), channel, right)
 }

@@ -30,6 +30,10 @@ pub(crate) struct Draft {
 pub(super) fn run(session: &mut Session, id: u32, publish: &Publish<'_>, turn: &mut Turn<'_>) -> Outcome {
     let name = &*publish.channel;
     let Some(options) = options(session, name, turn)? else { return Ok(None) };
+    if options.document.is_some() {
+        let message = "not available: a document is edited by clients of y-websocket";
+        return Err(ClientError { message: message.into(), ..ClientError::NOT_AVAILABLE });
+    }
     let key = key(session, publish, options)?;
     let fits = match options.format {
         Format::Any => true,
@@ -44,7 +48,11 @@ pub(super) fn run(session: &mut Session, id: u32, publish: &Publish<'_>, turn: &
         (true, false) => options.map.publish,
         (true, true) => options.map.remove,
     };
-    if options.publish_call.is_none() && !entitled(session, permission, Right::Publish, name, turn) {
+    let is_let = match session.publishes_in(name) {
+        Some(is_let) => is_let,
+        None => options.publish_call.is_some() || entitled(session, permission, Right::Publish, name, turn),
+    };
+    if !is_let {
         return Err(ClientError::PERMISSION_DENIED);
     }
     if options.publish_rate > 0 {

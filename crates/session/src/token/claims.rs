@@ -125,6 +125,7 @@ struct RawOverrides {
     force_recovery: Option<Switch>,
     force_positioning: Option<Switch>,
     force_push_join_leave: Option<Switch>,
+    publish: Option<Switch>,
 }
 
 /// The protocol writes a switch as an object, so that off differs from not given.
@@ -143,6 +144,7 @@ impl From<RawOverrides> for Overrides {
             force_recovery: value(raw.force_recovery),
             force_positioning: value(raw.force_positioning),
             force_push_join_leave: value(raw.force_push_join_leave),
+            publish: value(raw.publish),
         }
     }
 }

@@ -221,13 +221,13 @@ impl Client {
                 Effect::Push(push) => {
                     let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
                     let line = Wires::default().encode(encoding, &push).unwrap();
-                    self.heard.lines.push(String::from_utf8(line.to_vec()).unwrap().trim_end().to_owned());
+                    self.heard.lines.push(line_of(&line));
                 }
                 Effect::Ping => self.heard.lines.push("{}".to_owned()),
                 Effect::Reply(reply) => {
                     let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
                     let line = Wires::default().reply(encoding, &reply).unwrap();
-                    self.heard.lines.push(String::from_utf8(line.to_vec()).unwrap().trim_end().to_owned());
+                    self.heard.lines.push(line_of(&line));
                 }
             }
         }
@@ -333,6 +333,19 @@ impl Client {
     }
 }
 
+/// A line as text; as digits where it is none.
+fn line_of(line: &[u8]) -> String {
+    match std::str::from_utf8(line) {
+        Ok(text) if !text.contains(|c: char| c.is_control() && !c.is_whitespace()) => text.trim_end().to_owned(),
+        _ => hex(line.strip_suffix(b"\n").unwrap_or(line)),
+    }
+}
+
+/// Bytes for people.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Delivers all mail; what each slot hears, without the frame around it.
 pub(crate) fn deliver(house: &mut House, to: &Client) -> Vec<String> {
     let mut mail = Vec::new();
@@ -351,7 +364,7 @@ pub(crate) fn deliver(house: &mut House, to: &Client) -> Vec<String> {
                 0x81 | 0x82 => &frame[4..],
                 _ => &frame[..frame.len() - 1],
             };
-            String::from_utf8(body.to_vec()).unwrap()
+            line_of(body)
         })
         .collect()
 }

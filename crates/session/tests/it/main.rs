@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod connect;
 mod deadlines;
+mod documents;
 mod figures;
 mod interest;
 mod maps;

@@ -111,3 +111,30 @@ fn a_unidirectional_client_hears_of_it_and_is_found_by_its_session() {
     client.obey(&mut house, &own);
     assert_eq!(client.take().lines, [r#"{"refresh":{"expires":true,"ttl":9}}"#]);
 }
+
+#[test]
+fn whoever_let_a_client_in_says_whether_it_may_publish() {
+    let options = Options { subscribe: ANY, ..Options::default() };
+    let mut house = House::new(anonymous(), vec![("", options)]);
+    let mut client = house.member();
+    let said = |may: Option<bool>, target: Target| {
+        let mut order = Subscribe { target, channel: "a".into(), ..Subscribe::default() };
+        order.grant.overrides.publish = may;
+        SessionOrder::Subscribe(order)
+    };
+    client.ask(&mut house, r#"{"id":2,"subscribe":{"channel":"a"}}"#);
+    let publish = r#"{"id":3,"publish":{"channel":"a","data":1}}"#;
+    assert!(client.ask(&mut house, publish).contains(r#""code":103"#), "the namespace lets nobody");
+    client.obey(&mut house, &said(Some(true), of(&client)));
+    assert!(client.ask(&mut house, publish).contains(r#""publish":{}"#));
+    // What is not said stays.
+    client.obey(&mut house, &said(None, of(&client)));
+    assert!(client.ask(&mut house, publish).contains(r#""publish":{}"#));
+    client.obey(&mut house, &said(Some(false), of(&client)));
+    assert!(client.ask(&mut house, publish).contains(r#""code":103"#));
+    // It goes with the subscription.
+    client.obey(&mut house, &said(Some(true), of(&client)));
+    client.ask(&mut house, r#"{"id":4,"unsubscribe":{"channel":"a"}}"#);
+    client.ask(&mut house, r#"{"id":5,"subscribe":{"channel":"a"}}"#);
+    assert!(client.ask(&mut house, publish).contains(r#""code":103"#));
+}

@@ -190,6 +190,22 @@ impl HttpDoor {
         }
     }
 
+    /// A document: y-websocket has its name in the path, and a token, if any, in the query.
+    pub(super) fn document(
+        &self,
+        route: &WebSocketRoute,
+        head: &Head<'_>,
+        (channel, visit): (&str, &Visit<'_>),
+    ) -> Way {
+        let mut way = self.websocket(route, head, visit);
+        if let Way::Open { channel: bound, first, .. } = &mut way {
+            let token = head.query_value("token").unwrap_or_default();
+            *bound = Some(channel.into());
+            *first = format!("{{\"token\":{}}}", serde_json::Value::from(&*token)).into_bytes();
+        }
+        way
+    }
+
     pub(super) fn stream(&self, route: &StreamRoute, head: &Head<'_>, body: &[u8], _visit: &Visit<'_>) -> Way {
         if let Some(way) = self.before(head) {
             return way;

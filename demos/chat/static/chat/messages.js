@@ -36,12 +36,13 @@ export function toEnd() {
   byId("newer").hidden = true;
 }
 byId("newer").addEventListener("click", toEnd);
-let follows = true; // the end, also when what stands below the list grows
+let follows = true; // the end, also when what stands below it grows
 scroll.addEventListener("scroll", () => {
   follows = atEnd();
   if (follows) byId("newer").hidden = true;
 }, { passive: true });
-new ResizeObserver(() => follows && toEnd()).observe(scroll);
+const resized = new ResizeObserver(() => follows && toEnd());
+for (const one of [scroll, list]) resized.observe(one); // a line below the last message counts as the end, too
 
 export class Messages {
   #stored = new Map(); // id -> message

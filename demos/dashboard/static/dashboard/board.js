@@ -2,15 +2,17 @@
 // so what comes twice, or by both ways, is shown once.
 
 import { byId, config, tried } from "../demo/page.js";
-import { draw } from "./charts.js";
+import { draw, drawMinute } from "./charts.js";
 import { EventFeed, SocketFeed } from "./feed.js";
+import { Minute, wishes } from "./minute.js";
 
 const FAILURES = 2; // of a first WebSocket, before EventSource is tried
-const CUSTOMER_MS = 400;
+const CUSTOMER_MS = 250;
 const page = config("board-data");
 const orders = new Map(); // id -> order
 const region = () => byId("region").value;
 let feed = null;
+let minute = null;
 let frame = 0;
 let failures = 0;
 let hadSocket = false;
@@ -37,6 +39,17 @@ async function catchUp() {
 }
 setInterval(changed, 10e3); // an hour goes on without orders
 
+/* The last minute. */
+const nameOf = { [page.sales.shop]: "shop", [page.sales.regions]: "regions" };
+async function askSeconds({ after = "", through }) {
+  const query = new URLSearchParams({ region: region() === "all" ? "" : region(), after, through: Number.isFinite(through) ? through : "" });
+  const response = await fetch(`${page.secondsUrl}?${query}`);
+  if (!response.ok) throw new Error(`the last minute could not be read (${response.status})`);
+  return { ...(await response.json()), here: Date.now() };
+}
+const showMinute = () => drawMinute(minute, region());
+setInterval(showMinute, 1000); // and so does a minute
+
 /* The feed. */
 const tell = {
   order(event, order) {
@@ -48,6 +61,8 @@ const tell = {
     hadSocket ||= feed instanceof SocketFeed;
     return tried(catchUp);
   },
+  window: (channel, window) => tried(() => minute.take(nameOf[channel], window)),
+  counting: () => tried(() => minute.read()),
   state(name, said) {
     byId("state").dataset.state = name;
     byId("state").textContent = said;
@@ -59,16 +74,21 @@ const tell = {
   },
   signedOut: () => location.assign(page.loginUrl),
 };
+function begin() {
+  minute = new Minute(askSeconds, showMinute);
+  showMinute();
+}
 function follow() {
   feed?.close();
-  const name = page.channels[region()];
-  if (byId("blocked").checked) feed = new EventFeed(name, tell, page.tokenUrl);
-  else feed = new SocketFeed(name, tell);
+  const [name, figures] = [page.channels[region()], wishes(page.sales, region())];
+  if (byId("blocked").checked) feed = new EventFeed(name, figures, tell, page.tokenUrl);
+  else feed = new SocketFeed(name, figures, tell);
 }
 byId("blocked").addEventListener("change", follow);
 byId("region").addEventListener("change", () => {
   orders.clear(); // what other regions did meanwhile is not known
   changed();
+  begin();
   follow();
 });
 
@@ -85,4 +105,5 @@ function buy() {
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 
 changed();
+begin();
 follow();

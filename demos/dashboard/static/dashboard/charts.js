@@ -1,6 +1,7 @@
-// The figures, two charts and the table, drawn anew at most once a frame.
+// The figures, the charts and the table, drawn anew at most once a frame; the last minute once a second and with each window.
 
-import { byId, element } from "../demo/page.js";
+import { byId, config, element } from "../demo/page.js";
+import { add } from "./minute.js";
 
 const MINUTES = 60;
 const ROWS = 12;
@@ -30,16 +31,55 @@ function minutes(orders) {
     const age = Math.floor((now - Date.parse(order.at)) / 60e3);
     if (age < MINUTES) sums[MINUTES - 1 - Math.max(age, 0)] += cents(order);
   }
-  const most = Math.max(1, ...sums);
-  const width = 600 / MINUTES;
-  byId("minutes").replaceChildren(...sums.map((sum, n) => {
+  const most = bars("minutes", sums);
+  byId("minutes").setAttribute("aria-label", `Revenue by minute: now ${said(sums.at(-1))}, at most ${said(most)} in a minute of the last hour`);
+}
+
+// Bars for the values, the newest on the right. Returns the highest.
+function bars(id, values) {
+  const most = Math.max(1, ...values);
+  const width = 600 / values.length;
+  byId(id).replaceChildren(...values.map((value, n) => {
     const bar = document.createElementNS(SVG, "rect");
-    const height = (sum / most) * 155;
-    const shape = { x: n * width + 1, y: 160 - height, width: width - 2, height, class: n === MINUTES - 1 ? "now" : "" };
+    const height = (value / most) * 155;
+    const shape = { x: n * width + 1, y: 160 - height, width: width - 2, height, class: n === values.length - 1 ? "now" : "" };
     for (const [name, value] of Object.entries(shape)) bar.setAttribute(name, value);
     return bar;
   }));
-  byId("minutes").setAttribute("aria-label", `Revenue by minute: now ${said(sums.at(-1))}, at most ${said(most)} in a minute of the last hour`);
+  return most;
+}
+
+/** `minute`: what server and database told of the last sixty seconds; `region`: which one is looked at, or "all". */
+export function drawMinute(minute, region) {
+  const seconds = minute.seconds("shop");
+  const now = seconds.at(-1);
+  byId("now-orders").textContent = now?.orders ?? 0;
+  byId("now-revenue").textContent = money.format(now?.revenue ?? 0);
+  byId("now-p95").textContent = now?.orders ? money.format(now.p95) : "–";
+  const counts = seconds.map((window) => window?.orders ?? 0);
+  const most = bars("seconds", counts);
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  byId("quiet").hidden = all > 0;
+  byId("seconds").setAttribute("aria-label", `Orders by second: ${all} in the last minute, at most ${most} in a second`);
+  const { orders, revenue } = minute.since;
+  byId("since-orders").textContent = orders;
+  byId("since-revenue").textContent = money.format(revenue);
+  regions(minute.seconds("regions"), region);
+}
+
+function regions(seconds, chosen) {
+  const rows = config("board-data").regions.map(([name, title]) => {
+    return { name, title, ...seconds.reduce((sum, window) => add(sum, window?.groups[name]), { orders: 0, revenue: 0 }) };
+  });
+  const most = Math.max(1, ...rows.map(({ orders }) => orders));
+  byId("regions").replaceChildren(...rows.map(({ name, title, orders, revenue }) => {
+    const part = element("span", "part");
+    part.style.inlineSize = `${(100 * orders) / most}%`;
+    const row = element("li", "", element("span", "", title), element("b", "", String(orders)), element("span", "track", part), element("small", "", money.format(revenue)));
+    row.classList.toggle("other", chosen !== "all" && chosen !== name);
+    row.dataset.region = name;
+    return row;
+  }));
 }
 
 function stages(orders) {
@@ -68,6 +108,8 @@ function rows(orders) {
     shown.set(order.id, { key, row });
     return row;
   });
-  byId("rows").replaceChildren(...made);
+  // Whatever stays is left alone: what is put in anew lights up anew.
+  for (const row of [...byId("rows").children]) if (!made.includes(row)) row.remove();
+  made.forEach((row, n) => byId("rows").children[n] === row || byId("rows").insertBefore(row, byId("rows").children[n] ?? null));
   for (const id of shown.keys()) if (!newest.some((order) => order.id === id)) shown.delete(id);
 }

@@ -1,7 +1,8 @@
-// One channel by whatever gets through: the module's WebSocket, or a browser's own EventSource.
+// The orders of a channel, and windows of figures, by whatever gets through: the module's WebSocket, or a browser's own EventSource.
 //
-// A feed tells `order(event, order)`, `state(name, said)`, `failed()`, `signedOut()`, and `open()` when it stands anew: then
-// something may be missing, and the page reads what it missed over HTTP.
+// A feed tells `order(event, order)`, `window(channel, window)`, `state(name, said)`, `failed()`, `signedOut()`, and when it stands
+// anew `open()` and `counting()`: then something may be missing, and the page reads what it missed over HTTP.
+// `wishes` are channels and what goes along with their subscriptions: which figures the server shall reckon.
 
 import { jackfield } from "../django_jackfield/jackfield.js";
 import { config } from "../demo/page.js";
@@ -14,9 +15,11 @@ const EVENTS = ["created", "updated", "deleted"];
 export class SocketFeed {
   #stops = [];
   #channel;
+  #figures;
 
-  constructor(name, tell) {
+  constructor(name, wishes, tell) {
     this.#channel = jackfield.channel(name);
+    this.#figures = Object.entries(wishes).map(([figures, data]) => jackfield.channel(figures, { data }));
     const state = () => {
       const live = jackfield.state === "connected" && this.#channel.state === "subscribed";
       tell.state(live ? "live" : "connecting", live ? "Live by WebSocket" : "Connecting…");
@@ -32,19 +35,24 @@ export class SocketFeed {
         state();
         if (!again) tell.open();
       }),
+      ...this.#figures.flatMap((channel) => [
+        channel.on("message", (window) => tell.window(channel.name, window)),
+        channel.on("subscribed", tell.counting),
+      ]),
     ];
     jackfield.connect();
   }
 
   close() {
     for (const stop of this.#stops) stop();
-    this.#channel.leave();
+    for (const channel of [this.#channel, ...this.#figures]) channel.leave();
   }
 }
 
 /** Without a library: `/connection/uni_sse` sends what is published, and a page needs nothing but EventSource. */
 export class EventFeed {
   #name;
+  #wishes;
   #tell;
   #tokenUrl;
   #source = null;
@@ -53,9 +61,9 @@ export class EventFeed {
   #silence = 35_000; // a ping comes every so often; a line that is dead says nothing
   #closed = new AbortController();
 
-  constructor(name, tell, tokenUrl) {
+  constructor(name, wishes, tell, tokenUrl) {
     jackfield.disconnect();
-    [this.#name, this.#tell, this.#tokenUrl] = [name, tell, tokenUrl];
+    [this.#name, this.#wishes, this.#tell, this.#tokenUrl] = [name, wishes, tell, tokenUrl];
     addEventListener("offline", () => this.#later(), { signal: this.#closed.signal });
     this.#open();
   }
@@ -69,14 +77,16 @@ export class EventFeed {
     if (!response?.ok) return this.#later();
     const { token } = await response.json();
     const url = new URL("uni_sse", config("jackfield-config").url.replace(/^ws/, "http"));
-    url.searchParams.set("cf_connect", JSON.stringify({ token, subs: { [this.#name]: {} } }));
+    const subs = { [this.#name]: {} };
+    for (const [figures, data] of Object.entries(this.#wishes)) subs[figures] = { data };
+    url.searchParams.set("cf_connect", JSON.stringify({ token, subs }));
     if (this.#closed.signal.aborted) return;
     this.#source = new EventSource(url);
     this.#source.onerror = () => this.#later();
     this.#source.onmessage = ({ data }) => this.#heard(JSON.parse(data));
   }
 
-  #heard({ connect, disconnect, message, pub }) {
+  #heard({ channel, connect, disconnect, message, pub }) {
     clearTimeout(this.#patience);
     if (disconnect) return this.#later();
     if (connect?.ping) this.#silence = (connect.ping + 10) * 1000;
@@ -84,9 +94,12 @@ export class EventFeed {
     if (connect) {
       this.#tell.state("live", "Live by EventSource");
       this.#tell.open();
+      this.#tell.counting();
     }
     if (message) personal(message.data);
-    if (pub) this.#tell.order(pub.data.event, pub.data.data);
+    if (!pub) return;
+    if (channel === this.#name) this.#tell.order(pub.data.event, pub.data.data);
+    else this.#tell.window(channel, pub.data);
   }
 
   #later() {

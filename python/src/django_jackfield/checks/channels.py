@@ -10,6 +10,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from django_jackfield import namespaces
+from django_jackfield.access import overrides
 from django_jackfield.channel import Channel
 from django_jackfield.checks import TAG
 from django_jackfield.errors import DiscoveryError
@@ -18,10 +19,14 @@ from django_jackfield.registry import Function, Registry, discover, registry
 
 _HOOKS = ("can_subscribe", "can_publish", "can_stay")
 _NOTICES = ("on_subscribe", "on_leave")
+_STORE: dict[str, tuple[str, ...]] = {
+    "load_document": (),
+    "save_document": ("update", "replaces"),
+}
 
 
 def check_declarations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """E014, or E011, E012, E015, E016 and W010 of all that is declared."""
+    """E014, or E011, E012, E015, E016, W010 and W013 of all that is declared."""
     try:
         discover()
     except DiscoveryError as error:
@@ -51,6 +56,13 @@ def _options(declared: Registry) -> Iterator[CheckMessage]:
                 hint="Give what clients publish to each other a class and a namespace of its own.",
                 obj=channel,
                 id="jackfield.W010",
+            )
+        if channel.option("document") and not overrides(channel, "can_publish"):
+            yield Warning(
+                f"{described(channel)}: nobody may write in its documents.",
+                hint="Override can_publish: it says who does, when a user comes in.",
+                obj=channel,
+                id="jackfield.W013",
             )
     for conflict in namespaces.conflicts(declared):
         yield Error(
@@ -98,15 +110,16 @@ def _signatures(declared: Registry) -> Iterator[CheckMessage]:
                 takes,
             )
         for name, first in (
-            *((hook, "user") for hook in _HOOKS),
-            *((hook, "ctx") for hook in _NOTICES),
+            *((hook, ("user",)) for hook in _HOOKS),
+            *((hook, ("ctx",)) for hook in _NOTICES),
+            *_STORE.items(),
         ):
             method = getattr(channel, name, None)
             if method is None or method is getattr(Channel, name, None):
                 continue
-            takes = ", ".join(filter(None, ("self", first, called)))
+            takes = ", ".join(filter(None, ("self", *first, called)))
             what = f"{described(channel)}.{name} is asked"
-            yield from _fits(method, (None, None), values, what, takes)
+            yield from _fits(method, (None,) * (1 + len(first)), values, what, takes)
     for (event, _), function in declared.messages.items():
         yield from _function(function, (None, None), f"handles {event!r}", "ctx, data")
     for listener, function in declared.connecting.items():

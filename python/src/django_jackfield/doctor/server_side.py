@@ -19,7 +19,8 @@ from django_jackfield.doctor.websocket import Closed, HandshakeRefused, WebSocke
 from django_jackfield.errors import JackfieldError
 from django_jackfield.tokens import signed
 
-METHOD = "jackfield.doctor"
+# Not below "jackfield.", which is the server's own: it would answer by itself.
+METHOD = "django_jackfield.doctor"
 TOKEN_SECONDS = 60
 ANSWER_SECONDS = 3.0
 SKEW_SECONDS = 2.0

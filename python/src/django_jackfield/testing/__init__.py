@@ -1,6 +1,7 @@
 """Tests without a server: fake clients, and what they may be refused."""
 
 from django_jackfield.testing.client import JackfieldClient
+from django_jackfield.testing.documents import load_document, save_document
 from django_jackfield.testing.errors import (
     CallError,
     Denied,
@@ -20,4 +21,6 @@ __all__ = [
     "PublishDenied",
     "Received",
     "SubscribeDenied",
+    "load_document",
+    "save_document",
 ]

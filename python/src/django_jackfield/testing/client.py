@@ -176,6 +176,15 @@ class JackfieldClient:
             self.channels[channel] = dict(grant)
             self._tell("subscribe", channel=channel)
 
+    def put_in(self, channel: str, grant: Mapping[str, Any]) -> None:
+        """The app puts the client into a channel. One that is in it has another right at most."""
+        publish = (grant.get("override") or {}).get("publish")
+        if channel not in self.channels:
+            self.enter(channel, grant)
+        elif publish is not None:
+            kept = self.channels[channel]
+            kept["override"] = {**(kept.get("override") or {}), "publish": publish}
+
     def unsubscribe(self, channel: str) -> None:
         """Leaves a channel."""
         self._must_be_connected()
@@ -269,6 +278,11 @@ class JackfieldClient:
             "remote": "127.0.0.1",
             "state": {"channels": {channel: {} for channel in self.channels}},
         }
+
+    def may_write(self, channel: str) -> bool:
+        """Whether it may write in a document that it is in."""
+        override = self.channels.get(channel, {}).get("override") or {}
+        return bool(override.get("publish", {}).get("value"))
 
     # Twins for async tests.
 

@@ -148,8 +148,11 @@ class FakeServer:
             client.closed(3507, "user blocked")
 
     def _subscribed(self, command: Command, fields: dict[str, Any]) -> None:
+        grant: dict[str, Any] = {
+            name: fields[name] for name in ("info", "override") if name in fields
+        }
         for client in self._meant(fields):
-            client.enter(fields["channel"], {"info": fields.get("info")})
+            client.put_in(fields["channel"], grant)
 
     def _unsubscribed(self, command: Command, fields: dict[str, Any]) -> None:
         for client in self._meant(fields):

@@ -128,6 +128,7 @@ fn grant(bag: &mut Bag) -> Grant {
         force_recovery: says("force_recovery"),
         force_positioning: says("force_positioning"),
         force_push_join_leave: says("force_push_join_leave"),
+        publish: says("publish"),
     };
     overrides.end();
     Grant {

@@ -52,7 +52,9 @@ export interface Channel {
 
 export interface Jackfield {
   readonly state: "disconnected" | "connecting" | "connected" | "signedout";
-  channel(name: string, options?: { token?: boolean }): Channel;
+  /** `data` goes along whenever the channel is subscribed to: for the server (`aggregate`), or for Django. With `delta`, what is much like the
+   * message before comes as the difference, where the namespace allows it; messages are whole all the same. */
+  channel(name: string, options?: { token?: boolean; data?: unknown; delta?: boolean }): Channel;
   on(event: "state", fn: (state: Jackfield["state"], said: object) => unknown): Stop;
   on(event: "connecting" | "disconnected" | "signedout", fn: (said: { code: number; reason: string }) => unknown): Stop;
   on(event: "connected", fn: (said: { client: string; data?: any }) => unknown): Stop;

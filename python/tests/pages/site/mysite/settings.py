@@ -45,7 +45,15 @@ JACKFIELD = {"default": {}}
 # -- blocks --
 
 # Whatever a page's list of apps is, those that its blocks are made of are there.
-for _app in ("django.contrib.messages", "django.contrib.admin", "chat", "shop", "fleet", "page"):
+for _app in (
+    "django.contrib.messages",
+    "django.contrib.admin",
+    "chat",
+    "shop",
+    "fleet",
+    "notes",
+    "page",
+):
     if _app not in INSTALLED_APPS:
         INSTALLED_APPS.append(_app)
 if "django_jackfield" not in INSTALLED_APPS:

@@ -1,0 +1,26 @@
+"""The app config."""
+
+from typing import Any
+
+from django.apps import AppConfig
+
+TITLES = ("Welcome", "Minutes of the studio")
+
+
+class EditorConfig(AppConfig):
+    """Documents that several people edit at once."""
+
+    name = "editor"
+
+    def seed(self, users: list[Any]) -> None:
+        """Documents of the first user; the second may write in them, the third may read."""
+        from editor.models import Document, Share
+
+        if Document.objects.exists():
+            return
+        owner, writer, *readers = users
+        for title in TITLES:
+            document = Document.objects.create(title=title, owner=owner)
+            Share.objects.create(document=document, user=writer, right=Share.Right.WRITE)
+            for user in readers:
+                Share.objects.create(document=document, user=user, right=Share.Right.READ)
