@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jackfield_hub::namespace::Permission;
-use jackfield_hub::{Address, Encoder, Hub, Mail, Mailbox, Namespaces, Options, Outbox, SessionOrder, Shard, Wake};
+use jackfield_hub::{
+    Address, Encoder, EncodingId, Hub, Mail, Mailbox, Namespaces, Options, Outbox, SessionOrder, Shard, Wake,
+};
 use jackfield_model::app::{Answer, Event};
 use jackfield_model::client::Unsubscribed;
 use jackfield_model::{Disconnect, Uuid};
@@ -219,18 +221,30 @@ impl Client {
                     self.heard.events.push((*event, call));
                 }
                 Effect::Push(push) => {
-                    let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
-                    let line = Wires::default().encode(encoding, &push).unwrap();
-                    self.heard.lines.push(line_of(&line));
+                    let line = Wires::default().encode(self.shown_in(), &push).unwrap();
+                    self.heard.lines.push(self.shown(&line));
                 }
                 Effect::Ping => self.heard.lines.push("{}".to_owned()),
                 Effect::Reply(reply) => {
-                    let encoding = wire::encoding(self.session.endpoint().dialect, Framing::Lines);
-                    let line = Wires::default().reply(encoding, &reply).unwrap();
-                    self.heard.lines.push(line_of(&line));
+                    let line = Wires::default().reply(self.shown_in(), &reply).unwrap();
+                    self.heard.lines.push(self.shown(&line));
                 }
             }
         }
+    }
+
+    /// How a test reads what the client is told: by lines, but where they would change its bytes.
+    fn shown_in(&self) -> EncodingId {
+        let dialect = self.session.endpoint().dialect;
+        wire::encoding(dialect, if dialect == Dialect::Yjs { Framing::Varint } else { Framing::Lines })
+    }
+
+    fn shown(&self, frame: &[u8]) -> String {
+        if self.session.endpoint().dialect == Dialect::Yjs {
+            let last = frame.iter().position(|byte| *byte < 0x80).unwrap(); // of the length
+            return hex(&frame[last + 1..]);
+        }
+        line_of(frame)
     }
 
     /// The client sends a frame.
@@ -364,7 +378,7 @@ pub(crate) fn deliver(house: &mut House, to: &Client) -> Vec<String> {
                 0x81 | 0x82 => &frame[4..],
                 _ => &frame[..frame.len() - 1],
             };
-            line_of(body)
+            if to.session.endpoint().dialect == Dialect::Yjs { hex(body) } else { line_of(body) }
         })
         .collect()
 }
