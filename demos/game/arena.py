@@ -184,7 +184,7 @@ class Arena:
     def _collect(self, now: float, news: News) -> None:
         runners = [one for one in self.figures.values() if not one.is_hunter]
         for spark in self.sparks:
-            # Why by hand: of all pairs nearly none is near, and this is most of what a tick reckons.
+            # Why by hand: of all pairs nearly none is near, and a tick reckons little else.
             left, right = spark.x - REACH, spark.x + REACH
             for figure in runners:
                 if left < figure.x < right and touch(figure, spark.x, spark.y, REACH):

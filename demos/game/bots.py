@@ -24,6 +24,7 @@ PAUSE_SECONDS = 1.0
 FRESH_SECONDS = 1.0
 AFRAID = 300.0
 WALL = 120.0
+CLOSE = 5 * RADIUS
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class Bot:
         # Each bot likes some sparks better, or all would run for the same.
         taste = {one.id: 0.6 + 0.8 * ((one.id * 31 + self.id * 17) % 10) / 10 for one in there}
         best = min(there, key=lambda one: away(me, one) * taste[one.id], default=None)
-        return towards(me, best)
+        return spread(me, towards(me, best), seen)
 
 
 def away(me: Placed, other: Placed) -> float:
@@ -160,6 +161,18 @@ def fled(me: Placed, hunters: list[Placed]) -> tuple[float, float]:
         if near < WALL:
             x, y = x + push_x * (1 - near / WALL) * 1.5, y + push_y * (1 - near / WALL) * 1.5
     length = math.hypot(x, y) or 1.0
+    return x / length, y / length
+
+
+def spread(me: Placed, wish: tuple[float, float], seen: list[Placed]) -> tuple[float, float]:
+    """A wish that gives way to others near by: who runs in a heap finds little."""
+    x, y = wish
+    for one in seen:
+        distance = away(me, one)
+        if one.id != me.id and 0 < distance < CLOSE:
+            push = 0.7 * (1 - distance / CLOSE) / distance
+            x, y = x + (me.x - one.x) * push, y + (me.y - one.y) * push
+    length = max(math.hypot(x, y), 1.0)
     return x / length, y / length
 
 

@@ -26,7 +26,7 @@ from game.arena import (
     Standing,
     area_of,
 )
-from game.bots import Bot, towards
+from game.bots import CLOSE, Bot, towards
 from game.frames import Kind, Placed, State
 from game.loop import ARENA, FIELD, STEER, Loop
 from game.models import Result, Round
@@ -325,6 +325,16 @@ class BotTests(SimpleTestCase):
         for id, y, state in ((1, 950.0, State.TAKEN), (2, 800.0, State.THERE)):
             self.bot.heard(frames.placed(Kind.SPARK, id, 1000.0, y, 0, state, 0), 0.0)
         self.assertEqual(self.bot.wanted(me, [me, self.sees(1900, 1000, State.HUNTER)]), (0, -1))
+
+    def test_it_gives_way_to_who_is_close(self) -> None:
+        me = self.sees(1000, 1000, id=1)
+        self.bot.heard(frames.placed(Kind.SPARK, 2, 1000.0, 800.0, 0, State.THERE, 0), 0.0)
+        x, y = self.bot.wanted(me, [me, self.sees(1040, 1000)])
+        self.assertLess(x, -0.1)
+        self.assertLess(y, -0.5)
+        self.assertLessEqual(math.hypot(x, y), 1.0 + 1e-9)
+        far = self.sees(1000 + CLOSE, 1000)
+        self.assertEqual(self.bot.wanted(me, [me, far]), (0.0, -1.0))
 
     def test_it_knows_itself_by_its_name(self) -> None:
         for id, name in ((0, "robo"), (9, "other"), (4, "robo")):

@@ -208,11 +208,10 @@ await withBrowser(async (browser) => {
 
   // The network goes for less than ten seconds: she stands still, and goes on in the same place.
   const old = await ann.evaluate(() => ({ ...globalThis.arena.me(), id: globalThis.arena.id() }));
+  // Bob's page itself looks out for it, from before: it does not last.
+  const isAway = bob.waitForFunction((away) => globalThis.arena.seen().find(({ name, state }) => name === "ann" && state & away), AWAY, { polling: 50 });
   await network(ann, false);
-  const waiting = await until("Bob sees that she is away", async () => {
-    const found = await seen(bob, "ann");
-    return found && found.state & AWAY ? found : null;
-  });
+  const waiting = await (await isAway).jsonValue();
   await state(ann, "Connecting");
   await ann.getByText("The line is cut").waitFor();
   await network(ann, true);

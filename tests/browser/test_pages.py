@@ -135,8 +135,6 @@ def test_a_dashboard_by_websocket_and_by_eventsource(demo: dict[str, str]) -> No
 
 
 # What these say goes the same way through any queue as the dashboard's: once is enough.
-# It is not steady yet where many share a machine: what Bob sees of somebody whose network is gone comes late.
-@pytest.mark.skipif(not os.environ.get("JACKFIELD_TEST_ARENA"), reason="set JACKFIELD_TEST_ARENA=1: not steady yet")
 @on_the_embedded_queue
 def test_an_arena_of_browsers_and_bots(demo: dict[str, str]) -> None:
     browse_demo("game.mjs", demo)

@@ -60,6 +60,7 @@ export class View {
     this.#floor(pen);
     for (const spark of sparks) this.#spark(pen, spark);
     for (const figure of figures) this.#figure(pen, figure, figure.id === mine);
+    this.#names(pen, figures, mine);
     if (finger) this.#finger(pen, finger);
   }
 
@@ -89,7 +90,7 @@ export class View {
     pen.fill();
   }
 
-  #figure(pen, { x, y, facing, state, name, opacity }, isMine) {
+  #figure(pen, { x, y, facing, state, opacity }, isMine) {
     const { radius } = this.#page;
     const kind = state & HUNTER ? "hunter" : isMine ? "mine-figure" : state & BOT ? "bot" : "runner";
     pen.globalAlpha = opacity * (state & (AWAY | STUNNED) ? 0.5 : 1);
@@ -117,11 +118,25 @@ export class View {
       pen.stroke();
       pen.setLineDash([]);
     }
+    pen.globalAlpha = 1;
+  }
+
+  // In a crowd only who comes first has a name: mine, then people, then bots; two names in one place are none.
+  #names(pen, figures, mine) {
     const size = Math.max(15, (12 * devicePixelRatio) / this.#scale);
-    pen.font = `${isMine ? 700 : 500} ${size}px system-ui, sans-serif`;
+    const rank = ({ id, state }) => (id === mine ? 0 : state & BOT ? 2 : 1);
+    const taken = [];
     pen.textAlign = "center";
     pen.fillStyle = this.#colours.label;
-    pen.fillText(isMine ? "you" : name, x, y - radius - 15);
+    for (const { id, name, x, y, state, opacity } of [...figures].sort((one, other) => rank(one) - rank(other) || one.id - other.id)) {
+      pen.font = `${id === mine ? 700 : 500} ${size}px system-ui, sans-serif`;
+      const said = id === mine ? "you" : name;
+      const half = pen.measureText(said).width / 2;
+      if (taken.some((one) => Math.abs(one.x - x) < one.half + half && Math.abs(one.y - y) < size)) continue;
+      taken.push({ x, y, half });
+      pen.globalAlpha = opacity * (state & (AWAY | STUNNED) ? 0.5 : 1);
+      pen.fillText(said, x, y - this.#page.radius - 15);
+    }
     pen.globalAlpha = 1;
   }
 
