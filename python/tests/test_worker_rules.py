@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from servers import free_port, until
-from workers import WorkerProcess, assert_in_order, say, server_side
+from workers import WorkerProcess, assert_in_order, partition_of, say, server_side
 
 CLIENTS = 40
 
@@ -125,6 +125,31 @@ def test_a_handler_that_ends_workers_is_dead_and_what_waits_behind_it_is_not(red
         assert (letter["id"], letter["reason"]) == (crash["id"], "begun 3 times, never finished")
         assert process.stop() == 0
         assert not side.client.keys(f"{{{redis_queue.prefix}:*tries*")
+    finally:
+        process.end()
+        side.close()
+
+
+def test_what_another_reads_too_late_is_handled_all_the_same(redis_queue):
+    side = server_side(redis_queue)
+    process = RulesWorker(redis_queue)
+    first, stray, last = (to("meter:1", "late", n, "who") for n in range(1, 4))
+    key = f"{{{side.prefix}:{partition_of(stray)}}}:events"
+    try:
+        process.start()
+        side.write(first)
+        process.wait_for([first["id"]])
+        # The question of a worker that stood still meanwhile, served before the owner's.
+        pipe = side.client.pipeline(transaction=True)
+        pipe.xadd(key, stray)
+        pipe.xreadgroup("app", "stood-still", {key: ">"})
+        [_, [[_, [[_, taken]]]]] = pipe.execute()
+        assert taken[b"id"].decode() == stray["id"]
+        side.write(last)
+        handled = process.wait_for([stray["id"], last["id"]])
+        assert [one["attempt"] for one in handled if one["id"] == stray["id"]] == [2]
+        until(lambda: side.backlog() == 0, what="an empty queue")
+        assert process.stop() == 0
     finally:
         process.end()
         side.close()

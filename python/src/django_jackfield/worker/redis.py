@@ -209,6 +209,7 @@ class Partition:
         self._lock = threading.Lock()
         self._renewed: float | None = None
         self._must_claim = True
+        self._looked = 0.0
 
     def key(self, name: str) -> str:
         """A key of this partition."""
@@ -300,8 +301,21 @@ class Partition:
             self._must_claim = True
         logger.debug("partition %d is ours", self.number)
 
+    def _strays(self) -> bool:
+        """Whether another worker has entries on loan, though the lease is ours.
+
+        Why: it may have asked for them when the lease was its own, and the question came late, from
+        behind a line that was cut or a process that stood still. It handles none of them.
+        """
+        now = time.monotonic()
+        if now - self._looked < LEASE_MS / 1000:
+            return False
+        self._looked = now
+        loans: Any = self.feed.client.xpending(self.key("events"), GROUP)
+        return any(one["name"] != self.feed.name.encode() for one in loans["consumers"])
+
     def _read(self) -> None:
-        if self._must_claim:
+        if self._must_claim or self._strays():
             self._must_claim = False
             # Why: what is acknowledged between a claim and its answer must not be taken again.
             self._settled_meanwhile = set()
