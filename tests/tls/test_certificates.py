@@ -27,7 +27,9 @@ def installed(authority: Authority, tmp_path_factory: pytest.TempPathFactory) ->
 def everywhere(authority: Authority, installed: Issued) -> Iterator[SecureServer]:
     """The same files on the public port, the internal port and a TCP listener."""
     tcp = '\n[[tcp]]\nname = "json"\nport = {tcp_json}\n' + tls("tcp.tls", installed)
-    with SecureServer(base(installed) + tls("http_server.internal_tls", installed) + tcp) as server:
+    # Nobody of the crowd is read while the others come in, so nobody answers pings meanwhile.
+    sets = ("client.ping_interval=5m",)
+    with SecureServer(base(installed) + tls("http_server.internal_tls", installed) + tcp, sets=sets) as server:
         yield server
 
 

@@ -298,6 +298,8 @@ pub async fn full(bench: &mut Bench<'_>) {
         match queue.send(&[event(client, seq)]).await.remove(0) {
             Ok(()) => taken += 1,
             Err(QueueError::Full(_)) => return true,
+            // On a machine that has much to do, the first connection may take longer than a sender is made to wait.
+            Err(QueueError::Unreachable(_)) if taken == 0 => {}
             Err(error) => panic!("{error}"),
         }
         assert!(taken < 1000, "there is no limit");
