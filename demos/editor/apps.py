@@ -1,10 +1,13 @@
 """The app config."""
 
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
 
-TITLES = ("Welcome", "Minutes of the studio")
+SEED = Path(__file__).parent / "seed"
+"""What stands in the first documents, made by vendor/welcome.mjs."""
+TITLES = {"welcome": "Welcome", "minutes": "Minutes of the studio"}
 
 
 class EditorConfig(AppConfig):
@@ -19,8 +22,9 @@ class EditorConfig(AppConfig):
         if Document.objects.exists():
             return
         owner, writer, *readers = users
-        for title in TITLES:
+        for name, title in TITLES.items():
             document = Document.objects.create(title=title, owner=owner)
+            document.save_update((SEED / f"{name}.yjs").read_bytes(), None)
             Share.objects.create(document=document, user=writer, right=Share.Right.WRITE)
             for user in readers:
                 Share.objects.create(document=document, user=user, right=Share.Right.READ)
