@@ -22,14 +22,12 @@ from servers import RabbitMQ, Redis
 sys.path.insert(0, str(Path(__file__).parents[1] / "walk"))
 
 from stage import Stage  # noqa: E402
-from test_ends import OPTIONS, WAYS, Speaker, come, every, leave, metric  # noqa: E402
+from test_ends import OPTIONS, WAYS, Speaker, come, every, leave, remain  # noqa: E402
 
 ENDS = ("closed", "expired", "kicked", "mute", "reset", "shutdown")
 """How connections of the node that stays in order end."""
 ENDING, DOOMED, STAYING, SAID = 50, 20, 5, 3
 ROOM = "room:81"
-# As quick as the threads of several stories in one process can answer.
-QUICK = OPTIONS.replace('"2s"', '"2900ms"').replace('"4s"', '"3s"')
 
 
 class Three(Stage):
@@ -38,7 +36,7 @@ class Three(Stage):
     def __init__(self, queue: Any):
         kind = "redis" if isinstance(queue, Redis) else "rabbitmq"
         url = queue.admin_url if isinstance(queue, Redis) else queue.url
-        super().__init__(kind, SimpleNamespace(url=url), QUICK)
+        super().__init__(kind, SimpleNamespace(url=url), OPTIONS)
         self.nodes = [self.server, Server(self.server.config), Server(self.server.config)]
         for number, node in enumerate(self.nodes):
             node.sets = (f"broker.driver={kind}", f"broker.url={url}", f"node.name=n{number}")
@@ -98,7 +96,7 @@ class Story:
         every(self.ending, lambda client: [client.say(f"{client.id} {number + 1}", ROOM) for number in range(SAID)])
         every(self.ending, self.end)
         shutting = [client for client in self.ending if client.way == "shutdown"]
-        wait_for(lambda: metric(stage.at(1), "jackfield_connections") == len(shutting), "the end of the others", 60)
+        remain(stage.at(1), shutting, 60)
         # Gives its lease back: before that of the killed one runs out, its own would have.
         assert stage.nodes[1].stop() == 0
         talkers = [Talker(client) for client in self.doomed]
