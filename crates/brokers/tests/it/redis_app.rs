@@ -71,12 +71,14 @@ impl RedisApp {
         let timeout = Duration::from_secs(20);
         match &self.servers {
             Servers::Cluster(seeds, kept) => {
-                let client = ClusterClientBuilder::new(seeds.clone()).response_timeout(timeout).build().unwrap();
+                let builder = ClusterClientBuilder::new(seeds.clone());
+                let client = builder.connection_timeout(timeout).response_timeout(timeout).build().unwrap();
                 let connecting = async || client.get_async_connection().await.unwrap();
                 Connection::Cluster(kept.get_or_init(connecting).await.clone())
             }
             Servers::One(find) => {
-                let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
+                let config = AsyncConnectionConfig::new();
+                let config = config.set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
                 let client = find().unwrap();
                 Connection::One(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
             }
