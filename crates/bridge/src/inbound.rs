@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_hub::Hub;
 use jackfield_hub::control::{ControlError, Outcome};
-use jackfield_model::ClientError;
 use jackfield_model::app::{Command, Stamp};
+use jackfield_model::{ClientError, Millis};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 use tracing::{info, warn};
@@ -124,6 +124,7 @@ impl Inbound {
                 self.settle(delivery);
                 continue;
             }
+            let looked = millis();
             let is_stale = asked.elapsed() >= STALE;
             if is_stale && !self.queue.is_ours(&delivery.receipt) {
                 continue;
@@ -131,7 +132,7 @@ impl Inbound {
             let command = match self.parse(delivery) {
                 Ok(mut command) => {
                     if self.hub.is_shared() {
-                        stamp(&mut command, delivery, is_stale);
+                        stamp(&mut command, delivery, (is_stale, looked));
                     }
                     command
                 }
@@ -276,13 +277,13 @@ impl Inbound {
 
 /// Marks what it publishes, so that the broker knows it again: a node that was killed may have published it already, and
 /// while the broker is away it waits in its place.
-fn stamp(command: &mut Command, delivery: &Delivery, is_stale: bool) {
+fn stamp(command: &mut Command, delivery: &Delivery, (is_stale, looked): (bool, Millis)) {
     // FNV-1a: an id may be any text.
     let id = delivery.id.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |id, byte| {
         (id ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
     });
     let id = if delivery.id.is_empty() { 0 } else { id };
-    let stamp = Some(Stamp { id, again: delivery.again || is_stale });
+    let stamp = Some(Stamp { id, again: delivery.again || is_stale, since: looked });
     match command {
         Command::Broadcast(broadcast) => broadcast.publish.stamp = stamp,
         Command::MapPublish(publish) | Command::MapRemove(publish) | Command::Publish(publish) => publish.stamp = stamp,

@@ -1,6 +1,7 @@
 //! What carries channels between nodes, as a contract; `brokers` keeps it for each product.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,6 +56,10 @@ pub struct Outgoing {
     pub id: u128,
     /// It may have arrived already.
     pub again: bool,
+    /// When it takes longer than this to the broker, another node may have sent it meanwhile: it is looked for as if it
+    /// were sent again. Only the broker can know that, for this node may stand still at any moment on the way. An engine
+    /// without a clock that it shares with the node leaves it aside.
+    pub fresh_for: Option<Duration>,
     /// It is numbered and kept.
     pub keep: Option<Keep>,
     /// What it is the latest value of.

@@ -58,6 +58,7 @@ pub(crate) fn outgoing(order: &Order, options: &Options) -> Outgoing {
         body: encode(&Body::Publication(Box::new(publication), delta), id),
         id,
         again: stamp.again,
+        fresh_for: None,
         keep: keep.filter(|keep| keep.size > 0 || keep.keys > 0),
         key,
         removes: *removes,

@@ -97,8 +97,9 @@ impl Publisher {
             .take_while(is_publication)
             .map(|job| match job {
                 // Whoever stood still for so long may find that another node has sent it since.
-                Job::Publish { outgoing, patient: true, since, .. } if since.elapsed() >= STALE => {
-                    Outgoing { again: true, ..outgoing.clone() }
+                Job::Publish { outgoing, patient: true, since, .. } => {
+                    let fresh_for = STALE.checked_sub(since.elapsed()).filter(|left| !left.is_zero());
+                    Outgoing { again: outgoing.again || fresh_for.is_none(), fresh_for, ..outgoing.clone() }
                 }
                 Job::Publish { outgoing, .. } => outgoing.clone(),
                 Job::Forget(..) => Outgoing::default(),

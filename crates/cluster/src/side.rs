@@ -21,7 +21,7 @@ use crate::frame::{Body, encode};
 use crate::interest::Wish;
 use crate::node::Shared;
 use crate::note::Note;
-use crate::outbound::outgoing;
+use crate::outbound::{millis, outgoing};
 use crate::publisher::Job;
 use crate::registrar::Change;
 use crate::survey::{PATIENCE, Then};
@@ -60,8 +60,12 @@ impl Broker for Side {
         let Ok(place) = self.shared.jobs.try_reserve() else { return Err(order) };
         let Some(options) = self.shared.hub.namespaces().of(&order.channel) else { return Err(order) };
         let outgoing = outgoing(&order, options);
-        let patient = order.publishing.stamp.is_some();
-        place.send(Job::Publish { outgoing, ticket: order.ticket, patient, since: Instant::now() });
+        let stamp = order.publishing.stamp;
+        let known = stamp.map(|stamp| stamp.since).filter(|since| *since > 0);
+        let age = Duration::from_millis(known.map_or(0, |since| millis().saturating_sub(since)));
+        let since = Instant::now();
+        let since = since.checked_sub(age).unwrap_or(since);
+        place.send(Job::Publish { outgoing, ticket: order.ticket, patient: stamp.is_some(), since });
         Ok(())
     }
 

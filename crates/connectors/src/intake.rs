@@ -126,7 +126,7 @@ impl Intake {
         let id = bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |id, byte| {
             (id ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
         });
-        Stamp { id: if is_known { id } else { 0 }, again: message.again }
+        Stamp { id: if is_known { id } else { 0 }, again: message.again, since: 0 }
     }
 
     /// Gives a publication its place, as soon as whoever must take it is not behind.

@@ -147,6 +147,9 @@ pub struct Stamp {
     pub id: u128,
     /// The queue has handed its command out before: it may have been published already.
     pub again: bool,
+    /// When it was known to be this node's, milliseconds since 1970: after a while another one may have been handed it,
+    /// too. 0: nobody else is.
+    pub since: Millis,
 }
 
 /// When a map takes a value.

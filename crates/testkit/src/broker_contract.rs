@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 pub use self::failures::{interrupted, restart};
 pub use self::flows::{
-    conditions, forget, history, hostile_names, plain, run, sent_again, trim, values, while_it_is_opened, words,
+    conditions, forget, history, hostile_names, late, plain, run, sent_again, trim, values, while_it_is_opened, words,
 };
 
 /// How long a condition may take.

@@ -1,5 +1,6 @@
 //! Redis between nodes: each channel is numbered, kept and spread by one script; nodes hear the channels they care for.
 
+mod clock;
 mod names;
 mod reply;
 mod scripts;
@@ -182,9 +183,17 @@ async fn publish(
     for (_, out) in &items {
         pipeline.add_command(plan.scripts.publish(&plan.names, out, (&live, shard.publishes())));
     }
+    // With those that must not come late, the clock is set.
+    let is_timed = live.clock.is_set() && items.iter().any(|(_, out)| out.fresh_for.is_some());
+    if is_timed {
+        pipeline.add_command(cmd("TIME"));
+    }
     match shard.ask(&plan, &live, &pipeline).await {
         Err(error) => all(error, &items),
-        Ok(replies) => {
+        Ok(mut replies) => {
+            if is_timed && let Some(time) = replies.pop() {
+                live.clock.set(&time);
+            }
             let placed = |((nth, out), reply): (&(usize, Outgoing), redis::Value)| {
                 let placed = match (&out.keep, reply::error(&reply)) {
                     (None, None) => Ok(Placed::default()),

@@ -7,6 +7,8 @@ local fresh, life, is_safe = ARGV[8], ARGV[9], ARGV[10]
 local key, removes, has_result = ARGV[11], ARGV[12], ARGV[13]
 local version, version_epoch = tonumber(ARGV[14]), ARGV[15]
 local topic, spread = ARGV[16], ARGV[17]
+-- The millisecond of this server's clock from which on another node may have sent it, too; 0: none has it.
+local fresh_until = tonumber(ARGV[18])
 
 local meta = redis.call('HMGET', KEYS[1], 'e', 'o', 'l', 'v', 've')
 local epoch, top = meta[1], tonumber(meta[2] or '0')
@@ -25,6 +27,12 @@ if has_result == '1' then
     if known then
         local offset, of = string.match(known, '^(%d+):(.*)$')
         return {'idempotency', tonumber(offset), of}
+    end
+end
+if again ~= '1' and fresh_until > 0 then
+    local time = redis.call('TIME')
+    if tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) >= fresh_until then
+        again = '1'
     end
 end
 if again == '1' then

@@ -37,7 +37,7 @@ impl Scripts {
 
     /// A publication; one that is kept nowhere needs no script.
     pub(super) fn publish(&self, names: &Names, out: &Outgoing, (live, spread): (&Live, &'static str)) -> Cmd {
-        let Outgoing { channel, body, id, again, keep, key, removes, idempotency_key, version } = out;
+        let Outgoing { channel, body, id, again, fresh_for, keep, key, removes, idempotency_key, version } = out;
         let Some(keep) = keep else {
             let mut command = cmd(spread);
             command.arg(names.topic(channel)).arg([b"::", &body[..]].concat());
@@ -55,6 +55,7 @@ impl Scripts {
         command.arg(u8::from(!idempotency_key.is_empty()));
         let (version, life) = version.as_ref().map_or((0, ""), |(version, life)| (*version, &**life));
         command.arg(version).arg(life).arg(names.topic(channel)).arg(spread);
+        command.arg(fresh_for.and_then(|left| live.clock.after(left)).unwrap_or_default());
         command
     }
 

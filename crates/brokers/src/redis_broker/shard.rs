@@ -10,6 +10,7 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, PushKind, RedisError
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::names::{Names, Topic};
 use super::reply;
 use super::scripts::Scripts;
@@ -39,6 +40,8 @@ pub(super) struct Live {
     pub(super) life: String,
     /// Another life of the same server holds all that the one before has confirmed.
     pub(super) is_safe: bool,
+    /// What time it is there.
+    pub(super) clock: Clock,
 }
 
 #[derive(Default)]
@@ -141,7 +144,9 @@ impl Shard {
         subscribe.cmd("SUBSCRIBE").arg(plan.names.notes(None)).cmd("SUBSCRIBE").arg(plan.names.own_notes());
         subscribe.add_command(self.subscription(&plan.names.probe(self.partition), true));
         hears.req_packed_commands(&subscribe, 0, 3).await?.into_iter().try_for_each(reply::fine)?;
-        Ok(Live { generation, asks, hears, life, is_safe })
+        let clock = Clock::default();
+        clock.set(&cmd("TIME").query_async(&mut asks).await.unwrap_or(Value::Nil));
+        Ok(Live { generation, asks, hears, life, is_safe, clock })
     }
 
     /// What came, if it is ours.

@@ -21,6 +21,15 @@ async fn the_contract_on_one_server() {
     broker_contract::restart(&open, &mut server, true).await;
 }
 
+/// A node may stand still between its look at the clock and its words to Redis. What then comes late has been sent by
+/// another node, which was handed the same command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_long_on_its_way_is_not_taken_twice() {
+    let server = RedisServer::started();
+    let open = opener(server.url());
+    broker_contract::late(&open, || server.freeze(), || server.thaw()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_behind_sentinels() {
     let servers = RedisSentinels::started();

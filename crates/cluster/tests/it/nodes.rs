@@ -192,7 +192,7 @@ async fn a_node_that_was_cut_off_catches_up() {
     }
     // A client of the node that is cut off is told to try again; a command of the queue waits in its place.
     assert_eq!(two.publish(99).await, Err(PublishError::Unreachable));
-    let waiting = [10, 11, 12].map(|number| two.begin(number, Some(Stamp { id: number.into(), again: false })));
+    let waiting = [10, 11, 12].map(|number| two.begin(number, Some(Stamp { id: number.into(), ..Stamp::default() })));
     assert_eq!(two.warm("another").await, Err(PublishError::Unreachable));
     until(|| !two.cluster.health().is_ready()).await;
     bus.heal("two");
@@ -326,7 +326,7 @@ async fn play(seed: u64) {
             8 => tokio::time::sleep(Duration::from_millis(dice.roll(3000))).await,
             _ => {
                 number += 1;
-                let stamp = Some(Stamp { id: number.into(), again: false });
+                let stamp = Some(Stamp { id: number.into(), ..Stamp::default() });
                 let sender = if cut[which] { 1 - which } else { which };
                 if !cut[sender] {
                     nodes[sender].begin(number, stamp).await.unwrap().unwrap();

@@ -1,6 +1,7 @@
 //! The contract while all is well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_cluster::{Incoming, Interest, Outgoing};
@@ -151,6 +152,32 @@ pub async fn sent_again(open: Open<'_>) {
     for n in 1..=3 {
         assert_eq!(number(&two.publication(&channel).await.1), n);
     }
+}
+
+/// One that may be sent by another node when it takes too long is looked for if it did; one that came in time is not, and
+/// neither is one that may take its time. The broker stands still in between.
+pub async fn late(open: Open<'_>, freeze: impl Fn(), thaw: impl Fn()) {
+    let (one, two) = (Node::new(open, "one"), Node::new(open, "two"));
+    let channel = fresh("late");
+    two.open(&interest(&channel, 100)).await;
+    let within = |millis| Some(Duration::from_millis(millis));
+    let first = numbered(&channel, 1, Some(keep(100)));
+    let placed = one.publish(Outgoing { fresh_for: within(60_000), ..first.clone() }).await;
+    let other = numbered(&channel, 2, Some(keep(100)));
+    freeze();
+    let both =
+        async { tokio::join!(two.publish(Outgoing { fresh_for: within(300), ..first.clone() }), one.publish(other)) };
+    let thawing = async {
+        // The fault itself.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        thaw();
+    };
+    let ((late, other), ()) = tokio::join!(both, thawing);
+    assert_eq!(position(&late), position(&placed), "it was long on its way, and taken again");
+    assert_eq!(position(&other).offset, position(&placed).offset + 1);
+    // Who is in time is believed.
+    let third = one.publish(Outgoing { fresh_for: within(60_000), ..first }).await;
+    assert_eq!(position(&third).offset, position(&placed).offset + 2);
 }
 
 /// Whoever opens a channel while others publish misses nothing between what it reads and what it hears.
