@@ -49,6 +49,11 @@ impl Names {
         self.of("values", channel)
     }
 
+    /// Ids of publications that were taken lately.
+    pub(super) fn taken(&self, channel: &str) -> String {
+        self.of("taken", channel)
+    }
+
     /// The length says where the channel ends, for both are a client's or an application's words.
     pub(super) fn result(&self, channel: &str, idempotency_key: &str) -> String {
         format!("{}:{}:{idempotency_key}", self.of("result", channel), channel.len())
@@ -103,7 +108,7 @@ mod tests {
             let all = [names.meta(channel), names.stream(channel), names.values(channel), names.topic(channel)];
             let result = names.result(channel, "}k{");
             let place = slot(&names.tag(Names::partition(channel)));
-            assert!(all.iter().chain([&result]).all(|key| slot(key) == place), "{channel:?}");
+            assert!(all.iter().chain([&result, &names.taken(channel)]).all(|key| slot(key) == place), "{channel:?}");
             assert_eq!(names.read(&names.topic(channel)), Some(Topic::Channel(channel)));
             for other in [names.meta(channel), names.stream(channel)] {
                 assert_eq!(names.read(&other), None);

@@ -44,9 +44,9 @@ impl Scripts {
             return command;
         };
         let mut command = cmd("EVALSHA");
-        command.arg(self.publish.get_hash()).arg(4);
+        command.arg(self.publish.get_hash()).arg(5);
         command.arg(names.meta(channel)).arg(names.stream(channel)).arg(names.values(channel));
-        command.arg(names.result(channel, idempotency_key));
+        command.arg(names.result(channel, idempotency_key)).arg(names.taken(channel));
         command.arg(&body[..]).arg(&id.to_be_bytes()).arg(u8::from(*again));
         // A key that lives for less than a millisecond is none.
         command.arg(keep.size).arg(keep.ttl.max(1)).arg(keep.meta_ttl.max(1)).arg(keep.keys);

@@ -30,6 +30,23 @@ async fn what_was_long_on_its_way_is_not_taken_twice() {
     broker_contract::late(&open, || server.freeze(), || server.thaw()).await;
 }
 
+/// The list of what was taken is made when it is asked for, and lives for a minute: without it another one is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_is_known_when_its_list_is_gone() {
+    let server = RedisServer::started();
+    let open = opener(server.url());
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let lose = async || {
+        let lists: Vec<String> = redis::cmd("KEYS").arg("*:taken:*").query_async(&mut connection).await.unwrap();
+        assert_eq!(lists.len(), 1, "{lists:?}");
+        let life: i64 = redis::cmd("PTTL").arg(&lists).query_async(&mut connection).await.unwrap();
+        assert!((1..=60_000).contains(&life), "{life}");
+        let () = redis::cmd("DEL").arg(&lists).query_async(&mut connection).await.unwrap();
+    };
+    broker_contract::sent_again(&open, lose).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_behind_sentinels() {
     let servers = RedisSentinels::started();

@@ -18,7 +18,7 @@ pub async fn run(open: Open<'_>) {
     if powers.history {
         history(open).await;
         trim(open).await;
-        sent_again(open).await;
+        sent_again(open, async || ()).await;
         while_it_is_opened(open).await;
         forget(open).await;
     }
@@ -135,8 +135,8 @@ pub async fn trim(open: Open<'_>) {
     assert!((before..first).contains(&kept.floor), "{} is not from {before} to {first}", kept.floor);
 }
 
-/// One that is sent again because its answer was lost is neither numbered nor heard twice.
-pub async fn sent_again(open: Open<'_>) {
+/// One that is sent again because its answer was lost is neither numbered nor heard twice, whatever happens meanwhile.
+pub async fn sent_again(open: Open<'_>, meanwhile: impl AsyncFnOnce()) {
     let (one, two) = (Node::new(open, "one"), Node::new(open, "two"));
     let channel = fresh("again");
     two.open(&interest(&channel, 100)).await;
@@ -148,8 +148,17 @@ pub async fn sent_again(open: Open<'_>) {
     assert_eq!(position(&again), position(&placed));
     // One that says so and never arrived is taken.
     let late = Outgoing { again: true, ..numbered(&channel, 3, Some(keep(100))) };
-    assert!(position(&one.publish(late).await).offset > position(&placed).offset);
-    for n in 1..=3 {
+    let placed_late = one.publish(late.clone()).await;
+    assert!(position(&placed_late).offset > position(&placed).offset);
+    // What came since then is known, too, whether it had said so or not.
+    let fourth = numbered(&channel, 4, Some(keep(100)));
+    let placed_fourth = two.publish(fourth.clone()).await;
+    meanwhile().await;
+    for (out, placed) in [(late, placed_late), (fourth, placed_fourth)] {
+        assert_eq!(position(&one.publish(Outgoing { again: true, ..out }).await), position(&placed));
+    }
+    one.publish(numbered(&channel, 5, Some(keep(100)))).await;
+    for n in 1..=5 {
         assert_eq!(number(&two.publication(&channel).await.1), n);
     }
 }
