@@ -92,16 +92,18 @@ class RedisBackend(BaseBackend):
         parts = urlsplit(self.url)
         return f"redis at {parts.hostname or parts.path}:{parts.port or 6379}"
 
-    def client(self, patience: float | None = None) -> redis.Redis:
+    def client(self, patience: float | None = None, again: int = 1) -> redis.Redis:
         """A client of this process whose reads wait `patience` seconds (TIMEOUT if None).
 
-        A broken connection is replaced and the command sent once more, with the same id, which
+        A broken connection is replaced and the command sent `again`, with the same id, which
         the server knows; a timeout is not tried again.
         """
         patience = self.config.timeout if patience is None else patience
-        return clients.get_or_make((self.key, patience), lambda: self._connect(patience))
+        return clients.get_or_make(
+            (self.key, patience, again), lambda: self._connect(patience, again)
+        )
 
-    def _connect(self, patience: float) -> redis.Redis:
+    def _connect(self, patience: float, again: int) -> redis.Redis:
         options = {
             name: self.config.options[name]
             for name in ("username", "password", "max_connections")
@@ -112,7 +114,7 @@ class RedisBackend(BaseBackend):
             protocol=2,
             socket_connect_timeout=self.config.timeout,
             socket_timeout=patience,
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            retry=Retry(NoBackoff(), again, supported_errors=(redis.ConnectionError,)),
             **options,
         )
 

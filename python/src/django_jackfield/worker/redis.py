@@ -67,8 +67,12 @@ class RedisFeed:
 
     @property
     def client(self) -> redis.Redis:
-        """A client whose reads may block."""
-        return self.backend.client(PATIENCE_SECONDS)
+        """A client whose reads may block, and which sends nothing twice by itself.
+
+        Why: the answer to a read may be lost with the connection. What it brought is claimed before
+        the next read; the same read, sent again, would bring what comes after it.
+        """
+        return self.backend.client(PATIENCE_SECONDS, again=0)
 
     def describe(self) -> str:
         return f"{self.backend.where}, partitions {ranges(list(self.partitions))}"
@@ -196,7 +200,8 @@ class Partition:
 
     Invariant: an entry in `waiting` is in a lane, one in `started` was handed to a handler and is
     not acknowledged yet; a claim takes neither again. With each lease a new epoch begins: lanes
-    drop what an older epoch left waiting, and the claim brings it back in order.
+    drop what an older epoch left waiting, the rest of what was read in it is dropped, too, and the
+    claim brings both back in order.
     """
 
     def __init__(self, feed: RedisFeed, number: int) -> None:
@@ -279,9 +284,13 @@ class Partition:
                 self._gained(now)
                 return True
         if client.get(key) == self.feed.name.encode() and client.pexpire(key, LEASE_MS):
-            if not self.held:
+            with self._lock:
+                # Under the lock: a lane that was refused an entry must find a new epoch.
+                lapsed = not self.held
+                if not lapsed:
+                    self._renewed = now
+            if lapsed:
                 self._gained(now)
-            self._renewed = now
             return True
         if self._renewed is not None:
             logger.warning("partition %d was taken over by another worker", self.number)
@@ -315,22 +324,27 @@ class Partition:
         return any(one["name"] != self.feed.name.encode() for one in loans["consumers"])
 
     def _read(self) -> None:
+        epoch = self.epoch
         if self._must_claim or self._strays():
             self._must_claim = False
             # Why: what is acknowledged between a claim and its answer must not be taken again.
             self._settled_meanwhile = set()
             try:
-                self._claim()
+                if not self._claim(epoch):
+                    return
             finally:
                 self._settled_meanwhile = None
         streams: Any = self.feed.client.xreadgroup(
             GROUP, self.feed.name, {self.key("events"): ">"}, count=READ_COUNT, block=BLOCK_MS
         )
         for _, entries in streams or ():
-            self._submit(entries, {})
+            self._submit(entries, {}, epoch)
 
-    def _claim(self) -> None:
-        """What a worker before us (or we, before a broken connection) left unfinished."""
+    def _claim(self, epoch: int) -> bool:
+        """What a worker before us (or we, before a broken connection) left unfinished.
+
+        False if a new epoch began meanwhile: then all of it is to be claimed once more.
+        """
         client, key, cursor = self.feed.client, self.key("events"), b"0-0"
         while True:
             answer: Any = client.xautoclaim(key, GROUP, self.feed.name, 0, cursor, CLAIM_COUNT)
@@ -340,28 +354,38 @@ class Partition:
                     key, GROUP, entries[0][0], entries[-1][0], CLAIM_COUNT, self.feed.name
                 )
                 attempts = {one["message_id"]: one["times_delivered"] for one in pending}
-                self._submit(entries, attempts)
+                if not self._submit(entries, attempts, epoch):
+                    return False
             if cursor in (b"0-0", "0-0"):
-                return
+                return True
 
-    def _submit(self, entries: Any, attempts: dict[bytes, int]) -> None:
-        """Puts entries into lanes; while there is no room, keeps the lease alive."""
+    def _submit(self, entries: Any, attempts: dict[bytes, int], epoch: int) -> bool:
+        """Puts entries into lanes; while there is no room, keeps the lease alive.
+
+        False if their epoch ended or the lease was lost: lanes drop what they have of them, and
+        none of the rest may be handled before that.
+        """
         for entry, raw in entries:
             with self._lock:
+                if epoch != self.epoch:
+                    return False
                 settled = self._settled_meanwhile or ()
                 if entry in self.waiting or entry in self.started or entry in settled:
                     continue
                 self.waiting.add(entry)
             fields = {_NAMES.get(name) or _name(name): value for name, value in raw.items()}
-            tag = (self.number, entry, self.epoch)
-            delivery = Delivery(fields, attempts.get(entry, 1), tag)
+            delivery = Delivery(fields, attempts.get(entry, 1), (self.number, entry, epoch))
             while not self.feed.sink.submit(delivery, timeout=0.5):
-                if self.feed.closing.is_set() or not self._lease() or tag[2] != self.epoch:
-                    self.waiting.discard(entry)
-                    self._must_claim = True
-                    return
-            if time.monotonic() - (self._renewed or 0.0) > RENEW_SECONDS:
-                self._lease()
+                if self.feed.closing.is_set() or not self._lease() or epoch != self.epoch:
+                    with self._lock:
+                        if epoch == self.epoch:
+                            self.waiting.discard(entry)
+                        self._must_claim = True
+                    return False
+            if time.monotonic() - (self._renewed or 0.0) > RENEW_SECONDS and not self._lease():
+                self._must_claim = True
+                return False
+        return True
 
 
 _NAMES = {name.encode(): name for name in (*TEXT_FIELDS, *OTHER_FIELDS)}
