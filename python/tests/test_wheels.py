@@ -125,7 +125,8 @@ def test_django_and_server_have_one_version():
 @pytest.mark.skipif(binary.find_binary() is None, reason="no server binary: set JACKFIELD_BIN")
 def test_installed_into_an_empty_environment(backend, tmp_path, monkeypatch):
     wheel = built(backend, tmp_path / "dist", binary.find_binary(), monkeypatch)
-    assert wheel.stat().st_size < 11_000_000
+    # 10.5 MB as it is released; what scripts/test builds is a tenth larger (no LTO).
+    assert wheel.stat().st_size < 12_000_000
     monkeypatch.delenv("JACKFIELD_BIN")
     monkeypatch.delenv("PYTHONPATH", raising=False)
     environment = tmp_path / "venv"

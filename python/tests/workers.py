@@ -74,19 +74,36 @@ class RedisServerSide:
         self.client.close()
 
 
+def declared(queue):
+    """A connection to RabbitMQ and a channel of it, when the queues are there."""
+    import pika
+    import pika.exceptions
+
+    from django_jackfield.backends.amqp import Topology
+
+    topology = Topology(queue.prefix, 8)
+
+    def one():
+        connection = pika.BlockingConnection(pika.URLParameters(queue.url))
+        channel = connection.channel()
+        try:
+            topology.declare(channel)
+        except pika.exceptions.ConnectionClosedByBroker as error:
+            # 541: on a slow disk a quorum queue may find no leader in the time that it has.
+            if error.reply_code != 541:
+                raise
+            return None
+        return topology, connection, channel
+
+    return until(one, what="the queues in RabbitMQ")
+
+
 class RabbitServerSide:
     """Publishes events with direct reply-to and consumes answers."""
 
     def __init__(self, queue):
-        import pika
-
-        from django_jackfield.backends.amqp import Topology
-
         self.prefix = queue.prefix
-        self.topology = Topology(queue.prefix, 8)
-        self.connection = pika.BlockingConnection(pika.URLParameters(queue.url))
-        self.channel = self.connection.channel()
-        self.topology.declare(self.channel)
+        self.topology, self.connection, self.channel = declared(queue)
         self.channel.confirm_delivery()
         self.answers = []
         self.channel.basic_consume("amq.rabbitmq.reply-to", self._answered, auto_ack=True)
