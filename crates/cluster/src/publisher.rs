@@ -23,6 +23,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Something to be sent.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are publications, and none is worth an allocation")]
 pub(crate) enum Job {
     /// A publication.
     Publish {
