@@ -85,6 +85,9 @@ if size > 0 then
     redis.call('PEXPIRE', KEYS[2], ttl)
     if is_listed then
         redis.call('HSET', KEYS[5], id, offset)
+        if redis.call('HLEN', KEYS[5]) > 40000 then
+            redis.call('DEL', KEYS[5])
+        end
     end
 end
 redis.call('PEXPIRE', KEYS[1], meta_ttl)

@@ -47,6 +47,26 @@ async fn what_was_taken_is_known_when_its_list_is_gone() {
     broker_contract::sent_again(&open, lose).await;
 }
 
+/// A busy channel may not fill the server's memory with it: a list that is too long is dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_of_what_was_taken_has_a_bound() {
+    let server = RedisServer::started();
+    let open = opener(server.url());
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut other = connection.clone();
+    let fill = async || {
+        let lists: Vec<String> = redis::cmd("KEYS").arg("*:taken:*").query_async(&mut connection).await.unwrap();
+        for thousand in 0..40 {
+            let ids = (0..1000).map(|n| (format!("{thousand}-{n}"), n)).collect::<Vec<(String, u32)>>();
+            let () = redis::cmd("HSET").arg(&lists).arg(ids).query_async(&mut connection).await.unwrap();
+        }
+    };
+    broker_contract::sent_again(&open, fill).await;
+    let lists: Vec<String> = redis::cmd("KEYS").arg("*:taken:*").query_async(&mut other).await.unwrap();
+    assert_eq!(lists, Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_behind_sentinels() {
     let servers = RedisSentinels::started();
