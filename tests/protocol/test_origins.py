@@ -166,7 +166,7 @@ def test_the_encoding_by_query_and_pings_by_frames(server: Server) -> None:
 
 
 def test_native_pings_on_demand() -> None:
-    with Server(EVERYTHING, sets=("client.ping_interval=1s", "client.pong_timeout=500ms")) as server:
+    with Server(EVERYTHING, sets=("client.ping_interval=2s", "client.pong_timeout=1900ms")) as server:
         polite, deaf = (RawWebSocket(server.port, f"{PATH}?cf_ws_frame_ping_pong=true") for _ in range(2))
         for client in (polite, deaf):
             client.text(json.dumps({"id": 1, "connect": {"token": token()}}))

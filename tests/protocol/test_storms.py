@@ -80,14 +80,24 @@ def gather(crowd: Crowd, server: Server, channel: str, count: int, ramp: int = 5
     """So many guests in a channel; `ramp` of them may be on their way in at a time."""
     guests: list[Guest] = []
     inside = 0
+
+    def is_in(at: int) -> bool:
+        guest = guests[at]
+        if not guest.is_open and not guest.about.is_in:
+            # So many at once are more than the system lets wait; whoever it turned away tries again.
+            assert guest.end is None, f"closed with {guest.end}"
+            again = Guest(crowd, server, guest.hear, [{"subscribe": {"channel": channel}}])
+            again.about, guests[at] = guest.about, again
+        return bool(guest.about.is_in)
+
     while inside < count:
         while len(guests) < count and len(guests) - inside < ramp:
             member = Member()
             guest = Guest(crowd, server, member.hear, [{"subscribe": {"channel": channel}}])
             guest.about = member
             guests.append(guest)
-        crowd.until(lambda at=inside: guests[at].about.is_in, f"{inside} are in, of {count}", PATIENCE)
-        while inside < len(guests) and guests[inside].about.is_in:
+        crowd.until(lambda at=inside: is_in(at), f"{inside} are in, of {count}", PATIENCE)
+        while inside < len(guests) and is_in(inside):
             inside += 1
     return guests
 

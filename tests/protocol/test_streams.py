@@ -31,7 +31,7 @@ from speakers import joined, soon, token, unique
 pytestmark = pytest.mark.usefixtures("neighbours")
 
 CONFIG = EVERYTHING
-SETS = ("client.ping_interval=1s", "client.pong_timeout=500ms", "client.stale_close_delay=1s")
+SETS = ("client.ping_interval=2s", "client.pong_timeout=1900ms", "client.stale_close_delay=2s")
 each_door = pytest.mark.parametrize("door", TWO_WAY)
 each_stream = pytest.mark.parametrize("door", EMULATED)
 
@@ -41,7 +41,7 @@ def test_the_whole_dialect(server: Server, door: str) -> None:
     channel = unique("open:whole-")
     client, hello = enter(server, door, "ann", name="test", version="1.0")
     # Over TCP the kernel tells who is gone.
-    assert (hello["ping"], hello.get("pong", False)) == (1, door != "tcp-protobuf") and len(hello["client"]) == 36
+    assert (hello["ping"], hello.get("pong", False)) == (2, door != "tcp-protobuf") and len(hello["client"]) == 36
     assert ("session" in hello, "node" in hello) == (door in EMULATED,) * 2
     other = joined(server, channel, "bob")
     client.result(subscribe={"channel": channel})

@@ -11,11 +11,12 @@ from speakers import JsonSocket, joined, soon, token
 
 pytestmark = pytest.mark.usefixtures("neighbours")
 
+# As short as a machine with other work can keep.
 SETS = (
-    "client.ping_interval=1s",
-    "client.pong_timeout=500ms",
-    "client.stale_close_delay=1s",
-    "client.expired_close_delay=1s",
+    "client.ping_interval=2s",
+    "client.pong_timeout=1900ms",
+    "client.stale_close_delay=2s",
+    "client.expired_close_delay=2s",
 )
 
 
@@ -35,7 +36,7 @@ def test_who_was_refused_is_stale_too(server: Server) -> None:
 def test_who_answers_pings_lives(server: Server) -> None:
     client = JsonSocket(server.port)
     hello = client.login()
-    assert (hello["ping"], hello["pong"]) == (1, True)
+    assert (hello["ping"], hello["pong"]) == (2, True)
     while client.pings < 3:
         assert client.step(), client.end
     assert client.result(ping={}) == {}
@@ -80,7 +81,7 @@ def test_a_token_that_runs_out_ends_the_connection(server: Server) -> None:
     end = soon(2)
     assert client.login(exp=end)["ttl"] in (1, 2)
     assert client.closed() == (3005, "connection expired")
-    assert time.time() > end + 0.7, "the grace of a second was not given"
+    assert time.time() > end + 1.7, "the grace of two seconds was not given"
     client.close()
 
 
@@ -93,7 +94,7 @@ def test_a_refresh_in_the_grace_keeps_the_connection(server: Server) -> None:
             assert client.step(), client.end
     assert client.result(refresh={"token": token(exp=soon(600))})["ttl"] > 500
     pings = client.pings
-    while client.pings < pings + 3:
+    while client.pings < pings + 2:
         assert client.step(), client.end
     client.close()
 
@@ -102,7 +103,7 @@ def test_a_refresh_without_an_end_ends_the_waiting(server: Server) -> None:
     client = JsonSocket(server.port)
     client.login(exp=soon(2))
     assert not client.result(refresh={"token": token()}).get("expires")
-    while client.pings < 5:
+    while client.pings < 3:
         assert client.step(), client.end
     client.close()
 

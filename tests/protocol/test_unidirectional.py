@@ -27,7 +27,7 @@ from speakers import joined, soon, token, unique
 pytestmark = pytest.mark.usefixtures("neighbours")
 
 CONFIG = EVERYTHING
-SETS = ("client.ping_interval=1s", "client.pong_timeout=500ms", "client.stale_close_delay=1s")
+SETS = ("client.ping_interval=2s", "client.pong_timeout=1900ms", "client.stale_close_delay=2s")
 WAYS = ("websocket", "websocket-query", "sse", "sse-post", "http_stream")
 each_way = pytest.mark.parametrize("way", WAYS)
 
@@ -95,7 +95,7 @@ def test_it_hears_the_channels_it_named(server: Server, way: str) -> None:
     channel, other = unique("open:uni-"), unique("plain:uni-")
     listener = Listener(server, way, {"token": token("listener"), "subs": {channel: {}, other: {}}})
     hello = listener.push("connect")["connect"]
-    assert set(hello["subs"]) == {channel, other} and hello["ping"] == 1 and not hello.get("pong")
+    assert set(hello["subs"]) == {channel, other} and hello["ping"] == 2 and not hello.get("pong")
     assert hello["client"] and hello["session"] and "node" not in hello
     publisher = joined(server, channel, "publisher")
     assert publisher.result(presence_stats={"channel": channel})["num_clients"] == 2
