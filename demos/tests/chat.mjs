@@ -156,6 +156,7 @@ await withBrowser(async (browser) => {
   const missed = `Said meanwhile ${stamp}`;
   await say(ann, missed);
   await cy.json("what is said meanwhile", said(missed));
+  await confirmed(ann); // what is on its way cannot be corrected yet
   await field(ann).press("ArrowUp");
   await say(ann, `${missed}, and corrected`);
   await cy.json("the correction", said(`${missed}, and corrected`));

@@ -53,6 +53,16 @@ async function same(what, look, wanted) {
   const isSo = until(`${what}: ${wanted}`, async () => String((found = await look())) === String(wanted));
   await isSo.catch((error) => assert.fail(`${error.message}, but ${found}`));
 }
+// When this comes back, the server has all that was published before: the outbox is empty, and an answer came from behind it.
+async function arrived() {
+  await until("an empty outbox", async () => (await shell("from django_jackfield.outbox.models import WaitingCommand", "WaitingCommand.objects.count()")) === 0);
+  await shell(`from django_jackfield import AskError, history
+def ask():
+    try:
+        history("sales:shop", timeout=60)
+    except AskError:
+        pass  # it keeps none, and has answered`, "ask()");
+}
 const sell = (count) => shell(IMPORTS, `len([Order.random().save() for _ in range(${count})])`);
 
 await withBrowser(async (browser) => {
@@ -60,6 +70,7 @@ await withBrowser(async (browser) => {
   await shell(IMPORTS, "Order.objects.update(at=timezone.now() - timedelta(hours=2))"); // what grows old in the middle would be another test
   await sell(40);
   const begin = await newest();
+  await arrived();
 
   const ann = await logIn(browser, "ann", faults, { width: 1280, height: 800 });
   const toldAnn = await windows(ann);
